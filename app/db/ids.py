@@ -1,0 +1,17 @@
+"""Ids that say what they name and sort by time: a prefix and a ULID, `job_01J…`."""
+
+import re
+
+from ulid import ULID
+
+_FORM = re.compile(r"^[a-z]{2,6}_[0-9A-HJKMNP-TV-Z]{26}$")
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id; `prefix` is `ds`, `job`, `req`, `wk`."""
+    return f"{prefix}_{ULID()}"
+
+
+def is_id(value: str, prefix: str) -> bool:
+    """Whether `value` could be an id of this kind at all."""
+    return value.startswith(f"{prefix}_") and _FORM.match(value) is not None

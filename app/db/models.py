@@ -1,0 +1,199 @@
+"""The tables. The row is the truth: whatever a message, a worker or a file says, these rows decide."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, MetaData, String, TypeDecorator, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.domain.states import DatasetState, JobState, Stage
+
+DEFAULT_TENANT = "default"
+
+# Named constraints, so that Alembic can drop them on both databases.
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+Id = String(32)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on both databases; SQLite forgets the zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {dict[str, Any]: Json, list[Any]: Json, datetime: UtcDateTime(), int: BigInteger()}
+
+
+class Leased:
+    """What a worker may hold: every claim raises `epoch`, every write of the holder names it (fencing)."""
+
+    epoch: Mapped[int] = mapped_column(default=0)
+    """Attempt epoch: how often it was claimed."""
+    hb_seq: Mapped[int] = mapped_column(default=0)
+    """Heartbeat counter of the present holder; a counter, since clocks jump."""
+    worker_id: Mapped[str | None] = mapped_column(Id)
+
+
+class Dataset(Leased, Base):
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), default=DEFAULT_TENANT)
+    name: Mapped[str] = mapped_column(String(256))
+    state: Mapped[DatasetState] = mapped_column(String(16), default=DatasetState.VALIDATING)
+    bytes: Mapped[int]
+    """Of the uploaded archive."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the uploaded archive."""
+    upload_key: Mapped[str | None] = mapped_column(String(256))
+    """Storage key of the uploaded archive; None once the import has read it."""
+    prepared_key: Mapped[str | None] = mapped_column(String(256))
+    """Storage key of `prepared.zip` (index.json and images), once ready."""
+    digest: Mapped[str | None] = mapped_column(String(64))
+    report: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+
+    __table_args__ = (Index(None, "tenant", "id"), Index(None, "state"))
+
+
+class Job(Leased, Base):
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), default=DEFAULT_TENANT)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    state: Mapped[JobState] = mapped_column(String(16), default=JobState.QUEUED)
+    stage: Mapped[Stage | None] = mapped_column(String(16))
+    progress: Mapped[float] = mapped_column(default=0.0)
+    eta_seconds: Mapped[float | None]
+    priority: Mapped[int] = mapped_column(default=0)
+    spec: Mapped[dict[str, Any]]
+    """The JobSpec as asked, defaults filled in."""
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The latest value of each metric."""
+    evaluation: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Claims since the last progress."""
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    user_metadata: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(None, "tenant", "id"),
+        Index(None, "state", "priority", "id"),
+        Index(None, "dataset_id"),
+    )
+
+
+class JobEvent(Base):
+    """What happened to a job, in order; each state change is one."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    """1, 2, 3 … within the job."""
+    epoch: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(32))
+    """`state`, `stage`, `info`, `warning`."""
+    code: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class JobMetric(Base):
+    """A piece of the curves: many points in one row, as the supervisor received them between two writes."""
+
+    __tablename__ = "job_metrics"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    """1, 2, 3 … within the job."""
+    epoch: Mapped[int]
+    stage: Mapped[Stage] = mapped_column(String(16))
+    first_step: Mapped[int]
+    last_step: Mapped[int]
+    points: Mapped[list[Any]]
+    """[{"step": int, "values": {name: float}}, …] of one stage, steps rising."""
+
+
+class Artifact(Base):
+    """A published file. Rows appear only in the transaction that finishes the job."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    media_type: Mapped[str] = mapped_column(String(128))
+    storage_key: Mapped[str] = mapped_column(String(256))
+
+
+class IdempotencyKey(Base):
+    """Which job a client's Idempotency-Key made, and from which body."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Worker(Base):
+    """A worker that has announced itself."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    hostname: Mapped[str] = mapped_column(String(256))
+    queue: Mapped[str] = mapped_column(String(32))
+    device: Mapped[str] = mapped_column(String(64), default="cpu")
+    catalog_sha256: Mapped[str | None] = mapped_column(ForeignKey("catalogs.sha256"))
+    started_at: Mapped[datetime] = mapped_column(default=utcnow)
+    seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (UniqueConstraint("hostname", "queue", "device"),)
+
+
+class CatalogRow(Base):
+    """An offer (app.domain.catalog.Catalog), stored once whatever number of workers make it."""
+
+    __tablename__ = "catalogs"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    payload: Mapped[dict[str, Any]]
+    published_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -1,0 +1,49 @@
+"""The states of a job and of a data set, and the one table of allowed transitions for each."""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """What a running job is doing. Stands beside the state, never inside it."""
+
+    PREPARE = "prepare"
+    REPROGRAM = "reprogram"
+    DISTILL = "distill"
+    EVALUATE = "evaluate"
+    EXPORT = "export"
+
+
+class DatasetState(StrEnum):
+    VALIDATING = "validating"
+    READY = "ready"
+    REJECTED = "rejected"
+
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED}),
+    # back to queued: the worker was lost or preempted
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+    ),
+    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+DATASET_TRANSITIONS: dict[DatasetState, frozenset[DatasetState]] = {
+    DatasetState.VALIDATING: frozenset({DatasetState.READY, DatasetState.REJECTED}),
+    DatasetState.READY: frozenset(),
+    DatasetState.REJECTED: frozenset(),
+}
+
+TERMINAL_JOB_STATES = frozenset(state for state, onward in JOB_TRANSITIONS.items() if not onward)

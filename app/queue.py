@@ -1,0 +1,49 @@
+"""The only Celery in the service room: messages by task name, carrying an id and nothing else.
+
+A message is a nudge; the row is the truth. So a message may be lost or doubled without harm.
+"""
+
+from celery import Celery
+from kombu.entity import Queue
+
+from app.settings import Settings
+
+DATASETS_QUEUE = "datasets"
+TRAINING_QUEUE = "training"
+IMPORT_TASK = "tdmr.import_dataset"
+TRAIN_TASK = "tdmr.run_job"
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery application both sides share; the worker adds its tasks and how it consumes."""
+    celery = Celery("tdmr", broker=settings.broker, set_as_current=False)
+    celery.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_queues=[Queue(DATASETS_QUEUE), Queue(TRAINING_QUEUE)],
+        task_create_missing_queues=False,
+        task_routes={IMPORT_TASK: {"queue": DATASETS_QUEUE}, TRAIN_TASK: {"queue": TRAINING_QUEUE}},
+        # The database recovers, so a publisher need not wait long: the API answers, the sweeper re-sends.
+        broker_connection_timeout=2,
+        broker_transport_options=_transport_options(settings),
+    )
+    return celery
+
+
+def send(celery: Celery, task: str, object_id: str) -> None:
+    """Nudge a worker. Call it after the commit.
+
+    Raises:
+        kombu.exceptions.OperationalError: if the broker is away; the row is safe, so callers log it and go on.
+    """
+    celery.send_task(task, args=[object_id], retry=False)
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    if not settings.broker.startswith("filesystem://"):
+        return {"socket_timeout": 5, "socket_connect_timeout": 2}
+    messages, control = settings.broker_folder / "messages", settings.broker_folder / "control"
+    for folder in (messages, control):
+        folder.mkdir(parents=True, exist_ok=True)
+    return {"data_folder_in": str(messages), "data_folder_out": str(messages), "control_folder": str(control)}
