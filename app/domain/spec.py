@@ -58,7 +58,7 @@ class ReprogramConfig(Frozen):
     """Stage 1: from the frozen teacher's taps into the proxy space. It trains on cached taps, so it takes seconds."""
 
     taps: Literal["multi", "last"] = "multi"
-    """`multi` reads four depths and the pre-logits vector (the teacher gains 2.5 to 4 points); `last` the latter only."""
+    """`multi` reads four depths and the pre-logits vector (+2.5 to +4 points for the teacher); `last` only that."""
     width: int | None = Field(default=None, ge=8, le=4096)
     """D, the proxy width. None: 128 below 50 classes, else 256."""
     image_size: int | None = Field(default=None, ge=16, le=1024)
