@@ -86,7 +86,8 @@ class Job(Leased, Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant: Mapped[str] = mapped_column(String(64), default=DEFAULT_TENANT)
-    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    dataset_id: Mapped[str] = mapped_column(Id)
+    """No foreign key: a job that has ended outlives its data set, whose bytes the user may want gone."""
     state: Mapped[JobState] = mapped_column(String(16), default=JobState.QUEUED)
     stage: Mapped[Stage | None] = mapped_column(String(16))
     progress: Mapped[float] = mapped_column(default=0.0)

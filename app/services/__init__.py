@@ -1,0 +1,1 @@
+"""The decisions. Services take an open session, flush and never commit, and know nothing of HTTP."""

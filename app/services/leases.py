@@ -1,0 +1,184 @@
+"""What a worker holds of a job: claim, heartbeat, progress, and the one write that ends it.
+
+Every write names the attempt epoch of its claim and the state it expects. No row hit means that the claim is over
+(another worker holds the job, or it has ended): the caller is a zombie and must stop. Nobody's clock is involved.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from app.db.models import Artifact, Dataset, Job, JobMetric, utcnow
+from app.domain.manifest import ArtifactFile
+from app.domain.progress import EventLine, MetricLine
+from app.domain.spec import JobSpec
+from app.domain.states import JobState, Stage
+from app.services.states import add_event, move_job
+from app.storage.keys import artifact_key
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write to one object, until someone else claims it."""
+
+    id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobClaim(Claim):
+    """A claimed job, with what its worker needs to begin."""
+
+    spec: JobSpec
+    prepared_key: str
+    """Storage key of the prepared data set."""
+    attempts: int
+    """Claims since the last progress, this one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The store's answer to a sign of life."""
+
+    alive: bool
+    """False: the claim is over; kill the child and leave."""
+    cancel_requested: bool = False
+
+
+def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
+    """Take a queued job. None if it is not queued any more, which is how doubled messages end."""
+    taken = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(epoch=Job.epoch + 1, attempts=Job.attempts + 1, hb_seq=0, worker_id=worker_id, updated_at=utcnow())
+        .returning(Job.id)
+    ).first()
+    if taken is None:
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    dataset = session.get_one(Dataset, job.dataset_id)
+    assert dataset.prepared_key is not None, "a job is accepted on a ready data set, which active jobs keep"
+    move_job(session, job, JobState.RUNNING, "claimed", f"A worker has started attempt {job.epoch}.")
+    return JobClaim(job.id, job.epoch, JobSpec.model_validate(job.spec), dataset.prepared_key, job.attempts)
+
+
+def beat(session: Session, claim: Claim) -> Heartbeat:
+    """Raise the job's heartbeat counter, and learn whether the claim still stands and whether to stop."""
+    row = session.execute(
+        update(Job).where(*_is_held(claim)).values(hb_seq=Job.hb_seq + 1).returning(Job.cancel_requested)
+    ).first()
+    return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, cancel_requested=row.cancel_requested)
+
+
+def record(
+    session: Session,
+    claim: Claim,
+    *,
+    stage: Stage | None = None,
+    progress: float | None = None,
+    eta_seconds: float | None = None,
+    metrics: Mapping[str, float] | None = None,
+    points: Sequence[MetricLine] = (),
+    events: Iterable[EventLine] = (),
+) -> bool:
+    """Note how the job goes. False: the claim is over and nothing was written.
+
+    `points` extend the curves and become the latest metrics; `metrics` are latest values that belong to no curve.
+    """
+    job = _held(session, claim)
+    if job is None:
+        return False
+    if stage is not None and stage != job.stage:
+        job.stage = stage
+        add_event(session, job, "stage", stage.value, f"Stage {stage.value} has begun.")
+    if progress is not None and progress > job.progress:
+        job.progress, job.attempts = progress, 0
+    if eta_seconds is not None:
+        job.eta_seconds = eta_seconds
+    latest = {name: value for point in points for name, value in point.values.items()}
+    if latest or metrics:
+        job.metrics = {**job.metrics, **latest, **(metrics or {})}
+    _add_points(session, job, points)
+    for event in events:
+        add_event(session, job, event.level, event.code, event.message)
+    session.flush()
+    return True
+
+
+def finish_job(
+    session: Session,
+    claim: Claim,
+    artifacts: Iterable[ArtifactFile],
+    evaluation: dict[str, Any] | None,
+    metrics: Mapping[str, float],
+) -> bool:
+    """End the job as succeeded and make its files visible; they lie under `artifact_key(id, epoch, name)` already."""
+    job = _held(session, claim)
+    if job is None:
+        return False
+    session.add_all(
+        Artifact(job_id=job.id, storage_key=artifact_key(job.id, claim.epoch, file.name), **file.model_dump())
+        for file in artifacts
+    )
+    job.evaluation, job.metrics, job.progress = evaluation, {**job.metrics, **metrics}, 1.0
+    move_job(session, job, JobState.SUCCEEDED, "succeeded")
+    return True
+
+
+def fail_job(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
+    """End the job as failed. `error` has the fields of a problem: `code`, `title`, `detail`, `hint`."""
+    job = _held(session, claim)
+    if job is None:
+        return False
+    job.error = error
+    move_job(session, job, JobState.FAILED, str(error.get("code", "failed")), str(error.get("detail", "")))
+    return True
+
+
+def cancel_claimed_job(session: Session, claim: Claim) -> bool:
+    """End the job as cancelled, once its child has stopped."""
+    job = _held(session, claim)
+    if job is None:
+        return False
+    move_job(session, job, JobState.CANCELLED, "cancelled")
+    return True
+
+
+def release_job(session: Session, claim: Claim, reason: str) -> bool:
+    """Hand the job back to the queue, or end it if its user has asked for that meanwhile."""
+    job = _held(session, claim)
+    if job is None:
+        return False
+    move_job(session, job, JobState.CANCELLED if job.cancel_requested else JobState.QUEUED, reason)
+    return True
+
+
+def _held(session: Session, claim: Claim) -> Job | None:
+    """The claimed job with its row locked by a guarded write, or None if the claim is over."""
+    row = session.execute(update(Job).where(*_is_held(claim)).values(updated_at=utcnow()).returning(Job.id)).first()
+    return None if row is None else session.get_one(Job, claim.id, populate_existing=True)
+
+
+def _is_held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    return (Job.id == claim.id, Job.epoch == claim.epoch, Job.state == JobState.RUNNING)
+
+
+def _add_points(session: Session, job: Job, points: Sequence[MetricLine]) -> None:
+    last = session.scalar(select(func.max(JobMetric.seq)).where(JobMetric.job_id == job.id)) or 0
+    for seq, (stage, run) in enumerate(groupby(points, key=lambda point: point.stage), start=last + 1):
+        lines = list(run)
+        session.add(
+            JobMetric(
+                job_id=job.id,
+                seq=seq,
+                epoch=job.epoch,
+                stage=stage,
+                first_step=lines[0].step,
+                last_step=lines[-1].step,
+                points=[{"step": line.step, "values": line.values} for line in lines],
+            )
+        )

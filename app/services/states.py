@@ -1,0 +1,72 @@
+"""The one door through which a state changes: it checks the table of transitions and writes the event."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.models import Dataset, Job, JobEvent, utcnow
+from app.domain.errors import StateConflict
+from app.domain.states import DATASET_TRANSITIONS, JOB_TRANSITIONS, TERMINAL_JOB_STATES, DatasetState, JobState
+
+
+def move_job(session: Session, job: Job, to: JobState, reason: str, message: str = "") -> None:
+    """Bring `job` into state `to` and note it in the job's events under the code `reason`.
+
+    The row is locked and read again first, so that the check holds against every other writer.
+
+    Raises:
+        StateConflict: if the table does not allow it.
+    """
+    session.flush()  # refresh() would drop what the caller has set
+    session.refresh(job, with_for_update=True)
+    before = JobState(job.state)
+    if to not in JOB_TRANSITIONS[before]:
+        raise StateConflict(f"The job is {before} and cannot become {to}.")
+    now = utcnow()
+    job.state = to
+    if to is JobState.RUNNING:
+        job.started_at = job.started_at or now
+    if to is JobState.QUEUED:
+        job.stage = None
+    if to in TERMINAL_JOB_STATES:
+        job.finished_at = now
+    if to is not JobState.RUNNING:
+        job.worker_id, job.eta_seconds = None, None
+    data = {"from": before.value, "to": to.value}
+    add_event(session, job, "state", reason, message or f"{before} → {to}", data=data)
+
+
+def move_dataset(session: Session, dataset: Dataset, to: DatasetState) -> None:
+    """Bring `dataset` into state `to`; locked and checked like a job, but a data set keeps no events.
+
+    Raises:
+        StateConflict: if the table does not allow it.
+    """
+    session.flush()
+    session.refresh(dataset, with_for_update=True)
+    before = DatasetState(dataset.state)
+    if to not in DATASET_TRANSITIONS[before]:
+        raise StateConflict(f"The data set is {before} and cannot become {to}.")
+    dataset.state = to
+    dataset.worker_id = None
+    session.flush()
+
+
+def add_event(
+    session: Session, job: Job, kind: str, code: str, message: str, *, data: dict[str, Any] | None = None
+) -> None:
+    """Append to the job's events. The caller holds the job's row, so the numbers have no gaps and no twins."""
+    last = session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job.id)) or 0
+    session.add(
+        JobEvent(
+            job_id=job.id,
+            seq=last + 1,
+            epoch=job.epoch,
+            kind=kind,
+            code=code,
+            message=message.replace("\x00", ""),  # Postgres stores no NUL
+            data=data or {},
+        )
+    )
+    session.flush()

@@ -1,0 +1,26 @@
+"""Where each kind of blob lives. A worker's output carries its attempt epoch, so two attempts never share a key."""
+
+
+def upload_key(dataset_id: str) -> str:
+    """The archive as it was sent."""
+    return f"uploads/{dataset_id}"
+
+
+def dataset_prefix(dataset_id: str) -> str:
+    """Everything the imports of one data set wrote, of whatever attempt."""
+    return f"datasets/{dataset_id}"
+
+
+def prepared_key(dataset_id: str, epoch: int) -> str:
+    """The prepared data set, `prepared.zip`, that attempt `epoch` wrote."""
+    return f"{dataset_prefix(dataset_id)}/e{epoch}/prepared.zip"
+
+
+def job_prefix(job_id: str) -> str:
+    """Everything that all attempts of a job wrote."""
+    return f"jobs/{job_id}"
+
+
+def artifact_key(job_id: str, epoch: int, name: str) -> str:
+    """One published file of attempt `epoch`."""
+    return f"{job_prefix(job_id)}/e{epoch}/{name}"
