@@ -98,8 +98,8 @@ class DistillConfig(Frozen):
     clip_norm: float = Field(default=1.0, gt=0, le=1000)
     """Gradients are scaled down to this global norm."""
     ema: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the averaged weights, which are what is evaluated and exported; 0 turns averaging off. Warmed up with
-    min(ema, (1 + t) / (10 + t)), so that short runs are not held back by their first steps."""
+    """Decay of the averaged weights, which are what is evaluated and exported; 0 turns averaging off. The decay rises
+    from 0 as 1 − (1 + t)^−0.75, so that short runs are not held back by their first steps."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """Softens both distributions before KL; higher passes on more of the teacher's ranking (Hinton et al., 2015)."""
     schedule: Literal["progressive", "static"] = "progressive"
