@@ -1,0 +1,1 @@
+"""One Alembic tree for SQLite and Postgres; `app.db.migrate` runs it."""

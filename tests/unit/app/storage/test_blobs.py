@@ -1,0 +1,87 @@
+"""Blobs behave alike in a folder and in an object store."""
+
+import io
+import uuid
+from pathlib import Path
+
+import pytest
+
+from app.storage.blobs import Blobs
+
+
+@pytest.fixture(params=["file", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "file":
+        return Blobs((tmp_path / "blobs").as_uri())
+    return Blobs(f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.bin"
+    path.write_bytes(b"0123456789")
+    return path
+
+
+class TestBlobs:
+    def test_gives_back_what_was_put(self, blobs: Blobs, source: Path, tmp_path: Path) -> None:
+        blobs.put_file("jobs/j/e1/a.bin", source)
+        blobs.fetch("jobs/j/e1/a.bin", tmp_path / "deep" / "copy.bin")
+        assert (tmp_path / "deep" / "copy.bin").read_bytes() == b"0123456789"
+        assert blobs.size("jobs/j/e1/a.bin") == 10
+        assert blobs.exists("jobs/j/e1/a.bin")
+
+    def test_reads_from_the_middle(self, blobs: Blobs, source: Path) -> None:
+        blobs.put_file("a", source)
+        with blobs.open("a") as stream:
+            stream.seek(4, io.SEEK_SET)
+            assert stream.read(3) == b"456"
+
+    def test_replaces_a_blob(self, blobs: Blobs, source: Path, tmp_path: Path) -> None:
+        blobs.put_file("a", source)
+        other = tmp_path / "other.bin"
+        other.write_bytes(b"new")
+        blobs.put_file("a", other)
+        with blobs.open("a") as stream:
+            assert stream.read() == b"new"
+
+    def test_says_that_a_blob_is_missing(self, blobs: Blobs, tmp_path: Path) -> None:
+        assert not blobs.exists("nothing")
+        with pytest.raises(FileNotFoundError):
+            blobs.open("nothing")
+        with pytest.raises(FileNotFoundError):
+            blobs.fetch("nothing", tmp_path / "x")
+
+    def test_deletes_one_twice_without_complaint(self, blobs: Blobs, source: Path) -> None:
+        blobs.put_file("a", source)
+        blobs.delete("a")
+        blobs.delete("a")
+        assert not blobs.exists("a")
+
+    def test_deletes_a_prefix_and_not_its_namesake(self, blobs: Blobs, source: Path) -> None:
+        for key in ("jobs/1/e1/a", "jobs/1/e2/a", "jobs/10/e1/a"):
+            blobs.put_file(key, source)
+        blobs.delete_prefix("jobs/1")
+        blobs.delete_prefix("jobs/1")
+        assert [blobs.exists(key) for key in ("jobs/1/e1/a", "jobs/1/e2/a", "jobs/10/e1/a")] == [False, False, True]
+
+    @pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../../b", "a//b", "a/./b", "a\\b", "a\x00b", "a/"])
+    def test_refuses_keys_that_leave_its_folder(self, blobs: Blobs, source: Path, key: str) -> None:
+        with pytest.raises(ValueError, match="not a storage key"):
+            blobs.put_file(key, source)
+
+    def test_probe_leaves_nothing_readable(self, blobs: Blobs) -> None:
+        blobs.probe()
+
+
+class TestFolder:
+    def test_leaves_no_temporary_file_when_a_write_fails(self, tmp_path: Path) -> None:
+        blobs = Blobs((tmp_path / "blobs").as_uri())
+        with pytest.raises(FileNotFoundError):
+            blobs.put_file("a/b", tmp_path / "missing")
+        assert [path.name for path in (tmp_path / "blobs").rglob("*")] == ["a"]
+
+    def test_probe_fails_where_nothing_can_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "blobs").write_text("a file where the folder should be")
+        with pytest.raises(OSError):
+            Blobs((tmp_path / "blobs").as_uri()).probe()
