@@ -1,0 +1,162 @@
+"""From an image file to RGB pixels: the one decoder and the one clean preprocessing of the whole project.
+
+The import decodes every file through it, so what is called unreadable there is never met in training; training,
+evaluation and the preprocessing promised in a manifest all go through `fit_square`.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "PPM": ".ppm",
+}
+"""The formats that are read, by Pillow's name, and the suffix each is stored under. Nothing else is even tried, so
+formats that run programs (EPS) or have a long history of flaws are never reached."""
+
+MAX_PIXELS = 64_000_000
+"""Default limit of one image, in pixels: 192 MB once decoded."""
+MAX_ASPECT = 50
+"""Longest side over shortest. Beyond it a square crop shows next to nothing and resizing needs a lot of memory."""
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what turns the image upright (EXIF 2.32, tag 274)."""
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_WHITE_IS_ZERO = 0
+
+
+class UnreadableImage(ValueError):
+    """The file cannot be used as a training image. Its message is a short reason for a person."""
+
+
+def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image completely, upright, as 8-bit RGB; its `format` names the file's format (a key of SUFFIXES).
+
+    CMYK is converted, 16-bit samples are rescaled, palettes are resolved, transparency is laid on white, grey is
+    repeated over the channels. Colour profiles are ignored, as common training pipelines do.
+
+    Args:
+        data: the file's bytes, or where it is.
+        max_pixels: larger images are refused before anything is decoded.
+
+    Raises:
+        UnreadableImage: with the reason: not an image, damaged, animated, too large, of an extreme shape.
+    """
+    try:
+        source = io.BytesIO(data) if isinstance(data, bytes) else data
+        with Image.open(source, formats=tuple(SUFFIXES)) as image:
+            _check_header(image, max_pixels)
+            image.load()
+            rgb = _to_rgb(image)
+            rotation = _UPRIGHT.get(_orientation(image))
+            upright = rgb if rotation is None else rgb.transpose(rotation)
+            # a phone's MPO is a JPEG with a second picture behind it
+            upright.format = "JPEG" if image.format == "MPO" else image.format
+            return upright
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(f"not an image, or not one of {', '.join(SUFFIXES)}") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(f"more than the {max_pixels} pixels allowed") from None
+    except Exception as error:  # a decoder may raise anything on damaged or hostile bytes
+        raise UnreadableImage("damaged or truncated image data") from error
+
+
+def fit_square(image: Image.Image, side: int, interpolation: str = "bilinear") -> npt.NDArray[np.uint8]:
+    """The clean preprocessing: resize the short side, then crop the centre.
+
+    Exactly torchvision's `Resize(side)` and `CenterCrop(side)` on a Pillow image: the short side becomes `side`, the
+    long side `int(side * long / short)` (rounded down); the resampling is antialiased; the crop starts at
+    `round((length - side) / 2)`, halves to the even number.
+
+    Args:
+        image: RGB, any size.
+        side: pixels, positive.
+        interpolation: a key of INTERPOLATIONS.
+
+    Returns:
+        uint8 [side, side, 3], red first.
+    """
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    scaled = int(side * long / short)
+    size = (side, scaled) if width <= height else (scaled, side)
+    resized = image.resize(size, INTERPOLATIONS[interpolation])
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    return np.array(resized.crop((left, top, left + side, top + side)), dtype=np.uint8)
+
+
+def _check_header(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImage(f"{width} × {height} is more than the {max_pixels} pixels allowed")
+    short, long = min(width, height), max(width, height)
+    if short < 2:
+        raise UnreadableImage(f"{width} × {height} is too small to show anything")
+    if long > MAX_ASPECT * short:
+        raise UnreadableImage(f"{width} × {height} is more than {MAX_ASPECT} times longer than wide")
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        several = "several pages" if image.format == "TIFF" else "animated"
+        raise UnreadableImage(f"{several}: only single pictures are used")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = _rescaled(image)
+    if image.mode == "F":
+        raise UnreadableImage("floating-point samples have no agreed white; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        canvas = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(canvas, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _rescaled(image: Image.Image) -> Image.Image:
+    """Up to 16 bits of grey to 8, by ⌊255·v/white + ½⌋. Pillow's own conversion would clip some of these modes."""
+    white, inverted = 65_535, False
+    if image.format == "TIFF":
+        tags: dict[int, int | tuple[int, ...]] = dict(getattr(image, "tag_v2", {}))
+        bits = tags.get(_TIFF_BITS, 16)
+        white = 2 ** (bits[0] if isinstance(bits, tuple) else bits) - 1
+        inverted = tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
+        if image.mode == "I":
+            raise UnreadableImage("signed or 32-bit samples have no agreed white; save it with 8 or 16 bits")
+    samples = np.asarray(image).astype(np.uint64)
+    grey = ((samples * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
+    return Image.fromarray(255 - grey if inverted else grey)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1..8; a damaged EXIF block does not make a readable picture unreadable."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:
+        return 1
