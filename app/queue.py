@@ -40,6 +40,12 @@ def send(celery: Celery, task: str, object_id: str) -> None:
     celery.send_task(task, args=[object_id], retry=False)
 
 
+def probe(celery: Celery) -> None:
+    """Connect to the broker once; raises what the transport raises when it is away."""
+    with celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+
+
 def _transport_options(settings: Settings) -> dict[str, object]:
     if not settings.broker.startswith("filesystem://"):
         return {"socket_timeout": 5, "socket_connect_timeout": 2}

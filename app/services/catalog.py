@@ -1,0 +1,130 @@
+"""What the workers can build. They announce it; the service serves it and checks jobs against it without torch."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db import queries
+from app.db.ids import new_id
+from app.db.models import CatalogRow, Worker, utcnow
+from app.db.queries import Page
+from app.domain.catalog import Catalog, StudentCard, TeacherCard
+from app.domain.errors import CatalogEmpty, UnknownStudent, UnknownTeacher
+
+Card = TypeVar("Card", TeacherCard, StudentCard)
+
+
+def announce(session: Session, hostname: str, queue: str, device: str, catalog: Catalog | None) -> str:
+    """Note that a worker runs and what it offers (None: it trains nothing), and give its id. Repeating it renews it."""
+    sha256 = None if catalog is None else _store(session, catalog)
+    worker = queries.get_worker(session, hostname, queue, device)
+    if worker is None:
+        worker = Worker(id=new_id("wk"), hostname=hostname, queue=queue, device=device)
+        try:
+            with session.begin_nested():
+                session.add(worker)
+        except IntegrityError:  # its twin on the same host was faster
+            worker = queries.get_worker(session, hostname, queue, device)
+            assert worker is not None, "the unique constraint that failed names this row"
+    worker.catalog_sha256, worker.started_at, worker.seen_at = sha256, utcnow(), utcnow()
+    session.flush()
+    return worker.id
+
+
+def teachers(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[TeacherCard]:
+    """Teachers by name, whose name or family contains `q`.
+
+    Raises:
+        CatalogEmpty: if no worker has ever announced itself.
+    """
+    return _page(_teachers(session).values(), q, after, limit)
+
+
+def students(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[StudentCard]:
+    """As `teachers`, of students."""
+    return _page(_students(session).values(), q, after, limit)
+
+
+def find_teacher(session: Session, name: str) -> TeacherCard:
+    """The card of a teacher.
+
+    Raises:
+        UnknownTeacher: with the nearest names.
+        CatalogEmpty: if no worker has ever announced itself.
+    """
+    cards = _teachers(session)
+    if name not in cards:
+        raise UnknownTeacher(
+            f"No worker offers a teacher named '{name}'.", hint=_hint(name, cards, "GET /v1/teachers"), param="teacher"
+        )
+    return cards[name]
+
+
+def find_student(session: Session, name: str) -> StudentCard:
+    """The card of a student architecture.
+
+    Raises:
+        UnknownStudent: with the nearest names.
+        CatalogEmpty: if no worker has ever announced itself.
+    """
+    cards = _students(session)
+    if name not in cards:
+        raise UnknownStudent(
+            f"No worker offers a student named '{name}'.", hint=_hint(name, cards, "GET /v1/students"), param="student"
+        )
+    return cards[name]
+
+
+def _store(session: Session, catalog: Catalog) -> str:
+    payload = catalog.model_dump(mode="json")
+    sha256 = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+    if session.get(CatalogRow, sha256) is None:
+        try:
+            with session.begin_nested():
+                session.add(CatalogRow(sha256=sha256, payload=payload))
+        except IntegrityError:
+            pass  # the same offer from another worker at the same moment
+    return sha256
+
+
+def _teachers(session: Session) -> dict[str, TeacherCard]:
+    return {card.name: card for catalog in _catalogs(session) for card in catalog.teachers}
+
+
+def _students(session: Session) -> dict[str, StudentCard]:
+    return {card.name: card for catalog in _catalogs(session) for card in catalog.students}
+
+
+def _catalogs(session: Session) -> Sequence[Catalog]:
+    rows = queries.announced_catalogs(session)
+    if not rows:
+        raise CatalogEmpty(
+            "No training worker has said yet what it can build.",
+            hint="Start one with `tdmr worker`, or try again in a few seconds if it is just starting.",
+        )
+    return [Catalog.model_validate(row.payload) for row in rows]
+
+
+def _page(cards: Iterable[Card], q: str, after: str | None, limit: int) -> Page[Card]:
+    needle = q.casefold()
+    found = sorted(
+        (
+            card
+            for card in cards
+            if needle in card.name.casefold() or needle in card.family.casefold()
+            if after is None or card.name > after
+        ),
+        key=lambda card: card.name,
+    )
+    return Page(found[:limit], has_more=len(found) > limit)
+
+
+def _hint(name: str, known: Iterable[str], where: str) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    listed = f"{where} lists what there is."
+    return f"Did you mean {' or '.join(near)}? {listed}" if near else listed

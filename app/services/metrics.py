@@ -1,0 +1,42 @@
+"""A job's curves and its evaluation."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db import queries
+from app.domain.errors import NotFound
+from app.domain.progress import MetricLine
+from app.domain.states import Stage
+from app.services import jobs
+
+STAGE_ORDER = {stage: place for place, stage in enumerate(Stage)}
+
+
+def curves(session: Session, tenant: str, job_id: str, *, stage: Stage | None, from_step: int) -> list[MetricLine]:
+    """Points by stage and step, from `from_step` on. Where a resumed attempt went over a step again, its word counts.
+
+    Raises:
+        NotFound: if there is no such job.
+    """
+    job = jobs.find(session, tenant, job_id)
+    points = {
+        (Stage(piece.stage), point["step"]): point["values"]
+        for piece in queries.list_metrics(session, job.id, stage=stage, from_step=from_step)
+        for point in piece.points
+        if point["step"] >= from_step
+    }
+    ordered = sorted(points.items(), key=lambda item: (STAGE_ORDER[item[0][0]], item[0][1]))
+    return [MetricLine(stage=stage, step=step, values=values) for (stage, step), values in ordered]
+
+
+def evaluation(session: Session, tenant: str, job_id: str) -> dict[str, Any]:
+    """How good the student is, beside its teacher.
+
+    Raises:
+        NotFound: if there is no such job, or it has not been evaluated.
+    """
+    job = jobs.find(session, tenant, job_id)
+    if job.evaluation is None:
+        raise NotFound(f"The job has no evaluation: it is {job.state}.", hint="It appears when the job has succeeded.")
+    return job.evaluation
