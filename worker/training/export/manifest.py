@@ -1,0 +1,88 @@
+"""`manifest.json`: written last, it vouches for every other file of a run."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from app.domain.files import replaced_atomically, sha256_file
+from app.domain.manifest import ArtifactFile, Manifest, Parity, Preprocessing
+from app.domain.spec import TrainingSpec
+
+MANIFEST_NAME = "manifest.json"
+
+_PACKAGES = ("tdmr", "torch", "timm", "numpy", "onnx", "onnxscript", "onnxruntime", "safetensors")
+_MEDIA_TYPES = {".json": "application/json", ".csv": "text/csv"}
+# No model format has a registered media type. TorchScript and .pt2 are zip archives, but calling them so makes some
+# browsers unpack them on arrival.
+_MODEL = "application/octet-stream"
+
+
+def versions() -> dict[str, str]:
+    """What computed the student: enough to compute it again."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def describe_student(architecture: str, network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest's `student`. `timm.create_model(architecture, num_classes=K, **arguments)` builds it again."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"architecture": architecture, "parameters": parameters, "arguments": dict(arguments)}
+
+
+def describe_file(path: Path) -> ArtifactFile:
+    """Name, size, digest and media type of one file."""
+    return ArtifactFile(
+        name=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+        media_type=_MEDIA_TYPES.get(path.suffix, _MODEL),
+    )
+
+
+def write_manifest(
+    out_dir: Path,
+    *,
+    files: Sequence[str],
+    spec: TrainingSpec,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    student: Mapping[str, Any],
+    teacher: Mapping[str, Any] | None,
+    dataset: Mapping[str, Any],
+    device: str,
+    metrics: Mapping[str, float],
+    seconds: Mapping[str, float],
+    parity: Mapping[str, Parity],
+) -> Manifest:
+    """Describe `files` of `out_dir` and write `manifest.json` beside them, whole or not at all.
+
+    Args:
+        files: names in `out_dir`; all that is to be published but the manifest itself.
+        student: from `describe_student`.
+        teacher: name, architecture, SHA-256 of the weights, licence; None for `scratch`.
+        dataset: digest, number of images per split, how the split came to be.
+        metrics: fractions by name.
+        seconds: wall time of each stage.
+    """
+    manifest = Manifest(
+        classes=tuple(classes),
+        preprocessing=preprocessing,
+        spec=spec.model_dump(mode="json"),
+        spec_fingerprint=spec.fingerprint(),
+        seed=spec.seed,
+        student=dict(student),
+        teacher=None if teacher is None else dict(teacher),
+        dataset=dict(dataset),
+        versions=versions(),
+        device=device,
+        metrics=dict(metrics),
+        seconds=dict(seconds),
+        parity=dict(parity),
+        files=tuple(describe_file(out_dir / name) for name in files),
+    )
+    with replaced_atomically(out_dir / MANIFEST_NAME) as temporary:
+        temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest

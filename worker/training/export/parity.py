@@ -1,0 +1,99 @@
+"""The gate: an exported file must compute, on real images, what the trained student computes, or it is not published.
+
+N images, K classes.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import worker.training
+from app.domain.errors import ExportParityFailed
+from app.domain.manifest import Parity, Preprocessing
+
+log = logging.getLogger(__name__)
+
+HINT = "Leave this format out of export.formats, or choose another student."
+
+
+def run_exported(
+    path: Path, images_NHWC: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """Logits [N, K] of an exported file, from disk, in its own runtime in a fresh process, in batches of several sizes.
+
+    Raises:
+        ExportParityFailed: the runtime cannot load the file, or cannot run it on every batch size.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        images, logits = Path(folder, "images.npy"), Path(folder, "logits.npy")
+        np.save(images, images_NHWC)
+        command = [sys.executable, "-m", "worker.training.export.parity_run", *map(str, (path, images, logits))]
+        command += ["--preprocessing", preprocessing.model_dump_json(), "--threads", str(torch.get_num_threads())]
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            log.error("%s does not run: %s", path.name, done.stderr)
+            raise ExportParityFailed(
+                f"{path.name} cannot be run on the evaluation images by its own runtime.", hint=HINT
+            )
+        return np.load(logits)
+
+
+def check_parity(
+    name: str,
+    expected_NK: npt.NDArray[np.float32],
+    actual_NK: npt.NDArray[np.float32],
+    paths: Sequence[str],
+    max_difference: float,
+) -> Parity:
+    """Compare an exported file's logits with the student's.
+
+    Another top-1 class is forgiven only where the student itself holds both classes equal within `max_difference`;
+    `top1_agreement` counts it all the same.
+
+    Raises:
+        ExportParityFailed: naming the file `name` and the first image, by its path, that is off.
+    """
+    if actual_NK.shape != expected_NK.shape:
+        raise ExportParityFailed(f"{name} gives logits {actual_NK.shape}, not {expected_NK.shape}.", hint=HINT)
+    parity = measure(expected_NK, actual_NK)
+    rows = np.arange(len(expected_NK))
+    top_N, other_N = expected_NK.argmax(1), actual_NK.argmax(1)
+    apart_N = expected_NK[rows, top_N] - expected_NK[rows, other_N] > max_difference
+    # written so that NaN fails
+    off_N = ~(np.abs(actual_NK - expected_NK).max(1) <= max_difference) | apart_N
+    if off_N.any():
+        first = int(off_N.argmax())
+        raise ExportParityFailed(
+            f"{name} does not compute what was trained: on {int(off_N.sum())} of {len(off_N)} images its logits differ "
+            f"by more than {max_difference:g} or its top class is another, first on '{paths[first]}'. Largest "
+            f"difference {parity.max_logit_difference:.3g}, top-1 agreement {parity.top1_agreement:.2%}.",
+            hint=f"{HINT} If the difference is of the order of rounding, raise export.max_logit_difference.",
+        )
+    return parity
+
+
+def measure(expected_NK: npt.NDArray[np.float32], actual_NK: npt.NDArray[np.float32]) -> Parity:
+    """Agreement and largest |Δlogit| of two sets of logits [N, K] on the same images. Not a number counts as 3.4e38,
+    which JSON can carry."""
+    largest = float(np.finfo(np.float32).max)
+    difference_NK = np.nan_to_num(np.abs(actual_NK - expected_NK), nan=largest, posinf=largest)
+    return Parity(
+        images=len(expected_NK),
+        top1_agreement=float((expected_NK.argmax(1) == actual_NK.argmax(1)).mean()),
+        max_logit_difference=float(difference_NK.max()),
+    )
+
+
+def _environment() -> dict[str, str]:
+    """The child finds this code wherever it is installed, and leaves the accelerator to the trainer."""
+    root = Path(next(iter(worker.training.__path__))).parents[1]
+    search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(search), "CUDA_VISIBLE_DEVICES": ""}
