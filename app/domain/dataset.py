@@ -53,6 +53,15 @@ class SkippedFile(Frozen):
     reason: str
 
 
+class ImageCopy(Frozen):
+    """One of several files with the same bytes."""
+
+    path: str
+    """As the user named it."""
+    split: Split
+    label: str | None
+
+
 class DatasetReport(Frozen):
     """What the import found. `warnings` are sentences for a person, each with what to do."""
 
@@ -63,6 +72,10 @@ class DatasetReport(Frozen):
     skipped: tuple[SkippedFile, ...] = ()
     skipped_total: int = 0
     """All skipped files; `skipped` lists at most the first 1,000."""
+    duplicates: tuple[tuple[ImageCopy, ...], ...] = ()
+    """Groups of files with the same bytes; at most the first 1,000."""
+    duplicates_total: int = 0
+    """All such groups."""
     warnings: tuple[str, ...] = ()
     split_source: str = "given"
     digest: str = ""

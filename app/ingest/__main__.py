@@ -1,0 +1,66 @@
+"""`python -m app.ingest ARCHIVE OUT_DIR`: JSON lines on standard output, the verdict last.
+
+    {"type": "progress", "done": 120, "total": 2062}
+    {"type": "result", "report": {…}, "code": null, "detail": null, "hint": null}
+
+Exit status 0 for a ready and for a rejected data set: a verdict is not a crash.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from app.ingest.importer import import_archive
+from app.ingest.limits import Limits
+
+PROGRESS_SECONDS = 0.5
+"""At most one progress line in this time."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    defaults = Limits()
+    parser = argparse.ArgumentParser(
+        prog="python -m app.ingest", description="Check an archive and prepare it for training."
+    )
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("out_dir", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the splits that the archive does not give")
+    parser.add_argument("--max-images", type=int, default=defaults.max_members, help="entries of the archive")
+    parser.add_argument("--max-unpacked-bytes", type=int, default=defaults.max_unpacked_bytes)
+    parser.add_argument("--max-image-pixels", type=int, default=defaults.max_image_pixels)
+    options = parser.parse_args(argv)
+    limits = Limits(
+        max_members=options.max_images,
+        max_unpacked_bytes=options.max_unpacked_bytes,
+        max_image_pixels=options.max_image_pixels,
+    )
+    result = import_archive(
+        options.archive, options.out_dir, seed=options.seed, limits=limits, on_progress=_ProgressLines()
+    )
+    _say({"type": "result", **result.model_dump(mode="json")})
+    return 0
+
+
+class _ProgressLines:
+    """Prints progress now and then, and always the last."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + PROGRESS_SECONDS
+            _say({"type": "progress", "done": done, "total": total})
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

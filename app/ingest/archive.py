@@ -1,0 +1,30 @@
+"""Any accepted archive as a list of checked entries and a walk over their bytes. Nothing is ever extracted by name."""
+
+from pathlib import Path
+
+from app.domain.errors import DatasetRejected
+from app.ingest.entry import Archive
+from app.ingest.limits import Limits
+from app.ingest.tarred import TarArchive
+from app.ingest.zipped import ZipArchive
+
+ACCEPTED = "Send a zip, tar, tar.gz or tar.bz2 archive."
+
+
+def open_archive(path: Path, limits: Limits) -> Archive:
+    """Tell the kind by content and check every entry, before anything is decoded.
+
+    Raises:
+        DatasetRejected: not an archive, damaged, encrypted, unsafe, or over a limit; with the entry where there is one.
+    """
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if not magic:
+        raise DatasetRejected("The file is empty.", hint=ACCEPTED)
+    if magic.startswith(b"PK"):
+        return ZipArchive(path, limits)
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        raise DatasetRejected("This server cannot read zstd.", hint=ACCEPTED)
+    if magic.startswith((b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
+        raise DatasetRejected("xz, 7z and rar archives are not accepted.", hint=ACCEPTED)
+    return TarArchive(path, limits)
