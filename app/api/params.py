@@ -1,0 +1,59 @@
+"""Parameters that several routes take."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.spec import Metadata
+
+_ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+_METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
+_METADATA_PARAMETER = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
+AfterDataset = Annotated[str | None, Query(pattern=f"^ds_{_ULID}$", description="The `last_id` of the page before.")]
+AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the page before.")]
+AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the page before.")]
+Search = Annotated[str, Query(max_length=128, description="Only those whose name or family contains this.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="A fresh value for each job you mean to create. Sending the request again with the same value and "
+        "body gives the same job instead of a second one.",
+    ),
+]
+
+
+def metadata_filter(request: Request) -> dict[str, str]:
+    """The pairs of `?metadata[key]=value`."""
+    pairs = {
+        match[1]: value
+        for name, value in request.query_params.multi_items()
+        if (match := _METADATA_PARAMETER.fullmatch(name))
+    }
+    try:
+        return _METADATA.validate_python(pairs)
+    except ValidationError as error:
+        found = [{**item, "loc": ("query", "metadata", *item["loc"])} for item in error.errors()]
+        raise RequestValidationError(found) from error
+
+
+MetadataFilter = Annotated[dict[str, str], Depends(metadata_filter)]
+METADATA_PARAMETER_DOCS = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "required": False,
+            "description": "Only jobs that carry these pairs: `?metadata[owner]=ann&metadata[run]=7`.",
+            "style": "deepObject",
+            "explode": True,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        }
+    ]
+}

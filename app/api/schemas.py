@@ -1,0 +1,192 @@
+"""The shapes on the wire."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.db import models
+from app.domain.progress import MetricLine
+from app.domain.spec import JobSpec
+from app.domain.states import DatasetState, JobState, Stage
+
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class ListPage(BaseModel, Generic[Item]):
+    """One page of a list. Pass `last_id` as `after` to get the next while `has_more` is true."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    first_id: str | None = Field(default=None, description="Of the first item on this page; null on an empty one.")
+    last_id: str | None = Field(default=None, description="Of the last item on this page; the next page's `after`.")
+    has_more: bool = Field(description="Whether there are more behind this page.")
+
+    @classmethod
+    def of(cls, items: Iterable[Item], ids: Sequence[str], *, has_more: bool) -> Self:
+        return cls(
+            data=list(items), first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=has_more
+        )
+
+
+class Failure(BaseModel):
+    """Why a job failed or a data set was rejected, in the words of an HTTP problem."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    code: str = Field(examples=["dataset_rejected"])
+    title: str | None = None
+    detail: str = Field(examples=["The archive holds no image."])
+    hint: str | None = None
+
+
+class DatasetRead(BaseModel):
+    """A data set: an uploaded archive of labelled images, and what became of it."""
+
+    id: str = Field(examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
+    object: Literal["dataset"] = "dataset"
+    name: str = Field(examples=["digits.zip"])
+    state: DatasetState = Field(description="Jobs run on data sets that are `ready`.")
+    bytes: int = Field(description="Size of the uploaded archive.", examples=[1048576])
+    sha256: str = Field(description="Of the uploaded archive.")
+    digest: str | None = Field(description="Of the content: the same images, labels and splits have the same digest.")
+    classes: list[str] | None = Field(description="In the order of the student's outputs; null until ready.")
+    images: int | None = Field(description="Usable images; null until ready.")
+    counts: dict[str, int] | None = Field(description="Images of each split; null until ready.")
+    error: Failure | None = Field(description="Why it was rejected.")
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, dataset: models.Dataset) -> Self:
+        report = dataset.report
+        return cls(
+            id=dataset.id,
+            name=dataset.name,
+            state=dataset.state,
+            bytes=dataset.bytes,
+            sha256=dataset.sha256,
+            digest=dataset.digest,
+            classes=report["classes"] if report else None,
+            images=report["images"] if report else None,
+            counts={split: sum(classes.values()) for split, classes in report["counts"].items()} if report else None,
+            error=Failure.model_validate(dataset.error) if dataset.error else None,
+            created_at=dataset.created_at,
+            updated_at=dataset.updated_at,
+        )
+
+
+class QueuePlace(BaseModel):
+    """Where a queued job stands."""
+
+    position: int = Field(description="1 runs next.", ge=1, examples=[3])
+
+
+class JobRead(BaseModel):
+    """A job: a student being reprogrammed towards and distilled, or what came of it."""
+
+    id: str = Field(examples=["job_01JCZ7R2M4K6H8G0F1E3D5C7B9"])
+    object: Literal["job"] = "job"
+    state: JobState
+    stage: Stage | None = Field(description="What a running job is doing, or an ended one did last.")
+    progress: float = Field(description="0..1 of the whole job; never goes back.", examples=[0.42])
+    eta_seconds: float | None = Field(description="Estimated seconds to the end, while it runs.")
+    queue: QueuePlace | None = Field(description="Null unless it is queued.")
+    dataset_id: str
+    spec: JobSpec = Field(description="As asked, defaults filled in.")
+    warnings: list[str] = Field(description="What you should know although it was accepted.")
+    metrics: dict[str, float] = Field(description="The latest value of each metric.", examples=[{"accuracy": 0.94}])
+    error: Failure | None = Field(description="Why it failed.")
+    attempts: int = Field(description="How often a worker took it since it last progressed.")
+    cancel_requested: bool
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: models.Job, positions: dict[str, int]) -> Self:
+        return cls(
+            id=job.id,
+            state=job.state,
+            stage=job.stage,
+            progress=job.progress,
+            eta_seconds=job.eta_seconds,
+            queue=QueuePlace(position=positions[job.id]) if job.id in positions else None,
+            dataset_id=job.dataset_id,
+            spec=JobSpec.model_validate(job.spec),
+            warnings=job.warnings,
+            metrics=job.metrics,
+            error=Failure.model_validate(job.error) if job.error else None,
+            attempts=job.attempts,
+            cancel_requested=job.cancel_requested,
+            metadata=job.user_metadata,
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+        )
+
+
+class EventRead(BaseModel):
+    """Something that happened to a job."""
+
+    seq: int = Field(description="1, 2, 3 … within the job; pass the last one as `after`.")
+    kind: str = Field(description="`state`, `stage`, `info` or `warning`.", examples=["state"])
+    code: str = Field(examples=["claimed"])
+    message: str
+    data: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, event: models.JobEvent) -> Self:
+        return cls(
+            seq=event.seq,
+            kind=event.kind,
+            code=event.code,
+            message=event.message,
+            data=event.data,
+            created_at=event.created_at,
+        )
+
+
+class MetricPoint(BaseModel):
+    """One point of the curves."""
+
+    stage: Stage
+    step: int = Field(description="Optimiser step within the stage.")
+    values: dict[str, float]
+
+    @classmethod
+    def of(cls, line: MetricLine) -> Self:
+        return cls(stage=line.stage, step=line.step, values=line.values)
+
+
+class CurvesRead(BaseModel):
+    """A job's curves, by stage and step."""
+
+    object: Literal["curves"] = "curves"
+    points: list[MetricPoint]
+
+
+class ArtifactRead(BaseModel):
+    """A published file."""
+
+    name: str = Field(examples=["student.onnx"])
+    object: Literal["artifact"] = "artifact"
+    bytes: int
+    sha256: str
+    media_type: str
+
+    @classmethod
+    def of(cls, artifact: models.Artifact) -> Self:
+        return cls(name=artifact.name, bytes=artifact.bytes, sha256=artifact.sha256, media_type=artifact.media_type)
+
+
+class Health(BaseModel):
+    """Whether the service stands."""
+
+    status: Literal["ok"] = "ok"
+    checks: dict[str, Literal["ok", "away"]] = Field(default={}, description="What it stands on, each by its name.")
