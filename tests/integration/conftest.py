@@ -1,0 +1,100 @@
+"""The whole HTTP service in this process, on either database, with a broker and blobs on the file system."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.db.engine import Store
+from app.db.ids import new_id
+from app.db.models import Dataset
+from app.domain.catalog import Catalog, StudentCard, TeacherCard
+from app.domain.dataset import DatasetReport, Split
+from app.main import create_app
+from app.services import catalog
+from app.services.dataset_leases import accept_dataset, claim_dataset
+from app.settings import Settings
+from app.storage.blobs import Blobs
+from app.storage.keys import artifact_key
+
+CATALOG = Catalog(
+    teachers=(
+        TeacherCard(
+            name="resnet18.a1_in1k", architecture="resnet18", family="resnet", parameters=11_000_000, input_size=224
+        ),
+        TeacherCard(
+            name="vit_tiny_patch16_224.augreg_in21k",
+            architecture="vit_tiny_patch16_224",
+            family="vision_transformer",
+            parameters=5_500_000,
+            input_size=224,
+        ),
+    ),
+    students=(
+        StudentCard(name="mobilenetv3_small_050", family="mobilenetv3", parameters=1_000_000),
+        StudentCard(name="mobilenetv3_small_075", family="mobilenetv3", parameters=1_500_000),
+        StudentCard(name="resnet50", family="resnet", parameters=23_000_000),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: its front door, and the store and blobs that its workers would use."""
+
+    http: TestClient
+    store: Store
+    blobs: Blobs
+    settings: Settings
+    tmp_path: Path
+
+    def announce(self) -> None:
+        with self.store.write() as session:
+            catalog.announce(session, "host-a", "training", "cpu", CATALOG)
+
+    def validating_dataset(self, name: str = "digits.zip") -> str:
+        dataset_id = new_id("ds")
+        with self.store.write() as session:
+            session.add(Dataset(id=dataset_id, name=name, bytes=3, sha256="0" * 64, upload_key=f"uploads/{dataset_id}"))
+        return dataset_id
+
+    def ready_dataset(self) -> str:
+        dataset_id = self.validating_dataset()
+        report = DatasetReport(
+            classes=("0", "1"), counts={Split.TRAIN: {"0": 2, "1": 2}, Split.TEST: {"0": 1}}, images=5, digest="d" * 64
+        )
+        with self.store.write() as session:
+            claim = claim_dataset(session, dataset_id, "wk_1")
+            assert claim is not None
+            assert accept_dataset(session, claim, f"datasets/{dataset_id}/e1/prepared.zip", report)
+        return dataset_id
+
+    def put_artifact(self, job_id: str, epoch: int, name: str, content: bytes) -> None:
+        source = self.tmp_path / f"{job_id}-{name}"
+        source.write_bytes(content)
+        self.blobs.put_file(artifact_key(job_id, epoch, name), source)
+
+    def spec(self, **changes: object) -> dict[str, object]:
+        return {
+            "dataset_id": self.ready_dataset(),
+            "teacher": "resnet18.a1_in1k",
+            "student": "mobilenetv3_small_050",
+        } | changes
+
+    def submit(self, **changes: object) -> str:
+        answer = self.http.post("/v1/jobs", json=self.spec(**changes))
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+
+@pytest.fixture
+def service(store: Store, store_url: str, settings: Settings, tmp_path: Path) -> Iterator[Service]:
+    """With a catalogue that a worker has announced."""
+    settings = settings.model_copy(update={"database_url": store_url, "max_upload_bytes": 100_000})
+    with TestClient(create_app(settings)) as http:
+        running = Service(http, store, Blobs(settings.storage), settings, tmp_path)
+        running.announce()
+        yield running
