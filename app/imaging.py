@@ -67,9 +67,10 @@ def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Raises:
         UnreadableImage: with the reason: not an image, damaged, animated, too large, of an extreme shape.
+        OSError: the file itself cannot be read.
     """
+    source = io.BytesIO(data if isinstance(data, bytes) else data.read_bytes())
     try:
-        source = io.BytesIO(data) if isinstance(data, bytes) else data
         with Image.open(source, formats=tuple(SUFFIXES)) as image:
             _check_header(image, max_pixels)
             image.load()

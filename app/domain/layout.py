@@ -237,17 +237,22 @@ def _empty_split_warnings(placed: Mapping[str, Placement]) -> list[str]:
     """A class that a split lacks is not measured there; a person should know before reading an accuracy."""
     classes = {p.label for p in placed.values() if p.label is not None}
     warnings = []
-    for split, consequence, advice in (
-        (Split.VAL, "the best state of the student is chosen on training images", "a val/ folder"),
-        (Split.TEST, "no accuracy on unseen images can be measured", "a test/ folder"),
+    for split, consequence in (
+        (Split.VAL, "the best state of the student is chosen on training images"),
+        (Split.TEST, "no accuracy on unseen images can be measured"),
     ):
         lacking = sorted(classes - {p.label for p in placed.values() if p.split is split}, key=natural)
-        remedy = f"Add {advice}, or more images per class: from {MIN_TRAIN} on some are set aside."
         if len(lacking) == len(classes):
-            warnings.append(f"There are no {split} images, so {consequence}. {remedy}")
+            warnings.append(
+                f"There are no {split} images, so {consequence}. Add a {split}/ folder, or more images per class: "
+                f"from {MIN_TRAIN} on some are set aside."
+            )
         elif lacking:
-            some = ", ".join(map(repr, lacking[:5])) + (" …" if len(lacking) > 5 else "")
-            warnings.append(f"{len(lacking)} classes have no {split} images ({some}). {remedy}")
+            some = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
+            warnings.append(
+                f"{len(lacking)} classes have no {split} images, so they are not measured there: {some}. "
+                "Add images of them."
+            )
     return warnings
 
 

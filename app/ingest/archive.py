@@ -1,11 +1,12 @@
 """Any accepted archive as a list of checked entries and a walk over their bytes. Nothing is ever extracted by name."""
 
+import tarfile
 from pathlib import Path
 
 from app.domain.errors import DatasetRejected
 from app.ingest.entry import Archive
 from app.ingest.limits import Limits
-from app.ingest.tarred import TarArchive
+from app.ingest.tarred import COMPRESSED, TarArchive
 from app.ingest.zipped import ZipArchive
 
 ACCEPTED = "Send a zip, tar, tar.gz or tar.bz2 archive."
@@ -27,4 +28,6 @@ def open_archive(path: Path, limits: Limits) -> Archive:
         raise DatasetRejected("This server cannot read zstd.", hint=ACCEPTED)
     if magic.startswith((b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise DatasetRejected("xz, 7z and rar archives are not accepted.", hint=ACCEPTED)
+    if not magic.startswith(COMPRESSED) and path.stat().st_size < tarfile.BLOCKSIZE:
+        raise DatasetRejected("The file is not an archive.", hint=ACCEPTED)
     return TarArchive(path, limits)

@@ -17,6 +17,9 @@ from app.ingest.entry import Entry
 from app.ingest.limits import Limits, Meter
 from app.ingest.names import NameCheck, rejected
 
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
+COMPRESSED = (_GZIP, _BZIP2)
+"""What a compressed tar starts with."""
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**16
 _MAX_HEADER_BYTES = 2**20
@@ -94,9 +97,9 @@ class _Stream:
 def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         magic = file.read(3)
-    if magic.startswith(b"\x1f\x8b"):
+    if magic.startswith(_GZIP):
         return cast(BinaryIO, gzip.open(path))
-    if magic == b"BZh":
+    if magic == _BZIP2:
         return cast(BinaryIO, bz2.open(path))
     return path.open("rb")
 
