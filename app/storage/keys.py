@@ -21,6 +21,11 @@ def job_prefix(job_id: str) -> str:
     return f"jobs/{job_id}"
 
 
+def attempt_prefix(job_id: str, epoch: int) -> str:
+    """Everything that attempt `epoch` of a job wrote."""
+    return f"{job_prefix(job_id)}/e{epoch}"
+
+
 def artifact_key(job_id: str, epoch: int, name: str) -> str:
     """One published file of attempt `epoch`."""
-    return f"{job_prefix(job_id)}/e{epoch}/{name}"
+    return f"{attempt_prefix(job_id, epoch)}/{name}"

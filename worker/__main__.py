@@ -1,0 +1,55 @@
+"""`python -m worker --queue training`: one worker. `tdmr worker` is the same, with help."""
+
+import argparse
+import logging
+import sys
+import threading
+from functools import partial
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from app.db.engine import Store
+from app.logs import configure_logging
+from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, send
+from app.settings import Settings
+from app.storage.blobs import Blobs
+from worker.announce import announce, nudge_waiting, sweep
+from worker.celery_app import make_worker_celery, run_worker
+from worker.importing import Importer
+from worker.supervisor import Supervisor
+from worker.tasks import add_importing, add_training
+
+log = logging.getLogger("worker")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Run one worker.")
+    parser.add_argument("--queue", choices=[TRAINING_QUEUE, DATASETS_QUEUE], required=True)
+    queue: str = parser.parse_args().queue
+
+    settings = Settings()
+    configure_logging(settings.log_level)
+    store, blobs, stopping = Store(settings.database), Blobs(settings.storage), threading.Event()
+    celery = make_worker_celery(settings)
+    worker_id = announce(settings, store, queue)
+    if queue == TRAINING_QUEUE:
+        nudge = partial(_nudge, celery, TRAIN_TASK)
+        add_training(celery, Supervisor(settings, store, blobs, worker_id, stopping, requeue=nudge))
+        sweep(settings, store)
+    else:
+        nudge = partial(_nudge, celery, IMPORT_TASK)
+        add_importing(celery, Importer(settings, store, blobs, worker_id, stopping, requeue=nudge))
+    nudge_waiting(store, queue, nudge)
+    return run_worker(celery, queue, settings.log_level, stopping)
+
+
+def _nudge(celery: Celery, task: str, object_id: str) -> None:
+    try:
+        send(celery, task, object_id)
+    except (OperationalError, OSError) as error:
+        log.warning("%s is queued, but the broker is away: %s", object_id, error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Keeping a claim: heartbeats from a thread of their own, so that nothing the supervisor waits for can hold them up.
+
+The supervisor asks `check()` between its steps. It raises when the supervisor must stop, for one of three reasons.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from app.db.engine import Store
+from app.services.leases import Heartbeat
+from app.settings import Settings
+
+STORE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+"""The database cannot be reached or is locked: it may work in a moment. Anything else is a mistake of ours."""
+_RETRY_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class LeaseLost(Exception):
+    """The claim is over, or may be: kill the child, write nothing, leave."""
+
+
+class CancelAsked(Exception):
+    """The user wants the job to end."""
+
+
+class WorkerStopping(Exception):
+    """This worker is to stop: hand the object back."""
+
+
+class Lease:
+    """One claim, kept alive from entering to leaving the `with` block."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        stopping: threading.Event,
+        *,
+        beat: Callable[[], Heartbeat],
+        look: Callable[[], Heartbeat] | None = None,
+        waiting: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """
+        Args:
+            stopping: set when the worker is to stop.
+            beat: writes a sign of life. Called every `heartbeat_seconds`, and earlier while `waiting()`.
+            look: only reads how the claim stands. Called every `cancel_poll_seconds` in between.
+        """
+        self._settings, self._store, self._stopping = settings, store, stopping
+        self._beat, self._look, self._waiting = beat, look, waiting
+        self._last_beat = time.monotonic()
+        self._over = self._cancel = False
+        self._error: Exception | None = None
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+        # a store that hangs must not hang us: the thread is a daemon, and what it may yet write names an ended claim
+        self._thread.join(timeout=1)
+
+    def check(self) -> None:
+        """
+        Raises:
+            LeaseLost: somebody else may hold it now.
+            CancelAsked: the user wants it to end.
+            WorkerStopping: this worker is to stop.
+        """
+        self._check_held()
+        if self._cancel:
+            raise CancelAsked
+        if self._stopping.is_set():
+            raise WorkerStopping
+
+    def write(self, change: Callable[[Session], T]) -> T:
+        """Run `change` in a transaction, again and again while the store is away, for as long as the claim may stand.
+
+        A commit whose answer was lost is run again too: `change` must bear that.
+
+        Raises:
+            LeaseLost: the store was away for too long.
+        """
+        while True:
+            try:
+                with self._store.write() as session:
+                    return change(session)
+            except STORE_AWAY as error:
+                log.warning("The store is away: %s", _first_line(error))
+            if self._is_fenced():
+                raise LeaseLost("the store is away")
+            time.sleep(_RETRY_SECONDS)
+
+    def _check_held(self) -> None:
+        if self._error is not None:
+            raise RuntimeError("the heartbeat failed") from self._error
+        if self._over:
+            raise LeaseLost("it was taken over or has ended")
+        if self._is_fenced():
+            raise LeaseLost(f"no heartbeat got through for {self._settings.fence_seconds:g} s")
+
+    def _is_fenced(self) -> bool:
+        return time.monotonic() - self._last_beat > self._settings.fence_seconds
+
+    def _keep(self) -> None:
+        next_beat = time.monotonic() + self._settings.heartbeat_seconds
+        while not self._left.wait(min(self._settings.cancel_poll_seconds, self._settings.heartbeat_seconds)):
+            started = time.monotonic()
+            try:
+                if started >= next_beat or self._waiting():
+                    answer = self._beat()
+                    # counted from before the write: the reaper may have seen it as early as that
+                    self._last_beat, next_beat = started, started + self._settings.heartbeat_seconds
+                elif self._look is not None:
+                    answer = self._look()
+                else:
+                    continue
+            except STORE_AWAY as error:
+                log.warning("A heartbeat did not get through: %s", _first_line(error))
+                continue
+            except Exception as error:  # ours; the supervisor's next check() raises it
+                self._error = error
+                return
+            self._over, self._cancel = not answer.alive, answer.cancel_requested
+            if self._over:
+                return
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,120 @@
+"""What a user reads of a failure: the same object as an HTTP problem. Never a path, a traceback or a child's output."""
+
+import errno
+import signal
+from pathlib import Path
+from typing import Any
+
+from app.domain.dataset import ImportResult
+from app.domain.errors import (
+    DatasetRejected,
+    DiskFull,
+    OutOfMemory,
+    StoreUnavailable,
+    TdmrError,
+    TrainingFailed,
+    WorkerLost,
+)
+from app.domain.progress import FailureLine
+
+Problem = dict[str, Any]
+
+
+class Failed(Exception):
+    """The job ends without a student; `problem` is what its user is told."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem["detail"])
+        self.problem = problem
+
+
+def of_error(error: TdmrError) -> Problem:
+    return _problem(error.code, error.title, error.detail, error.hint)
+
+
+def of_line(line: FailureLine) -> Problem:
+    """What the training room has said itself. Its codes are those of the error tree."""
+    return _problem(line.code, _titles().get(line.code, TrainingFailed.title), line.detail, line.hint)
+
+
+def of_silent_exit(status: int, *, out_of_memory: bool) -> Problem:
+    """Why a child that said nothing is gone. `status` is negative for a signal."""
+    if out_of_memory:
+        return of_error(
+            OutOfMemory(
+                "The training process was stopped because the machine's memory was used up.",
+                hint="Choose a smaller batch size, a smaller image size or a smaller teacher.",
+            )
+        )
+    how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
+    return of_error(
+        WorkerLost(
+            f"The training process {how} and did not say why.",
+            hint="Send the job again. If it happens again, the worker's log has the cause.",
+        )
+    )
+
+
+def of_exception(error: Exception) -> Problem:
+    """What went wrong on our side, in words that tell nothing of our machine."""
+    if isinstance(error, Failed):
+        return error.problem
+    if isinstance(error, TdmrError):
+        return of_error(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        told: TdmrError = DiskFull("The worker's disk is full.", hint="Free space on the worker and send it again.")
+    elif isinstance(error, OSError):
+        told = StoreUnavailable(
+            "The worker could not read or write a file.", hint="See that the storage is reachable and send it again."
+        )
+    else:
+        told = TrainingFailed("The worker met an error of its own.", hint="The worker's log has the cause.")
+    return of_error(told)
+
+
+def of_verdict(result: ImportResult) -> Problem:
+    """Why an archive is rejected."""
+    code, detail = result.code or DatasetRejected.code, result.detail or "The archive cannot become a data set."
+    return _problem(code, DatasetRejected.title, detail, result.hint)
+
+
+def of_failed_import(error: Exception) -> Problem:
+    """An import that ended without a verdict: the fault is ours, and the archive may be fine."""
+    if isinstance(error, OSError) and not isinstance(error, ChildProcessError):
+        return of_exception(error)
+    return _problem(
+        "import_failed",
+        "The data set could not be checked",
+        "The import ended without a verdict.",
+        "Upload the archive again. If it happens again, the worker's log has the cause.",
+    )
+
+
+def count_oom_kills() -> int:
+    """How often the kernel has killed a process of our control group for its memory; 0 where nobody counts."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().partition("0::/")[2].splitlines()[0:1]
+        events = Path("/sys/fs/cgroup", *group, "memory.events").read_text()
+    except OSError:
+        return 0
+    return int(dict(line.split() for line in events.splitlines()).get("oom_kill", 0))
+
+
+def _problem(code: str, title: str, detail: str, hint: str | None) -> Problem:
+    return {"code": code, "title": title, "detail": detail, "hint": hint}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _titles() -> dict[str, str]:
+    titles, classes = {}, [TdmrError]
+    while classes:
+        error = classes.pop()
+        titles[error.code] = error.title
+        classes += error.__subclasses__()
+    return titles
