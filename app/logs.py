@@ -27,9 +27,11 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send everything to standard error in this form. Calling it again changes the level only."""
+    """Send everything to standard error in this form: our own messages from `level` on, libraries' warnings. Calling
+    it again changes the level only."""
     root = logging.getLogger()
-    root.setLevel(level.upper())
+    for name in ("app", "worker"):
+        logging.getLogger(name).setLevel(level.upper())
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
         handler = logging.StreamHandler()
         handler.setFormatter(JsonLines())

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        return self.broker_url or "filesystem://"
+        return self.broker_url or "filesystem://localhost"  # kombu warns where no host is named
 
     @property
     def broker_folder(self) -> Path:

@@ -37,7 +37,10 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
 def beat_dataset(session: Session, claim: Claim) -> Heartbeat:
     """Raise the heartbeat counter, and learn whether the claim still stands (a deleted data set ends it)."""
     row = session.execute(
-        update(Dataset).where(*_is_held(claim)).values(hb_seq=Dataset.hb_seq + 1).returning(Dataset.id)
+        update(Dataset)
+        .where(*_is_held(claim))
+        .values(hb_seq=Dataset.hb_seq + 1, updated_at=Dataset.updated_at)
+        .returning(Dataset.id)
     ).first()
     return Heartbeat(alive=row is not None)
 

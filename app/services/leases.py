@@ -69,7 +69,10 @@ def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
 def beat(session: Session, claim: Claim) -> Heartbeat:
     """Raise the job's heartbeat counter, and learn whether the claim still stands and whether to stop."""
     row = session.execute(
-        update(Job).where(*_is_held(claim)).values(hb_seq=Job.hb_seq + 1).returning(Job.cancel_requested)
+        update(Job)
+        .where(*_is_held(claim))
+        .values(hb_seq=Job.hb_seq + 1, updated_at=Job.updated_at)  # a sign of life is no news to the user
+        .returning(Job.cancel_requested)
     ).first()
     return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, cancel_requested=row.cancel_requested)
 

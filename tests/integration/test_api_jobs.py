@@ -1,0 +1,267 @@
+"""Jobs over HTTP."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from app.domain.progress import MetricLine
+from app.domain.states import JobState, Stage
+from app.services.leases import beat, claim_job, fail_job, record
+from tests.integration.conftest import Service
+
+
+class TestSubmit:
+    def test_accepts_three_fields_and_fills_in_the_rest(self, service: Service) -> None:
+        spec = service.spec()
+        answer = service.http.post("/v1/jobs", json=spec)
+        body = answer.json()
+        assert answer.status_code == 202
+        assert answer.headers["Location"] == f"/v1/jobs/{body['id']}"
+        assert (body["state"], body["stage"], body["progress"], body["queue"]) == ("queued", None, 0, {"position": 1})
+        assert body["spec"]["image_size"] == 160
+        assert body["spec"]["dataset_id"] == body["dataset_id"] == spec["dataset_id"]
+
+    def test_nudges_a_training_worker_with_the_id_alone(self, service: Service) -> None:
+        service.submit()
+        (message,) = (service.settings.broker_folder / "messages").iterdir()
+        assert message.name.endswith("training.msg")
+
+    def test_needs_a_ready_data_set(self, service: Service) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(dataset_id=service.validating_dataset()))
+        assert (answer.status_code, answer.json()["code"], answer.json()["param"]) == (
+            409,
+            "dataset_not_ready",
+            "dataset_id",
+        )
+
+    @pytest.mark.parametrize("dataset_id", ["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC", "nonsense", "ds_\x00"])
+    def test_does_not_find_another_data_set(self, service: Service, dataset_id: str) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(dataset_id=dataset_id))
+        assert (answer.status_code, answer.json()["param"]) == (404, "dataset_id")
+
+    def test_suggests_the_nearest_architecture(self, service: Service) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(student="mobilenetv3_smal_050"))
+        body = answer.json()
+        assert (answer.status_code, body["code"], body["param"]) == (422, "unknown_student", "student")
+        assert "Did you mean mobilenetv3_small_050" in body["hint"]
+        answer = service.http.post("/v1/jobs", json=service.spec(teacher="resnet18.a1"))
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_teacher")
+
+    @pytest.mark.parametrize("teacher", ["https://host/x", "../secret", "hf_hub:a/b", "", "a" * 129])
+    def test_takes_no_teacher_by_place(self, service: Service, teacher: str) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(teacher=teacher))
+        assert (answer.status_code, answer.json()["param"]) == (422, "teacher")
+
+    def test_warns_of_a_student_larger_than_its_teacher(self, service: Service) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(student="resnet50"))
+        (warning,) = answer.json()["warnings"]
+        assert "larger than the teacher" in warning
+
+    def test_scratch_needs_no_teacher(self, service: Service) -> None:
+        spec = service.spec(method="scratch")
+        del spec["teacher"]
+        assert service.http.post("/v1/jobs", json=spec).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("change", "param"),
+        [
+            ({"distil": {}}, "distil"),
+            ({"distill": {"learning_rate": 0}}, "distill.learning_rate"),
+            ({"distill": {"image_steps": 2**63}}, "distill.image_steps"),
+            ({"image_size": 7}, "image_size"),
+            ({"seed": -1}, "seed"),
+            ({"metadata": {"k": "a\x00"}}, "metadata.k"),
+            ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+            ({"method": "magic"}, "method"),
+        ],
+    )
+    def test_says_where_a_spec_is_wrong(self, service: Service, change: dict[str, object], param: str) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(**change))
+        body = answer.json()
+        assert (answer.status_code, body["param"], body["errors"][0]["param"]) == (422, param, param)
+
+    def test_suggests_the_key_that_was_meant(self, service: Service) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(distil={}, reprogram={"stepz": 3}))
+        assert [item["hint"] for item in answer.json()["errors"]] == [
+            "Did you mean 'steps'?",
+            "Did you mean 'distill'?",
+        ]
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])
+    def test_takes_no_number_that_is_none(self, service: Service, number: str) -> None:
+        raw = '{"dataset_id": "x", "teacher": "a", "student": "b", "distill": {"learning_rate": %s}}' % number  # noqa: UP031
+        answer = service.http.post("/v1/jobs", content=raw, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["param"]) == (422, "distill.learning_rate")
+
+    def test_waits_for_the_first_worker(self, service: Service) -> None:
+        spec = service.spec()
+        with service.store.write() as session:
+            from sqlalchemy import delete
+
+            from app.db.models import Worker
+
+            session.execute(delete(Worker))
+        answer = service.http.post("/v1/jobs", json=spec)
+        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "no_worker_yet", "5")
+        assert service.http.get("/v1/teachers").status_code == 503
+
+
+class TestIdempotency:
+    def test_the_same_request_gives_the_same_job(self, service: Service) -> None:
+        spec, headers = service.spec(), {"Idempotency-Key": "k-1"}
+        first = service.http.post("/v1/jobs", json=spec, headers=headers)
+        second = service.http.post("/v1/jobs", json=spec, headers=headers)
+        assert first.json()["id"] == second.json()["id"]
+        assert "Idempotent-Replayed" not in first.headers
+        assert (second.status_code, second.headers["Idempotent-Replayed"]) == (202, "true")
+        assert len(service.http.get("/v1/jobs").json()["data"]) == 1
+
+    def test_another_body_is_refused(self, service: Service) -> None:
+        spec, headers = service.spec(), {"Idempotency-Key": "k-1"}
+        service.http.post("/v1/jobs", json=spec, headers=headers)
+        answer = service.http.post("/v1/jobs", json=spec | {"seed": 1}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+
+    def test_twins_at_one_moment_make_one_job(self, service: Service) -> None:
+        spec, headers, together = service.spec(), {"Idempotency-Key": "k-1"}, Barrier(6)
+
+        def post(_: int) -> tuple[int, str]:
+            together.wait()
+            answer = service.http.post("/v1/jobs", json=spec, headers=headers)
+            return answer.status_code, answer.json()["id"]
+
+        with ThreadPoolExecutor(6) as pool:
+            answers = set(pool.map(post, range(6)))
+        assert len(answers) == 1
+        assert len(service.http.get("/v1/jobs").json()["data"]) == 1
+
+    @pytest.mark.parametrize("key", ["", "with space", "x" * 256])
+    def test_a_key_has_a_form(self, service: Service, key: str) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(), headers={"Idempotency-Key": key})
+        assert (answer.status_code, answer.json()["param"]) == (422, "Idempotency-Key")
+
+
+class TestRead:
+    def test_positions_follow_priority_then_age(self, service: Service) -> None:
+        low, urgent, normal = service.submit(priority=-1), service.submit(priority=5), service.submit()
+        listed = {job["id"]: job["queue"]["position"] for job in service.http.get("/v1/jobs").json()["data"]}
+        assert listed == {urgent: 1, normal: 2, low: 3}
+        assert service.http.get(f"/v1/jobs/{low}").json()["queue"] == {"position": 3}
+
+    def test_filters_by_state_and_metadata(self, service: Service) -> None:
+        odd = 'a "key".[0]'
+        ann = service.submit(metadata={"owner": "ann", odd: "1"})
+        bob = service.submit(metadata={"owner": "bob", odd: "1"})
+        service.http.post(f"/v1/jobs/{bob}/cancel")
+
+        def ids(**params: str) -> list[str]:
+            return [job["id"] for job in service.http.get("/v1/jobs", params=params).json()["data"]]
+
+        assert ids(**{"metadata[owner]": "ann"}) == [ann]
+        assert ids(**{f"metadata[{odd}]": "1"}) == [bob, ann]
+        assert ids(**{f"metadata[{odd}]": "1", "state": "cancelled"}) == [bob]
+        assert ids(**{"metadata[owner]": "ann", f"metadata[{odd}]": "2"}) == []
+
+    @pytest.mark.parametrize(
+        ("query", "param"),
+        [
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=x", "limit"),
+            ("after=nonsense", "after"),
+            ("after=job_%00", "after"),
+            ("state=lost", "state.0"),
+            ("metadata[k]=%00", "metadata.k"),
+        ],
+    )
+    def test_refuses_parameters_that_make_no_sense(self, service: Service, query: str, param: str) -> None:
+        answer = service.http.get(f"/v1/jobs?{query}")
+        assert (answer.status_code, answer.json()["param"]) == (422, param)
+
+    def test_pages(self, service: Service) -> None:
+        spec = service.spec()
+        ids = [service.http.post("/v1/jobs", json=spec).json()["id"] for _ in range(3)][::-1]
+        page = service.http.get("/v1/jobs?limit=2").json()
+        assert [job["id"] for job in page["data"]] == ids[:2]
+        rest = service.http.get(f"/v1/jobs?limit=2&after={page['last_id']}").json()
+        assert ([job["id"] for job in rest["data"]], rest["has_more"]) == (ids[2:], False)
+
+    def test_answers_304_until_there_is_news(self, service: Service) -> None:
+        job_id = service.submit()
+        etag = service.http.get(f"/v1/jobs/{job_id}").headers["ETag"]
+        again = service.http.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": etag})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
+        with service.store.write() as session:
+            claim = claim_job(session, job_id, "wk_1")
+            assert claim is not None
+        news = service.http.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": etag})
+        assert (news.status_code, news.json()["state"]) == (200, "running")
+        with service.store.write() as session:
+            assert beat(session, claim).alive
+        etag = news.headers["ETag"]
+        assert service.http.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": etag}).status_code == 304
+
+    def test_shows_how_it_goes(self, service: Service) -> None:
+        job_id = service.submit()
+        with service.store.write() as session:
+            claim = claim_job(session, job_id, "wk_1")
+            assert claim is not None
+            point = MetricLine(stage=Stage.DISTILL, step=10, values={"loss": 0.5})
+            record(session, claim, stage=Stage.DISTILL, progress=0.4, eta_seconds=12.0, points=[point])
+        body = service.http.get(f"/v1/jobs/{job_id}").json()
+        assert (body["stage"], body["progress"], body["eta_seconds"]) == ("distill", 0.4, 12.0)
+        assert (body["metrics"], body["queue"]) == ({"loss": 0.5}, None)
+        with service.store.write() as session:
+            fail_job(session, claim, {"code": "non_finite_loss", "detail": "NaN at step 11", "hint": "Lower it."})
+        body = service.http.get(f"/v1/jobs/{job_id}").json()
+        assert (body["state"], body["error"]["code"], body["eta_seconds"]) == ("failed", "non_finite_loss", None)
+        assert body["finished_at"] is not None
+
+    @pytest.mark.parametrize(
+        "bad", ["job_0", "job_01JCZ7Q5W3N0R8V6T4X2Y1A9BC", "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC", "a%00"]
+    )
+    @pytest.mark.parametrize("suffix", ["", "/events", "/metrics", "/evaluation", "/artifacts", "/artifacts/a"])
+    def test_malformed_and_unknown_ids_are_alike(self, service: Service, bad: str, suffix: str) -> None:
+        answer = service.http.get(f"/v1/jobs/{bad}{suffix}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, "There is no such job.")
+
+
+class TestCancel:
+    def test_ends_a_queued_job_at_once(self, service: Service) -> None:
+        job_id = service.submit()
+        answer = service.http.post(f"/v1/jobs/{job_id}/cancel")
+        assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+        with service.store.write() as session:
+            assert claim_job(session, job_id, "wk_1") is None
+
+    def test_asks_the_worker_of_a_running_job(self, service: Service) -> None:
+        job_id = service.submit()
+        with service.store.write() as session:
+            claim = claim_job(session, job_id, "wk_1")
+            assert claim is not None
+        for _ in range(2):
+            answer = service.http.post(f"/v1/jobs/{job_id}/cancel")
+            assert (answer.status_code, answer.json()["state"]) == (202, "running")
+            assert answer.json()["cancel_requested"] is True
+        with service.store.write() as session:
+            assert beat(session, claim).cancel_requested
+        codes = [event["code"] for event in service.http.get(f"/v1/jobs/{job_id}/events").json()["data"]]
+        assert codes == ["submitted", "claimed", "cancel_requested"]
+
+    def test_comes_too_late_for_a_job_that_has_ended(self, service: Service) -> None:
+        job_id = service.submit()
+        service.http.post(f"/v1/jobs/{job_id}/cancel")
+        answer = service.http.post(f"/v1/jobs/{job_id}/cancel")
+        assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
+        assert JobState.CANCELLED in answer.json()["detail"]
+
+
+class TestCatalogue:
+    def test_lists_by_name_with_search_and_cursor(self, service: Service) -> None:
+        page = service.http.get("/v1/students?limit=2").json()
+        assert [card["name"] for card in page["data"]] == ["mobilenetv3_small_050", "mobilenetv3_small_075"]
+        rest = service.http.get(f"/v1/students?limit=2&after={page['last_id']}").json()
+        assert ([card["name"] for card in rest["data"]], rest["has_more"]) == (["resnet50"], False)
+        found = service.http.get("/v1/teachers?q=VISION").json()["data"]
+        assert [card["architecture"] for card in found] == ["vit_tiny_patch16_224"]

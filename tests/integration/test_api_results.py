@@ -1,0 +1,155 @@
+"""Events, curves, evaluation and files over HTTP."""
+
+import base64
+import hashlib
+
+import pytest
+
+from app.domain.manifest import ArtifactFile
+from app.domain.progress import EventLine, MetricLine
+from app.domain.states import Stage
+from app.services.leases import JobClaim, claim_job, finish_job, record, release_job
+from app.storage.keys import artifact_key
+from tests.integration.conftest import Service
+
+CONTENT = bytes(range(256)) * 3000  # more than two chunks
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def claimed(service: Service, job_id: str) -> JobClaim:
+    with service.store.write() as session:
+        claim = claim_job(session, job_id, "wk_1")
+    assert claim is not None
+    return claim
+
+
+def point(step: int, stage: Stage = Stage.DISTILL, **values: float) -> MetricLine:
+    return MetricLine(stage=stage, step=step, values=values)
+
+
+@pytest.fixture
+def finished(service: Service) -> str:
+    """The URL of a job that has published one file."""
+    job_id = service.submit()
+    claim = claimed(service, job_id)
+    service.put_artifact(job_id, claim.epoch, "student.onnx", CONTENT)
+    file = ArtifactFile(name="student.onnx", bytes=len(CONTENT), sha256=SHA256, media_type="application/onnx")
+    with service.store.write() as session:
+        assert finish_job(session, claim, [file], {"student": {"accuracy": 0.9}}, {"accuracy": 0.9})
+    return f"/v1/jobs/{job_id}"
+
+
+class TestEvents:
+    def test_come_in_order_and_in_pages(self, service: Service) -> None:
+        job_id = service.submit()
+        claim = claimed(service, job_id)
+        with service.store.write() as session:
+            record(session, claim, stage=Stage.PREPARE, events=[EventLine(level="warning", code="w", message="a\x00b")])
+        page = service.http.get(f"/v1/jobs/{job_id}/events?limit=3").json()
+        assert [(event["seq"], event["kind"], event["code"]) for event in page["data"]] == [
+            (1, "state", "submitted"),
+            (2, "state", "claimed"),
+            (3, "stage", "prepare"),
+        ]
+        rest = service.http.get(f"/v1/jobs/{job_id}/events?after={page['last_id']}").json()
+        assert [(event["kind"], event["message"]) for event in rest["data"]] == [("warning", "ab")]
+        assert (page["has_more"], rest["has_more"]) == (True, False)
+
+    @pytest.mark.parametrize("after", ["-1", "x", str(2**64)])
+    def test_refuse_a_cursor_that_is_none(self, service: Service, after: str) -> None:
+        answer = service.http.get(f"/v1/jobs/{service.submit()}/events?after={after}")
+        assert (answer.status_code, answer.json()["param"]) == (422, "after")
+
+
+class TestMetrics:
+    def test_a_resumed_attempt_has_the_last_word(self, service: Service) -> None:
+        job_id = service.submit()
+        first = claimed(service, job_id)
+        with service.store.write() as session:
+            record(session, first, points=[point(1, Stage.REPROGRAM, loss=3), point(10, loss=2), point(20, loss=1)])
+            release_job(session, first, "lost")
+        second = claimed(service, job_id)
+        with service.store.write() as session:
+            record(session, second, points=[point(20, loss=0.5), point(30, loss=0.25, accuracy=0.5)])
+        url = f"/v1/jobs/{job_id}/metrics"
+        curves = service.http.get(url).json()
+        assert [(p["stage"], p["step"], p["values"]["loss"]) for p in curves["points"]] == [
+            ("reprogram", 1, 3),
+            ("distill", 10, 2),
+            ("distill", 20, 0.5),
+            ("distill", 30, 0.25),
+        ]
+        assert [p["step"] for p in service.http.get(f"{url}?stage=distill&from_step=20").json()["points"]] == [20, 30]
+        table = service.http.get(f"{url}?from_step=20", headers={"Accept": "text/csv"})
+        assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert table.text == "stage,step,accuracy,loss\ndistill,20,,0.5\ndistill,30,0.5,0.25\n"
+
+
+class TestEvaluation:
+    def test_is_there_when_the_job_has_succeeded(self, service: Service, finished: str) -> None:
+        assert service.http.get(f"{finished}/evaluation").json() == {"student": {"accuracy": 0.9}}
+        answer = service.http.get(f"/v1/jobs/{service.submit()}/evaluation")
+        assert answer.status_code == 404
+        assert "queued" in answer.json()["detail"]
+
+
+class TestArtifacts:
+    def test_are_listed_only_when_the_job_has_succeeded(self, service: Service, finished: str) -> None:
+        (listed,) = service.http.get(f"{finished}/artifacts").json()["data"]
+        assert (listed["name"], listed["bytes"], listed["sha256"]) == ("student.onnx", len(CONTENT), SHA256)
+        assert service.http.get(f"/v1/jobs/{service.submit()}/artifacts").json()["data"] == []
+
+    def test_come_whole_with_their_digest(self, service: Service, finished: str) -> None:
+        answer = service.http.get(f"{finished}/artifacts/student.onnx")
+        assert (answer.status_code, answer.content) == (200, CONTENT)
+        digest = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
+        assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+        assert answer.headers["Content-Length"] == str(len(CONTENT))
+        assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''student.onnx"
+        assert answer.headers["Content-Type"] == "application/onnx"
+
+    def test_head_tells_the_same_without_the_bytes(self, service: Service, finished: str) -> None:
+        url = f"{finished}/artifacts/student.onnx"
+        get, head = service.http.get(url), service.http.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("Content-Length", "ETag", "Accept-Ranges", "Repr-Digest", "Content-Type", "Content-Disposition"):
+            assert head.headers[name] == get.headers[name]
+
+    @pytest.mark.parametrize(
+        ("asked", "start", "end"),
+        [
+            ("bytes=0-9", 0, 9),
+            ("bytes=300000-", 300_000, 767_999),
+            ("bytes=-5", 767_995, 767_999),
+            ("bytes=5-999999999", 5, 767_999),
+        ],
+    )
+    def test_resume_a_download(self, service: Service, finished: str, asked: str, start: int, end: int) -> None:
+        answer = service.http.get(f"{finished}/artifacts/student.onnx", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (206, CONTENT[start : end + 1])
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end}/768000"
+        assert answer.headers["Content-Length"] == str(end - start + 1)
+
+    @pytest.mark.parametrize("asked", ["bytes=768000-", "bytes=-0", "bytes=" + "0-1," * 5000 + "0-1"])
+    def test_refuse_ranges_outside_with_the_size(self, service: Service, finished: str, asked: str) -> None:
+        answer = service.http.get(f"{finished}/artifacts/student.onnx", headers={"Range": asked})
+        assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */768000")
+        assert answer.json()["param"] == "Range"
+
+    def test_a_range_of_another_file_gets_the_whole(self, service: Service, finished: str) -> None:
+        url = f"{finished}/artifacts/student.onnx"
+        for tag, status in ((f'"{SHA256}"', 206), ('"other"', 200)):
+            assert service.http.get(url, headers={"Range": "bytes=0-9", "If-Range": tag}).status_code == status
+
+    def test_are_not_sent_twice(self, service: Service, finished: str) -> None:
+        answer = service.http.get(f"{finished}/artifacts/student.onnx", headers={"If-None-Match": f'"{SHA256}"'})
+        assert (answer.status_code, answer.content) == (304, b"")
+
+    def test_unknown_names_are_not_found(self, service: Service, finished: str) -> None:
+        for name in ("other", "..%2Fstudent.onnx", "a%00"):
+            assert service.http.get(f"{finished}/artifacts/{name}").status_code == 404
+
+    def test_a_file_that_the_storage_lost_is_a_503(self, service: Service, finished: str) -> None:
+        service.blobs.delete(artifact_key(finished.rpartition("/")[2], 1, "student.onnx"))
+        answer = service.http.get(f"{finished}/artifacts/student.onnx")
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
