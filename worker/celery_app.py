@@ -1,9 +1,11 @@
 """How a worker consumes. Each setting with its reason: the database recovers, so the broker need not."""
 
 import threading
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from app.logs import configure_logging
 from app.queue import make_celery
@@ -49,6 +51,8 @@ def run_worker(celery: Celery, queue: str, log_level: str, stopping: threading.E
     def log_as_the_service_does(**_: Any) -> None:
         configure_logging(log_level)
 
+    # Celery warns of running as root, which matters where messages are pickled; ours are JSON
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # weak=False: Celery would forget functions that only this frame holds
     signals.worker_shutting_down.connect(stop, weak=False)
     signals.setup_logging.connect(log_as_the_service_does, weak=False)

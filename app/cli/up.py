@@ -1,0 +1,131 @@
+"""`tdmr up`: the embedded service, as four processes that live and die together."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from app.cli.common import host_option, port_option, read_settings
+from app.cli.service_file import read_url, service_file
+from app.db.migrate import upgrade
+from app.queue import DATASETS_QUEUE, TRAINING_QUEUE
+from app.settings import Settings
+
+POLL_SECONDS = 0.1
+LEAVE_SECONDS = 10.0
+"""Beyond a child's own grace, for what a process does when it is told to stop: hand its job back, end its requests."""
+
+
+class _Told(Exception):
+    """SIGTERM or Ctrl-C."""
+
+
+@click.command()
+@host_option
+@port_option
+def up(host: str | None, port: int | None) -> None:
+    """Start the whole service on this machine: API, an import worker and a training worker.
+
+    Everything it keeps lies in TDMR_HOME (.tdmr in the current folder): SQLite, messages, blobs. The address also
+    stands in its service.json. Ctrl-C or SIGTERM stops all of it; a running job is handed back and goes on at the next
+    start. If one of the processes ends by itself, the others are stopped and it says which.
+    """
+    settings = read_settings(host=host, port=port)
+    try:
+        settings.check_exposed()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    with _alone(settings):
+        upgrade(settings.database)
+        service_file(settings).unlink(missing_ok=True)  # of a service that was killed
+        with _signals_raise():
+            _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    tdmr = [sys.executable, "-m", "app.cli"]
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        processes["API"] = _start([*tdmr, "api", f"--host={settings.host}", f"--port={settings.port}"])
+        for queue in (DATASETS_QUEUE, TRAINING_QUEUE):
+            processes[f"{queue} worker"] = _start([*tdmr, "worker", f"--queue={queue}"])
+        listening = False
+        while True:
+            for name, process in processes.items():
+                if process.poll() is not None:
+                    raise click.ClickException(
+                        f"The {name} has ended (status {process.returncode}). Stopping the rest."
+                    )
+            if not listening and (url := read_url(settings)):
+                listening = True
+                click.echo(f"tdmr listens on {url} and keeps everything in {settings.root}")
+                click.echo(f"Reference: {url}/docs. Ctrl-C stops it.")
+            time.sleep(POLL_SECONDS)
+    except _Told:
+        click.echo("Stopping …", err=True)
+    finally:
+        _stop(list(processes.values()), settings.stop_grace_seconds + LEAVE_SECONDS)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # worker.child becomes the command and dies with us; in a session of its own Ctrl-C reaches only this process
+    launcher = [sys.executable, "-m", "worker.child", str(os.getpid())]
+    return subprocess.Popen([*launcher, *command], stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Two services in one home would fight over their jobs."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            url = read_url(settings)
+            raise click.ClickException(
+                f"A service runs in {settings.root} already{f', on {url}' if url else ''}. "
+                "Stop it, or set TDMR_HOME to another folder."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM and SIGINT raise once; while we stop they are ignored."""
+
+    def told(*_: int | FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise _Told
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, told) for number in numbers}
+    try:
+        with contextlib.suppress(_Told):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
