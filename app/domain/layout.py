@@ -221,7 +221,7 @@ def _untaught_warning(untaught: Mapping[str, str]) -> list[str]:
     if not untaught:
         return []
     return [
-        f"{len(untaught)} images were left out because their class has no training image. "
+        f"Images left out because their class has no training image: {len(untaught)}. "
         "Check that class names are spelled alike in train and test."
     ]
 
@@ -250,8 +250,7 @@ def _empty_split_warnings(placed: Mapping[str, Placement]) -> list[str]:
         elif lacking:
             some = ", ".join(map(repr, lacking[:5])) + (", …" if len(lacking) > 5 else "")
             warnings.append(
-                f"{len(lacking)} classes have no {split} images, so they are not measured there: {some}. "
-                "Add images of them."
+                f"Classes without {split} images: {len(lacking)} ({some}). They are not measured there; add images."
             )
     return warnings
 

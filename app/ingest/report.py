@@ -67,7 +67,7 @@ def _skipped_warning(skipped: Mapping[str, str]) -> list[str]:
     if not skipped:
         return []
     reason, count = Counter(skipped.values()).most_common(1)[0]
-    return [f"{len(skipped)} files were left out, most often ({count}) because: {reason}. The report lists them."]
+    return [f"Files left out: {len(skipped)}, the usual reason ({count} times): {reason}. The report lists them."]
 
 
 def _copy_warnings(groups: list[tuple[ImageCopy, ...]]) -> list[str]:
@@ -84,15 +84,15 @@ def _copy_warnings(groups: list[tuple[ImageCopy, ...]]) -> list[str]:
         else:
             kinds["same"].append(group)
     sentences = {
-        "labels": "stand under two labels, so at least one of them is wrong. Keep each under the right one.",
-        "test": "are in test and also in another split, so the accuracy on test will look too good. Keep them in one.",
-        "val": "are in val and also in another split, so validation will look too good. Keep them in one.",
-        "same": "are there more than once and count as often. Remove the copies unless that is what you want.",
+        "labels": ("under two labels", "At least one label is wrong: keep each under the right one."),
+        "test": ("in test and also in another split", "Test accuracy will look too good: keep each in one split."),
+        "val": ("in val and also in another split", "Validation will look too good: keep each in one split."),
+        "same": ("that are there more than once", "They count as often: remove the copies unless you mean it."),
     }
     return [
-        f"{len(kinds[k])} images {text} For example {_example(kinds[k][0])}."
-        for k, text in sentences.items()
-        if kinds[k]
+        f"Images {what}: {len(kinds[kind])}, for example {_example(kinds[kind][0])}. {advice}"
+        for kind, (what, advice) in sentences.items()
+        if kinds[kind]
     ]
 
 
@@ -110,7 +110,7 @@ def _balance_warnings(layout: Layout) -> list[str]:
     if few:
         some = ", ".join(f"{shown(name)}: {train[name]}" for name in few[:5]) + (", …" if len(few) > 5 else "")
         warnings.append(
-            f"{len(few)} classes have fewer than {FEW_IMAGES} training images ({some}). Add some, or put images "
+            f"Classes with fewer than {FEW_IMAGES} training images: {len(few)} ({some}). Add some, or put images "
             "without labels into unlabeled/: with few labels they help most."
         )
     (largest, most), (smallest, least) = train.most_common(1)[0], train.most_common()[-1]
