@@ -85,6 +85,8 @@ def _check_overlaps(file: io.BufferedReader, archive: zipfile.ZipFile) -> None:
     """Entries that share bytes let a small file unpack without end (Fifield, "A better zip bomb", 2019)."""
     end = 0
     for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+        if info.header_offset < 0:  # bytes are missing in front
+            raise zipfile.BadZipFile
         if info.header_offset < end:
             raise rejected(_name(info), "overlaps with another one")
         file.seek(info.header_offset)

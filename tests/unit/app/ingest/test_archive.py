@@ -138,6 +138,12 @@ class TestNotAnArchive:
         path.write_bytes(data[: int(len(data) * kept)])
         assert "damaged" in refused(path)
 
+    def test_a_zip_that_lost_bytes_in_front(self, make_zip: MakeZip) -> None:
+        path = make_zip({"a/1.png": b"x" * 500, "b/1.png": b"x" * 500})
+        data = path.read_bytes()
+        path.write_bytes(data[:30] + data[40:])
+        assert "damaged" in refused(path)
+
     def test_a_tar_cut_between_two_members(self, tmp_path: Path) -> None:
         path = make_tar(tmp_path / "a", ("a/1", b"x" * 512), ("b/1", b"x" * 512))
         path.write_bytes(path.read_bytes()[:1024])
