@@ -48,7 +48,8 @@ def probe(celery: Celery) -> None:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if not settings.broker.startswith("filesystem://"):
-        return {"socket_timeout": 5, "socket_connect_timeout": 2}
+        # no retries: a publisher gives up at once, and a consumer reconnects by its own rules
+        return {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
     messages, control = settings.broker_folder / "messages", settings.broker_folder / "control"
     for folder in (messages, control):
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 SQLITE_BUSY_SECONDS = 10
+POSTGRES_CONNECT_SECONDS = 5
 
 
 class Store:
@@ -45,7 +46,8 @@ def _make_engine(url: str, **options: Any) -> Engine:
         event.listen(engine, "begin", _sqlite_begin)
         return engine
     # pre_ping: a database that was restarted costs one reconnect, not one failed request per pooled connection
-    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, **options)
+    arguments = {"connect_timeout": POSTGRES_CONNECT_SECONDS}
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=10, max_overflow=20, **options)
 
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
