@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from app.domain.files import replaced_atomically, sha256_file
@@ -23,7 +24,8 @@ _MODEL = "application/octet-stream"
 
 def versions() -> dict[str, str]:
     """What computed the student: enough to compute it again."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    installed = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}  # says which CUDA too
 
 
 def describe_student(architecture: str, network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
