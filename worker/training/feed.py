@@ -1,0 +1,53 @@
+"""What stage 2 eats: batches of views, the same crop for teacher and student.
+
+B batch, N images.
+"""
+
+import numpy as np
+import torch
+
+from worker.training.data import Batches
+from worker.training.distill import DistillBatch
+from worker.training.knowledge import Targets
+from worker.training.prepare import Images, Run
+from worker.training.views import crop_matrices, cut, uniform
+
+# the student's jitter must not repeat the numbers that cut the view
+_JITTER_SEED = 2_000_003
+
+
+class Feed:
+    """The batch of a step. Depends on the seed and the step alone."""
+
+    def __init__(self, run: Run, images: Images, targets: Targets | None) -> None:
+        self.run = run
+        self.images = images
+        self.targets = targets
+        wanted = run.spec.distill.batch_size
+        count = len(images.pools.training)
+        self.batch_size = min(wanted, count)
+        if self.batch_size < wanted:
+            run.reporter.event("batch_clamped", f"Stage 2 uses batches of {count}: there are no more training images.")
+        self.batches = Batches(np.arange(count), self.batch_size, run.spec.seed)
+        self.keys = images.pools.training.keys
+        self.labels = images.pools.training.labels
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps that make up the budget in image steps."""
+        return max(1, self.run.spec.distill.image_steps // self.batch_size)
+
+    def at(self, step: int) -> DistillBatch:
+        spec, device = self.run.spec, self.run.device
+        rows, visits = self.batches.at(step)
+        keys = self.keys[rows]
+        views = visits if self.targets is None or self.targets.views is None else visits % self.targets.views
+        squares = torch.from_numpy(self.images.squares[rows]).to(device)
+        answer = self.targets.at(rows, views) if self.targets is not None else None
+        return DistillBatch(
+            images_BCHW=cut(squares, crop_matrices(spec.seed, keys, views, spec.views), spec.image_size),
+            jitter_B3=torch.from_numpy(uniform(spec.seed + _JITTER_SEED, keys, visits, 3)),
+            labels_B=torch.from_numpy(self.labels[rows]).to(device),
+            teacher_z_BD=answer.z_BD if answer is not None else None,
+            teacher_logits_BK=answer.logits_BK if answer is not None else None,
+        )

@@ -1,0 +1,59 @@
+"""How long the stages will take on this machine: a few batches are timed, so that progress and ETA mean something."""
+
+import time
+
+import torch
+
+from app.domain.spec import TrainingSpec
+from app.domain.states import Stage
+from worker.training.models import Student, Teacher, build_student
+
+_BATCH = 16
+_SECONDS_PER_DECODE = 0.004
+_SECONDS_PER_REPROGRAM_STEP = 0.02
+_SECONDS_PER_EXPORT = 8.0
+
+
+def expected_seconds(
+    spec: TrainingSpec,
+    teacher: Teacher | None,
+    *,
+    device: torch.device,
+    classes: int,
+    decodes: int,
+    teacher_views: int,
+    live: bool,
+) -> dict[Stage, float]:
+    """Seconds per stage.
+
+    Args:
+        decodes: images decoded, counted once a size.
+        teacher_views: views the teacher answers before stage 2.
+        live: whether the teacher answers in stage 2 too.
+    """
+    with torch.random.fork_rng():  # looking at the clock must not change the student
+        student = build_student(spec.student, classes, spec.image_size).to(device)
+        per_step = _per_image(student, spec.image_size, learns=True)
+    per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
+    return {
+        Stage.PREPARE: decodes * _SECONDS_PER_DECODE + teacher_views * per_view + 0.1,
+        Stage.REPROGRAM: spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP if teacher is not None else 0.0,
+        Stage.DISTILL: spec.distill.image_steps * (per_step + (per_view if live else 0.0)) + 0.1,
+        Stage.EVALUATE: 1.0,
+        Stage.EXPORT: _SECONDS_PER_EXPORT * (1 + len(spec.export.formats)),
+    }
+
+
+def _per_image(model: Teacher | Student, side: int, *, learns: bool) -> float:
+    """The faster of two batches, in seconds an image; the first of them warms up."""
+    images = torch.zeros(_BATCH, 3, side, side, device=model.mean.device)
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        answer = model(images)
+        if learns:
+            answer[1].sum().backward()
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds) / _BATCH

@@ -1,0 +1,82 @@
+"""What the run says while it runs: JSON lines on standard output (app.domain.progress)."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from app.domain.progress import EventLine, Line, MetricLine, ProgressLine, StageLine
+from app.domain.states import Stage
+
+_PROGRESS_SECONDS = 0.5
+_SECONDS_TO_KNOW_THE_PACE = 1.0
+_MOST_SLOWDOWN = 3.0
+
+
+class Reporter:
+    """Turns "this stage is half done" into the progress of the whole job, which never goes back, and an ETA."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.expected: dict[Stage, float] = dict.fromkeys(Stage, 1.0)
+        """Seconds each stage is expected to take; see worker.training.pace."""
+        self.seconds: dict[str, float] = {}
+        """Wall time of each finished stage."""
+        self._out = out if out is not None else sys.stdout
+        self._stage: Stage | None = None
+        self._began = self._last_line = time.monotonic()
+        self._first: tuple[float, float] | None = None
+        self._progress = 0.0
+
+    def emit(self, line: Line) -> None:
+        print(line.model_dump_json(), file=self._out, flush=True)
+
+    def begin(self, stage: Stage) -> None:
+        """Enter a stage, closing the one before."""
+        self.end()
+        self._stage, self._began, self._first = stage, time.monotonic(), None
+        self.emit(StageLine(stage=stage))
+
+    def end(self) -> None:
+        """Close the present stage: its seconds are booked."""
+        if self._stage is not None:
+            self.seconds[self._stage] = time.monotonic() - self._began
+            self._stage = None
+
+    def progress(self, fraction: float, *, force: bool = False) -> None:
+        """`fraction` of the present stage is done."""
+        assert self._stage is not None
+        now = time.monotonic()
+        if self._first is None:  # a resumed stage begins in its middle: its pace is measured from there
+            self._first = fraction, now
+        if not force and now - self._last_line < _PROGRESS_SECONDS:
+            return
+        self._last_line = now
+        before = sum(self.expected[stage] for stage in Stage if _ORDER[stage] < _ORDER[self._stage])
+        done = (before + fraction * self.expected[self._stage]) / sum(self.expected.values())
+        self._progress = max(self._progress, min(1.0, done))
+        self.emit(ProgressLine(stage=self._stage, progress=self._progress, eta_seconds=self._eta(fraction, now)))
+
+    def within(self, low: float, high: float) -> Callable[[float], None]:
+        """A progress function for a part of the present stage, from `low` to `high` of it."""
+        return lambda fraction: self.progress(low + (high - low) * fraction)
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        assert self._stage is not None
+        self.emit(MetricLine(stage=self._stage, step=step, values=values))
+
+    def event(self, code: str, message: str, *, warning: bool = False) -> None:
+        self.emit(EventLine(level="warning" if warning else "info", code=code, message=message))
+
+    def _eta(self, fraction: float, now: float) -> float | None:
+        """The rest of this stage at its own pace, and the later ones as expected, slowed down as this one was."""
+        assert self._stage is not None and self._first is not None
+        covered, spent = fraction - self._first[0], now - self._first[1]
+        if covered <= 0 or spent < _SECONDS_TO_KNOW_THE_PACE:
+            return None
+        pace = spent / covered
+        slowdown = min(_MOST_SLOWDOWN, max(1 / _MOST_SLOWDOWN, pace / max(self.expected[self._stage], 1e-3)))
+        later = sum(self.expected[stage] for stage in Stage if _ORDER[stage] > _ORDER[self._stage])
+        return max(0.0, pace * (1 - fraction) + later * slowdown)
+
+
+_ORDER = {stage: place for place, stage in enumerate(Stage)}
