@@ -64,12 +64,13 @@ def _by_stage(lines: Sequence[Line]) -> Iterator[dict[str, Any]]:
     """Arguments for `leases.record`, one set for each stage, so that a short stage is not passed over."""
     step: dict[str, Any] = {}
     for line in lines:
-        if isinstance(line, StageLine):
-            if step:
+        if isinstance(line, StageLine | ProgressLine | MetricLine):
+            if step and step.get("stage") != line.stage:
                 yield step
-            step = {"stage": line.stage}
-        elif isinstance(line, ProgressLine):
-            step |= {"stage": line.stage, "progress": line.progress, "eta_seconds": line.eta_seconds}
+                step = {}
+            step["stage"] = line.stage
+        if isinstance(line, ProgressLine):
+            step |= {"progress": line.progress, "eta_seconds": line.eta_seconds}
         elif isinstance(line, MetricLine):
             step.setdefault("points", []).append(line)
         elif isinstance(line, EventLine):

@@ -1,0 +1,87 @@
+# ruff: noqa: T201 (printing is its task)
+"""A child that stands in the place of the training command: no network is trained, everything else is as there.
+
+python trainer.py BEHAVIOUR SPEC.json DATA_DIR OUT_DIR
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+behaviour, spec_path, data, out = sys.argv[1], *map(Path, sys.argv[2:])
+out.mkdir(exist_ok=True)
+
+
+def say(**line: object) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def write_results(student: bytes) -> None:
+    (out / "student.onnx").write_bytes(student)
+    file = {"name": "student.onnx", "bytes": len(student), "media_type": "application/octet-stream"}
+    file["sha256"] = hashlib.sha256(b"other bytes" if behaviour == "lies" else student).hexdigest()
+    manifest = {
+        "classes": ["0", "1"],
+        "preprocessing": {"resize_short_side": 8, "center_crop": 8, "interpolation": "bilinear"}
+        | {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "spec": json.loads(spec_path.read_text()),
+        "spec_fingerprint": "f" * 64,
+        "seed": 0,
+        "student": {"architecture": "none"},
+        "teacher": None,
+        "dataset": {"images": len(json.loads((data / "index.json").read_text())["samples"])},
+        "versions": {},
+        "device": os.environ["TDMR_DEVICE"],
+        "metrics": {"test_accuracy": 0.75},
+        "seconds": {},
+        "parity": {},
+        "files": [file],
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    (out / "evaluation.json").write_text(json.dumps({"accuracy": 0.75}))
+
+
+def stop(*_: object) -> None:
+    (out / "checkpoint").write_text("half way")
+    say(type="event", code="checkpoint", message="A checkpoint was written.")
+    sys.exit(75)
+
+
+(out / "pid").write_text(str(os.getpid()))
+say(type="stage", stage="prepare")
+say(type="event", level="warning", code="batch_clamped", message="The batch was clamped.")
+if behaviour == "fails":
+    print("Traceback: /secret/path", file=sys.stderr)
+    say(type="failure", code="model_not_buildable", detail="It cannot be built.", hint="Take another.")
+    sys.exit(1)
+if behaviour == "crashes":
+    print("Traceback: /secret/path", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+if behaviour == "says nothing":
+    sys.exit(0)
+say(type="stage", stage="reprogram")
+say(type="progress", stage="reprogram", progress=0.25, eta_seconds=30.0)
+say(type="metric", stage="reprogram", step=10, values={"loss": 2.0})
+print("not a line of ours", flush=True)
+say(type="stage", stage="distill")
+if behaviour == "waits" and not (out / "checkpoint").exists():
+    signal.signal(signal.SIGTERM, stop)
+    (out / "waiting").touch()
+    time.sleep(600)
+if behaviour == "is stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (out / "waiting").touch()
+    time.sleep(600)
+if behaviour == "waits for the test":
+    (out / "waiting").touch()
+    while not (out / "go").exists():
+        time.sleep(0.01)
+say(type="metric", stage="distill", step=10, values={"loss": 1.0, "accuracy": 0.5})
+say(type="metric", stage="distill", step=20, values={"loss": 0.5, "accuracy": 0.7})
+write_results(b"the student")
+say(type="progress", stage="export", progress=1.0)
+say(type="done", metrics={"test_accuracy": 0.75})
