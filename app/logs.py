@@ -30,7 +30,7 @@ def configure_logging(level: str) -> None:
     """Send everything to standard error in this form: our own messages from `level` on, libraries' warnings. Calling
     it again changes the level only."""
     root = logging.getLogger()
-    for name in ("app", "worker"):
+    for name in ("app", "worker", "uvicorn"):
         logging.getLogger(name).setLevel(level.upper())
     if not any(isinstance(handler.formatter, JsonLines) for handler in root.handlers):
         handler = logging.StreamHandler()

@@ -59,7 +59,8 @@ async def receive_upload(request: Request, settings: AppSettings) -> AsyncIterat
         path.unlink(missing_ok=True)
 
 
-ReceivedUpload = Annotated[Upload, Depends(receive_upload)]
+# scope="function": the local copy is gone before the answer leaves
+ReceivedUpload = Annotated[Upload, Depends(receive_upload, scope="function")]
 
 
 class _Form:
