@@ -39,6 +39,7 @@ def api(host: str | None, port: int | None) -> None:
         server_header=False,
     )
     listener = config.bind_socket()
+    listener.listen(config.backlog)  # who reads the address may connect at once and waits for the start
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     with announced(settings, f"http://{name}:{listener.getsockname()[1]}", os.getpid()):
         uvicorn.Server(config).run(sockets=[listener])

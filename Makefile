@@ -1,0 +1,59 @@
+# Everything a developer types. `make` lists the targets.
+# Needs Python 3.11 or newer and a network, once: the rest goes into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format lock clean
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# uv as it is found, else one of our own
+UV := $(shell command -v uv || echo build/uv/bin/uv)
+
+TEACHER ?=
+SEED ?=
+LABELS ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Distil a student for handwritten digits through the service (TEACHER=name SEED=0 LABELS=2)
+	@$(BIN)/tdmr demo $(if $(TEACHER),--teacher=$(TEACHER)) $(if $(SEED),--seed=$(SEED)) \
+		$(if $(LABELS),--labels-per-class=$(LABELS))
+
+up: $(INSTALLED) ## Start the service on this machine and leave it running until Ctrl-C
+	@$(BIN)/tdmr up
+
+test: lint ## All checks and tests, as CI runs them
+	$(BIN)/pytest -n 2
+
+lint: $(INSTALLED) ## Style, types and the directions between the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Format the code and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(UV) ## Choose the newest versions that fit pyproject.toml and write them to requirements.lock
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean: ## Remove what can be made again; the service's data in .tdmr stays
+	rm -rf .venv build dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Again only when what is to be installed has changed.
+$(INSTALLED): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python '>=3.11' .venv
+	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+build/uv/bin/uv:
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tdmr needs Python 3.11 or newer")'
+	python3 -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
