@@ -1,6 +1,8 @@
 """`tdmr api`: the HTTP service alone."""
 
 import os
+import signal
+import sys
 
 import click
 import uvicorn
@@ -40,6 +42,9 @@ def api(host: str | None, port: int | None) -> None:
     )
     listener = config.bind_socket()
     listener.listen(config.backlog)  # who reads the address may connect at once and waits for the start
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # once it has stopped, uvicorn raises the signal again; by default that would end us before we have tidied up
+        signal.signal(number, lambda *_: sys.exit(0))
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     with announced(settings, f"http://{name}:{listener.getsockname()[1]}", os.getpid()):
         uvicorn.Server(config).run(sockets=[listener])
