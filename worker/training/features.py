@@ -105,7 +105,7 @@ def clean_taps(teacher: Teacher, squares_NHWC: np.ndarray) -> Tensor:
     width = sum(teacher.widths)
     answers = [torch.zeros(0, width)]
     for start in range(0, len(squares_NHWC), _TEACHER_BATCH):
-        squares = torch.from_numpy(squares_NHWC[start : start + _TEACHER_BATCH]).to(device)
+        squares = torch.from_numpy(np.array(squares_NHWC[start : start + _TEACHER_BATCH])).to(device)
         images = squares.permute(0, 3, 1, 2).float().div_(255)
         answers.append(torch.cat(teacher(images), 1).cpu())
     return torch.cat(answers)

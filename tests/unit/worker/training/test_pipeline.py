@@ -1,0 +1,135 @@
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from app.domain.errors import InvalidSpec
+from app.domain.files import sha256_file
+from app.domain.progress import LINE
+from app.domain.spec import TrainingSpec
+from app.domain.states import Stage
+
+from .conftest import Outcome
+
+Specs = Callable[..., TrainingSpec]
+Runs = Callable[..., Outcome]
+
+
+def student_of(outcome: Outcome) -> dict[str, np.ndarray]:
+    return load_file(outcome.out_dir / "student.safetensors")
+
+
+class TestTrain:
+    @pytest.mark.parametrize("method", ["reprogrammed-kd", "kd", "scratch"])
+    def test_every_method_ends_with_a_described_student(
+        self, method: str, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        outcome = run_training(spec(method=method), shapes, tmp_path / "out")
+        manifest = outcome.manifest
+        for file in manifest["files"]:
+            assert sha256_file(outcome.out_dir / file["name"]) == file["sha256"]
+        assert manifest["parity"]["student.ts"]["top1_agreement"] == 1.0
+        assert manifest["dataset"]["images"] == {"train": 12, "test": 24, "unlabelled": 24}
+        wanted = {"student_accuracy", "majority_accuracy"}
+        wanted |= {"probe_accuracy"} if method != "scratch" else set()
+        wanted |= {"teacher_accuracy"} if method == "reprogrammed-kd" else set()
+        assert set(manifest["metrics"]) == wanted
+        assert (manifest["teacher"] is None) == (method == "scratch")
+
+    def test_progress_never_goes_back_and_stages_come_in_order(self, whole_run: Outcome) -> None:
+        lines = whole_run.lines
+        progress = [line.progress for line in lines if line.type == "progress"]
+        assert progress == sorted(progress)
+        assert progress[-1] == 1.0
+        assert [line.stage for line in lines if line.type == "stage"] == list(Stage)
+        assert lines[-1].type == "done"
+        assert {line.stage for line in lines if line.type == "metric"} == {Stage.REPROGRAM, Stage.DISTILL}
+
+    def test_the_same_seed_gives_the_same_student_and_another_one_another(
+        self, whole_run: Outcome, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        one = student_of(whole_run)
+        same, other = (student_of(run_training(spec(seed=seed), shapes, tmp_path / str(seed))) for seed in (0, 1))
+        assert all(np.array_equal(one[name], same[name]) for name in one)
+        assert any(not np.array_equal(one[name], other[name]) for name in one)
+
+    @pytest.mark.parametrize("questions", [2, 30, 60])
+    def test_a_stopped_run_goes_on_to_the_very_same_student(
+        self, questions: int, whole_run: Outcome, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        stopped = run_training(spec(), shapes, tmp_path / "parts", stop_after=questions)
+        assert stopped.lines[-1].type != "done"
+        resumed = run_training(spec(), shapes, tmp_path / "parts")
+        expected, got = student_of(whole_run), student_of(resumed)
+        assert all(np.array_equal(expected[name], got[name]) for name in expected)
+
+    def test_live_teacher_and_cached_teacher_teach_alike(
+        self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        # 8 passes over 36 images at most, so both modes show views 0..8 once each
+        cached, live = (
+            student_of(run_training(spec(views={"count": 16, "mode": mode}), shapes, tmp_path / mode))
+            for mode in ("cached", "live")
+        )
+        # stage 1 sees one unlabelled view instead of 16 for its statistics, and answers are not rounded to 16 bits
+        apart = np.mean([np.abs(cached[name].astype(float) - live[name]).mean() for name in cached])
+        assert apart < 0.02
+
+    def test_unlabelled_images_are_used_and_can_be_left_out(
+        self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        distill = {"image_steps": 64, "batch_size": 16, "use_unlabelled": False}
+        without = run_training(spec(distill=distill), shapes, tmp_path / "without")
+        events = [line.message for line in without.lines if line.type == "event"]
+        assert any("12 labelled and 0 unlabelled" in message for message in events)
+        assert any("batches of 12" in message for message in events)
+
+    def test_refuses_a_folder_that_holds_another_run(
+        self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        run_training(spec(), shapes, tmp_path / "out", stop_after=2)
+        with pytest.raises(InvalidSpec, match="another spec"):
+            run_training(spec(seed=1), shapes, tmp_path / "out")
+
+
+def command(spec: object, data: Path, out: Path, tmp_path: Path) -> list[str]:
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    return [sys.executable, "-m", "worker.training", str(tmp_path / "spec.json"), str(data), str(out)]
+
+
+class TestCommand:
+    def test_prints_nothing_but_lines_and_says_what_is_wrong_with_a_spec(self, shapes: Path, tmp_path: Path) -> None:
+        spec = {"student": "test_resnet", "method": "scratch", "lerning_rate": 1}
+        done = subprocess.run(command(spec, shapes, tmp_path / "out", tmp_path), capture_output=True, check=False)
+        assert done.returncode == 1
+        line = LINE.validate_json(done.stdout)
+        assert line.type == "failure"
+        assert line.code == "invalid_spec"
+        assert "lerning_rate" in line.detail
+
+    def test_names_an_architecture_that_timm_does_not_have(self, shapes: Path, tmp_path: Path) -> None:
+        spec = {"student": "no_such_net", "method": "scratch"}
+        done = subprocess.run(command(spec, shapes, tmp_path / "out", tmp_path), capture_output=True, check=False)
+        line = LINE.validate_json(done.stdout.splitlines()[-1])
+        assert (done.returncode, line.type) == (1, "failure")
+        assert line.type == "failure" and line.code == "model_not_buildable"
+        assert str(tmp_path) not in done.stdout.decode()
+
+    def test_sigterm_writes_a_checkpoint_and_exits_with_75(self, shapes: Path, tmp_path: Path) -> None:
+        spec = {"student": "test_resnet", "method": "scratch", "image_size": 32, "distill": {"image_steps": 2_000_000}}
+        out = tmp_path / "out"
+        child = subprocess.Popen(command(spec, shapes, out, tmp_path), stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        for line in child.stdout:
+            if '"stage":"distill"' in line and '"progress"' in line:
+                break
+        child.send_signal(signal.SIGTERM)
+        child.stdout.read()
+        assert child.wait(timeout=60) == 75
+        assert list((out / "checkpoints").glob("*.ckpt"))
