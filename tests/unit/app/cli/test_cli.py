@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,14 +86,16 @@ class TestServiceFile:
 
 class TestUp:
     @pytest.fixture
-    def service(self, home: Path) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+    def service(self, home: Path) -> Iterator["subprocess.Popen[str]"]:
+        with subprocess.Popen(
             [sys.executable, "-m", "app.cli", "up", "--port=0"],
             env={**os.environ, "TDMR_HOME": str(home), "TDMR_HUB": "false"},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-        )
+        ) as service:
+            yield service
+            service.kill()
 
     @staticmethod
     def url_of(service: "subprocess.Popen[str]", home: Path) -> str:
@@ -135,8 +138,6 @@ class TestUp:
         said = CliRunner().invoke(main, ["up", "--port=0"])
 
         assert (said.exit_code, url in said.output) == (1, True)
-        service.terminate()
-        service.wait()
 
     def test_stops_everything_when_one_process_ends(self, service: "subprocess.Popen[str]", home: Path) -> None:
         self.url_of(service, home)
