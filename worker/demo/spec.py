@@ -1,0 +1,24 @@
+"""What the demo trains. The benchmark of the digits uses the same, so its table is about this demo."""
+
+from typing import Any
+
+TEACHER = "resnet10t.glyphs62"
+"""Ours, pretrained on printed glyphs; it lies in worker/models."""
+STUDENT = "mobilenetv3_small_050"
+IMAGE_SIZE = 32
+IMAGE_STEPS = 24_000
+
+
+def demo_spec(method: str, teacher: str = TEACHER, seed: int = 0) -> dict[str, Any]:
+    """A TrainingSpec as JSON: a student of 32 px, the same for every method."""
+    return {
+        "teacher": None if method == "scratch" else teacher,
+        "student": STUDENT,
+        "method": method,
+        "image_size": IMAGE_SIZE,
+        "seed": seed,
+        # a mirrored digit is no digit, and a digit cut in half is another one
+        "views": {"hflip": False, "min_scale": 0.6, "jitter": 0.2, "count": 16},
+        "reprogram": {"steps": 400},
+        "distill": {"image_steps": IMAGE_STEPS, "batch_size": 64},
+    }
