@@ -74,8 +74,8 @@ def check_parity(
         raise ExportParityFailed(
             f"{name} does not compute what was trained: on {int(off_N.sum())} of {len(off_N)} images its logits differ "
             f"by more than {max_difference:g} or its top class is another, first on '{paths[first]}'. Largest "
-            f"difference {parity.max_logit_difference:.3g} on logits up to {np.abs(expected_NK).max():.3g}, top-1 agreement "
-            f"{parity.top1_agreement:.2%}.",
+            f"difference {parity.max_logit_difference:.3g} on logits up to {np.abs(expected_NK).max():.3g}, top-1 "
+            f"agreement {parity.top1_agreement:.2%}.",
             # measured: with logits beyond 50, float32 alone makes 1e-4, between batch sizes of one and the same network
             hint=f"{HINT} If that is float32's rounding (some 3e-6 of the logits), raise export.max_logit_difference.",
         )
