@@ -25,6 +25,12 @@ class TestCheckParity:
         assert (parity.images, parity.top1_agreement) == (3, 1.0)
         assert parity.max_logit_difference == pytest.approx(5e-5, rel=1e-2)
 
+    def test_the_bound_grows_with_large_logits_as_rounding_does(self) -> None:
+        large = 50 * LOGITS
+        check_parity("student.onnx", large, large * np.float32(1 + 3e-6), PATHS, BOUND)
+        with pytest.raises(ExportParityFailed):
+            check_parity("student.onnx", large, large * np.float32(1 + 3e-5), PATHS, BOUND)
+
     def test_names_the_file_and_the_first_image_that_is_off(self) -> None:
         wrong = LOGITS.copy()
         wrong[1:] += 1e-2
