@@ -49,7 +49,8 @@ clean: ## Remove what can be made again; the service's data in .tdmr stays
 # Again only when what is to be installed has changed.
 $(INSTALLED): requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python '>=3.11' .venv
-	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	@echo "Installing into .venv: some 2 GB with torch, compiled once for quick starts"
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

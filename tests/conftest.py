@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -13,7 +14,12 @@ from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.settings import Settings
 
+# Tests run side by side, one a core: more threads than that would wait for each other. Children inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 POSTGRES_URL = os.environ.get("TDMR_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")
+REDIS_DATABASES = 8
 
 
 @pytest.fixture
@@ -55,3 +61,21 @@ def store(store_url: str) -> Iterator[Store]:
 def settings(tmp_path: Path) -> Settings:
     """The embedded defaults in a folder of the test's own."""
     return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """An empty Redis database that no test running at the same time uses (of 8..15), emptied afterwards."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    assert number < REDIS_DATABASES, "more test processes than Redis databases set aside for them"
+    url = f"{REDIS_SERVER}/{REDIS_DATABASES + number}"
+    client = redis.Redis.from_url(url)
+    try:
+        client.flushdb()
+    except redis.ConnectionError:
+        if os.environ.get("TDMR_REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip("no Redis answers at TDMR_TEST_REDIS_URL")
+    yield url
+    client.flushdb()
+    client.close()

@@ -12,7 +12,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-import redis
 from PIL import Image
 from sqlalchemy import select
 
@@ -25,27 +24,10 @@ from app.queue import DATASETS_QUEUE, IMPORT_TASK, make_celery, send
 from app.settings import Settings
 from app.storage.blobs import Blobs
 
-REDIS_URL = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
-
 
 def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():  # pytest's own time limit ends it
         time.sleep(0.05)
-
-
-@pytest.fixture
-def redis_url() -> Iterator[str]:
-    """A Redis database of this test's own, empty before and after."""
-    client = redis.Redis.from_url(REDIS_URL)
-    try:
-        client.flushdb()
-    except redis.ConnectionError:
-        if os.environ.get("TDMR_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip("no Redis answers at TDMR_TEST_REDIS_URL")
-    yield REDIS_URL
-    client.flushdb()
-    client.close()
 
 
 class Room:

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,12 +41,18 @@ def main() -> int:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Returns the exit status: 0 when every downloaded file agrees with what was trained."""
     began = time.monotonic()
-    out: Path = arguments.out / time.strftime("%Y%m%d-%H%M%S")
+    out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
+    for method in METHODS:
+        shutil.rmtree(out / method, ignore_errors=True)
     archive = out / "digits.zip"
     write_digits_zip(archive, labels_per_class=arguments.labels_per_class, seed=arguments.seed, side=IMAGE_SIZE)
     console.print(f"[bold]1[/] Starting the service; its log is {out / 'service.log'}")
-    with running_service(out / "home", out / "service.log") as client:
+    # a home of its own: the demo must not meet the jobs of a service that someone uses
+    with (
+        tempfile.TemporaryDirectory(prefix="tdmr-demo-") as home,
+        running_service(Path(home), out / "service.log") as client,
+    ):
         console.print(f"  It listens on {client.url}")
         client.wait_for_worker()
         console.print(

@@ -139,7 +139,7 @@ def _answer_all(run: Run, knowledge: Knowledge) -> tuple[np.ndarray, np.ndarray]
     row = 0
     for taps in parts:
         for start in range(0, len(taps), _CHUNK_ROWS):
-            chunk = torch.from_numpy(taps[start : start + _CHUNK_ROWS]).to(run.device).float()
+            chunk = torch.from_numpy(np.array(taps[start : start + _CHUNK_ROWS])).to(run.device).float()
             answer = knowledge.answer(chunk.flatten(0, 1))
             written = written or [
                 np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(*shape, value.shape[1]))

@@ -117,11 +117,14 @@ def fit(
             average.update(delivered, step=step + 1)
         means.add({"loss": output.loss.detach(), **output.parts})
         done = step + 1
+        point: dict[str, float] = {}
         if done % every_log == 0 or done == how.steps:
-            hooks.metric(done, {**means.take(), "learning_rate": how.rate(step)})
+            point = {**means.take(), "learning_rate": how.rate(step)}
             hooks.progress(done / how.steps)
         if hooks.evaluate and (done % every_evaluation == 0 or done == how.steps):
-            run.evaluate(done)
+            point |= run.evaluate()
+        if point:  # one point a step: a later one of the same step would replace it
+            hooks.metric(done, point)
         if hooks.stop_requested():
             run.save(done)
             raise Stopped
@@ -154,16 +157,16 @@ class _Run:
     def current(self) -> nn.Module:
         return self.delivered if self.average is None else self.average.module
 
-    def evaluate(self, step: int) -> None:
+    def evaluate(self) -> dict[str, float]:
         assert self.hooks.evaluate is not None
         self.current.eval()
         values = self.hooks.evaluate(self.current)
         self.task.train()
-        self.hooks.metric(step, values)
         value = values.get(self.hooks.select_lowest) if self.hooks.select_lowest else None
         if value is not None and value < self.best_value:
             self.best_value = value
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.current.state_dict().items()}
+        return values
 
     def deliver(self) -> nn.Module:
         if self.best_state is not None:

@@ -1,0 +1,146 @@
+"""The whole way through real processes: API, Celery workers, training, export, as `tdmr up` starts them."""
+
+import json
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+import pytest
+
+from app.imaging import fit_square, open_rgb
+from worker.demo.digits import write_digits_zip
+from worker.demo.service import TERMINAL, Client, running_service
+from worker.verify import verify
+
+SPEC: dict[str, Any] = {
+    "teacher": "resnet10t.glyphs62",
+    "student": "test_resnet",
+    "image_size": 32,
+    "views": {"count": 2, "hflip": False},
+    "reprogram": {"steps": 30},
+    "distill": {"image_steps": 640, "batch_size": 64},
+}
+
+
+@pytest.fixture(params=["embedded", "production"])
+def client(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A running service: SQLite and files, or Postgres and Redis with a key. Nothing but settings differs."""
+    monkeypatch.setenv("TDMR_HUB", "false")
+    monkeypatch.setenv("TDMR_CANCEL_POLL_SECONDS", "0.2")
+    if request.param == "production":
+        monkeypatch.setenv("TDMR_DATABASE_URL", request.getfixturevalue("postgres_url"))
+        monkeypatch.setenv("TDMR_BROKER_URL", request.getfixturevalue("redis_url"))
+        monkeypatch.setenv("TDMR_STORAGE_URL", (tmp_path / "bucket").as_uri())
+        monkeypatch.setenv("TDMR_API_KEY", "a key for the test")
+    log = tmp_path / "service.log"
+    try:
+        with running_service(tmp_path / "home", log) as client:
+            if request.param == "production":
+                assert client.http.get("/v1/jobs").status_code == 401
+                client.http.headers["Authorization"] = "Bearer a key for the test"
+            client.wait_for_worker()
+            yield client
+    finally:
+        sys.stdout.write(log.read_text()[-5000:])  # shown when the test fails
+
+
+def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
+    progress = []
+    while job["state"] not in TERMINAL:
+        time.sleep(0.2)
+        job = client.get(f"/v1/jobs/{job['id']}")
+        progress.append(job["progress"])
+    return job, progress
+
+
+class TestWholeWay:
+    def test_from_an_upload_to_files_that_compute_what_was_trained(self, client: Client, tmp_path: Path) -> None:
+        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
+        dataset = client.upload(tmp_path / "digits.zip")
+        assert dataset["counts"] == {"train": 20, "val": 0, "test": 719, "unlabelled": 1058}
+
+        body = SPEC | {"dataset_id": dataset["id"], "metadata": {"team": "digits"}}
+        first, again = (client.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"}) for _ in range(2))
+        assert first.status_code == again.status_code == 202
+        assert first.json()["id"] == again.json()["id"]
+        job, progress = wait(client, first.json())
+        assert job["error"] is None
+        assert job["state"] == "succeeded"
+        assert progress == sorted(progress)
+        assert job["progress"] == 1.0
+
+        names = client.download(job["id"], tmp_path / "files")
+        assert set(names) == {
+            "student.onnx",
+            "student.ts",
+            "student.safetensors",
+            "reprogrammed.safetensors",
+            "evaluation.json",
+            "manifest.json",
+        }
+        evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation")
+        assert evaluation["images"] == 719
+        assert evaluation["student"]["top1"] == job["metrics"]["student_accuracy"]
+        assert evaluation["teacher"]["top1"] > 0.6
+        report = verify(tmp_path / "files", tmp_path / "digits.zip")
+        assert report.ok
+        self.check_onnx_without_our_code(tmp_path, evaluation)
+
+        stages = [event["code"] for event in client.get(f"/v1/jobs/{job['id']}/events", limit=100)["data"]]
+        assert stages[0] == "submitted"
+        assert "claimed" in stages
+        curves = client.get(f"/v1/jobs/{job['id']}/metrics", stage="distill")["points"]
+        assert max(point["step"] for point in curves) == 10
+        assert {"loss", "align_4", "teacher_agreement"} <= curves[-1]["values"].keys()
+
+    @staticmethod
+    def check_onnx_without_our_code(folder: Path, evaluation: dict[str, Any]) -> None:
+        """The manifest's preprocessing and onnxruntime give the accuracy that `evaluation` promises."""
+        manifest = json.loads((folder / "files" / "manifest.json").read_text())
+        preprocessing = manifest["preprocessing"]
+        with zipfile.ZipFile(folder / "digits.zip") as archive:
+            names = [name for name in archive.namelist() if name.startswith("test/")]
+            squares = np.stack(
+                [fit_square(open_rgb(archive.read(name)), preprocessing["resize_short_side"]) for name in names]
+            )
+        mean, std = (np.array(preprocessing[key], np.float32) for key in ("mean", "std"))
+        images = ((squares * np.float32(preprocessing["scale"]) - mean) / std).transpose(0, 3, 1, 2)
+        session = onnxruntime.InferenceSession(folder / "files" / "student.onnx")
+        (logits,) = session.run(None, {"images": images})
+        answers = [manifest["classes"][k] for k in logits.argmax(1)]
+        right = np.mean([answer == name.split("/")[1] for answer, name in zip(answers, names, strict=True)])
+        assert right == pytest.approx(evaluation["student"]["top1"])
+
+    def test_cancel_frees_the_worker_for_the_next_job(self, client: Client, tmp_path: Path) -> None:
+        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
+        dataset = client.upload(tmp_path / "digits.zip")
+        body = SPEC | {"dataset_id": dataset["id"]}
+        endless = client.submit(body | {"distill": {"image_steps": 2_000_000}})
+        short = client.submit(body)
+        assert short["queue"]["position"] in {1, 2}
+        while client.get(f"/v1/jobs/{endless['id']}")["stage"] != "distill":
+            time.sleep(0.2)
+        answer = client.http.post(f"/v1/jobs/{endless['id']}/cancel")
+        assert answer.status_code == httpx.codes.ACCEPTED
+        cancelled, _ = wait(client, answer.json())
+        assert cancelled["state"] == "cancelled"
+        assert client.get(f"/v1/jobs/{cancelled['id']}/artifacts")["data"] == []
+        done, _ = wait(client, short)
+        assert done["state"] == "succeeded"
+
+    def test_a_job_that_cannot_train_fails_in_words(self, client: Client, tmp_path: Path) -> None:
+        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
+        dataset = client.upload(tmp_path / "digits.zip")
+        body = SPEC | {"dataset_id": dataset["id"], "student": "test_vit", "image_size": 17}
+        job, _ = wait(client, client.submit(body))
+        assert job["state"] == "failed"
+        assert job["error"]["code"] == "model_not_buildable"
+        assert "17 px" in job["error"]["detail"]
+        assert job["error"]["hint"]
+        assert str(tmp_path) not in json.dumps(job)
