@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -9,10 +10,22 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.domain.base import Frozen
 
+_MODEL_NAME = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
+
+
+def _timm_name(value: str) -> str:
+    if not re.fullmatch(_MODEL_NAME, value):
+        raise ValueError("must be a timm name such as 'resnet18' or 'resnet18.a1_in1k', not a URL or a path")
+    return value
+
+
 ModelName = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$")
+    str,
+    StringConstraints(min_length=1, max_length=128),
+    AfterValidator(_timm_name),
+    Field(json_schema_extra={"pattern": f"^{_MODEL_NAME}$"}),
 ]
-"""A timm name, `architecture` or `architecture.tag`. Never a URL, a path or a hub reference."""
+"""A timm name, `architecture` or `architecture.tag`."""
 
 
 def _no_nul(value: str) -> str:
