@@ -22,6 +22,7 @@ from app.domain.progress import FailureLine
 from app.domain.spec import TrainingSpec
 from app.imaging import UnreadableImage
 from worker.training.loop import Stopped
+from worker.training.memory import keep_freed_memory
 from worker.training.pipeline import train
 from worker.training.prepare import Run
 from worker.training.report import Reporter
@@ -38,6 +39,7 @@ def main() -> int:
         "out", type=Path, metavar="OUT_DIR", help="where the student goes; resumed if it holds this run"
     )
     arguments = parser.parse_args()
+    keep_freed_memory()
     # standard output belongs to the progress lines: libraries that print there would break them
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
