@@ -20,5 +20,5 @@ def page_faults(how: str) -> int:
     return int(done.stdout)
 
 
-def test_freed_memory_is_used_again_without_asking_the_kernel() -> None:
-    assert page_faults("kept") * 10 < page_faults("default")
+def test_freed_memory_is_mostly_used_again_without_asking_the_kernel() -> None:
+    assert page_faults("kept") * 2 < page_faults("default")
