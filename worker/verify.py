@@ -35,7 +35,7 @@ from app.imaging import UnreadableImage, fit_square, open_rgb
 from worker.training.evaluate import predict
 from worker.training.export.inputs import BATCH
 from worker.training.export.manifest import MANIFEST_NAME
-from worker.training.export.parity import check_parity, measure, run_exported
+from worker.training.export.parity import allowed, check_parity, measure, run_exported
 from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME
 
 DISAGREEMENT, UNUSABLE = 1, 2
@@ -185,10 +185,12 @@ def _compare(folder: Path, manifest: Manifest, images: Images, checks: dict[str,
         device="cpu",
     )
     results = {WEIGHTS_NAME: _measured(checks[WEIGHTS_NAME], expected_NK, expected_NK, images)}
-    bound = TrainingSpec.model_validate(manifest.spec).export.max_logit_difference
+    asked = TrainingSpec.model_validate(manifest.spec).export.max_logit_difference
     for name in FILE_NAMES.values():
         # what is not the manifest's file may be anything, and loading TorchScript or .pt2 runs code
         if name in checks and checks[name].problem is None:
+            judged = manifest.parity.get(name)
+            bound = (judged and judged.bound) or allowed(asked, float(np.abs(expected_NK).max()))
             results[name] = _run(folder / name, checks[name], expected_NK, images, preprocessing, bound)
     return results
 

@@ -35,6 +35,8 @@ class Parity(Frozen):
     images: int
     top1_agreement: float
     max_logit_difference: float
+    bound: float | None = None
+    """Largest |Δlogit| that was allowed; None where nothing was judged."""
 
 
 class Manifest(Frozen):

@@ -141,8 +141,8 @@ class ExportConfig(Frozen):
     formats: tuple[ExportFormat, ...] = (ExportFormat.ONNX, ExportFormat.TORCHSCRIPT)
     """Each listed format is written and passes the parity gate, or the job fails."""
     max_logit_difference: float = Field(default=1e-4, gt=0, le=1)
-    """The parity gate: largest allowed |Δlogit| to the PyTorch student on the evaluation images, for logits within ±10;
-    beyond that it grows in proportion, as float32's rounding does."""
+    """The parity gate: largest allowed |Δlogit| to the PyTorch student on the evaluation images, for logits within ±10.
+    It widens with larger logits, and where the student's own float32 rounding is larger; the manifest says how far."""
 
     @model_validator(mode="after")
     def _each_format_once(self) -> Self:

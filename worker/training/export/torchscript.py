@@ -53,7 +53,7 @@ def _holds(traced: torch.jit.ScriptModule, model: Deployable, image_size: int, m
         for batch in _CHECKED_BATCHES:
             images = example(image_size, batch)
             expected = model(images)
-            bound = allowed(float(expected.abs().max()), max_difference)
+            bound = allowed(max_difference, float(expected.abs().max()))
             if not float((traced(images) - expected).abs().max()) <= bound:
                 return False
     return True
