@@ -20,7 +20,7 @@ from worker.demo.digits import write_digits_zip
 from worker.demo.service import POLL_SECONDS, TERMINAL, Client, DemoError, running_service
 from worker.demo.spec import IMAGE_SIZE, TEACHER, demo_spec
 
-METHODS = {"tdmr": "reprogrammed and distilled", "scratch": "from scratch"}
+METHODS = {"tdmr": "TDMR", "scratch": "from scratch"}
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
         dataset = client.upload(archive)
         console.print("  " + ", ".join(f"{count:,} {split}" for split, count in dataset["counts"].items()))
-        console.print(f"[bold]3[/] POST /v1/jobs, twice: the same student, {' and '.join(METHODS.values())}")
+        console.print("[bold]3[/] POST /v1/jobs, twice: the same student, distilled and from scratch")
         jobs = {
             method: client.submit(demo_spec(method, arguments.teacher, arguments.seed) | {"dataset_id": dataset["id"]})
             for method in METHODS
@@ -88,7 +88,7 @@ def watch(client: Client, jobs: dict[str, dict[str, Any]], console: Console) -> 
     )
     with Progress(*columns, console=console) as progress:
         bars = {
-            method: progress.add_task(f"{METHODS[method]:<26}", total=1.0, stage="", so_far="", eta="")
+            method: progress.add_task(f"{METHODS[method]:<12}", total=1.0, stage="", so_far="", eta="")
             for method in jobs
         }
         seen: dict[str, str] = {}
@@ -135,8 +135,8 @@ def results(evaluations: dict[str, dict[str, Any]], jobs: dict[str, dict[str, An
     student = jobs["tdmr"]["spec"]["student"]
     steps = jobs["tdmr"]["spec"]["distill"]["image_steps"]
     rows: Sequence[tuple[str, dict[str, Any] | None, str]] = (
-        ("teacher, linear probe", learnt["probe"], f"{teacher}, frozen; too big to ship"),
-        ("teacher, reprogrammed", learnt["teacher"], "the same, read in the proxy space"),
+        ("teacher, linear probe", learnt["probe"], f"{teacher}, frozen"),
+        ("teacher, reprogrammed", learnt["teacher"], "the same, in the proxy space"),
         ("[bold]student, TDMR[/]", learnt["student"], f"{student}, {steps:,} image steps"),
         ("student, from scratch", scratch["student"], f"{student}, {steps:,} image steps"),
     )
@@ -149,9 +149,11 @@ def results(evaluations: dict[str, dict[str, Any]], jobs: dict[str, dict[str, An
 
 def files(reports: dict[str, dict[str, Any]]) -> Table:
     """What was downloaded, and how it agrees with the PyTorch student."""
-    table = Table(title="Downloaded files, run on the test images", title_justify="left")
-    for header in ("file", "bytes", "top-1", "agrees with PyTorch", "largest |Δlogit|", ""):
-        table.add_column(header, justify="left" if header in {"file", ""} else "right")
+    table = Table(title="Downloaded files beside the PyTorch student, on the test images", title_justify="left")
+    table.add_column("file", no_wrap=True)
+    for header in ("bytes", "top-1", "agreement", "max |Δlogit|"):
+        table.add_column(header, justify="right")
+    table.add_column("")
     for method, report in reports.items():
         for file in report["files"]:
             if file["accuracy"] is not None:
