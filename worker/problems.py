@@ -29,7 +29,7 @@ class Failed(Exception):
 
 
 def of_error(error: TdmrError) -> Problem:
-    return _problem(error.code, error.title, error.detail, error.hint)
+    return error.as_problem()
 
 
 def of_line(line: FailureLine) -> Problem:

@@ -15,6 +15,10 @@ class TdmrError(Exception):
         self.hint = hint
         self.param = param
 
+    def as_problem(self) -> dict[str, str | None]:
+        """What is kept of it where a job or a data set failed: the words of an HTTP problem."""
+        return {"code": self.code, "title": self.title, "detail": self.detail, "hint": self.hint}
+
 
 class NotFound(TdmrError):
     """There is no such object, or it belongs to someone else."""

@@ -238,7 +238,7 @@ def _empty_split_warnings(placed: Mapping[str, Placement]) -> list[str]:
     classes = {p.label for p in placed.values() if p.label is not None}
     warnings = []
     for split, consequence in (
-        (Split.VAL, "the best state of the student is chosen on training images"),
+        (Split.VAL, "the curves show agreement with the teacher instead of accuracy"),
         (Split.TEST, "no accuracy on unseen images can be measured"),
     ):
         lacking = sorted(classes - {p.label for p in placed.values() if p.split is split}, key=natural)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Artifact, Dataset, Job, JobMetric, utcnow
+from app.domain.errors import InvalidSpec
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import EventLine, MetricLine
 from app.domain.spec import JobSpec
@@ -50,7 +52,11 @@ class Heartbeat:
 
 
 def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
-    """Take a queued job. None if it is not queued any more, which is how doubled messages end."""
+    """Take a queued job. None if it is not queued any more, which is how doubled messages end.
+
+    A spec that this version cannot read (the job was made by another one) fails here: at the head of the queue it would
+    hold up all others.
+    """
     taken = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.QUEUED)
@@ -63,7 +69,16 @@ def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
     dataset = session.get_one(Dataset, job.dataset_id)
     assert dataset.prepared_key is not None, "a job is accepted on a ready data set, which active jobs keep"
     move_job(session, job, JobState.RUNNING, "claimed", f"A worker has started attempt {job.epoch}.")
-    return JobClaim(job.id, job.epoch, JobSpec.model_validate(job.spec), dataset.prepared_key, job.attempts)
+    try:
+        spec = JobSpec.model_validate(job.spec)
+    except ValidationError:
+        unreadable = InvalidSpec(
+            "This version of the service cannot read the job's spec; another version made it.",
+            hint="Create the job again with POST /v1/jobs.",
+        )
+        fail_job(session, Claim(job.id, job.epoch), unreadable.as_problem())
+        return None
+    return JobClaim(job.id, job.epoch, spec, dataset.prepared_key, job.attempts)
 
 
 def beat(session: Session, claim: Claim) -> Heartbeat:

@@ -7,6 +7,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy.orm import Session
 
+from app.db import queries
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
@@ -84,6 +85,18 @@ class TestClaim:
             given = [made for made in pool.map(ask, range(8)) if made]
         assert [made.epoch for made in given] == [1]
         assert read(store, job_id).epoch == 1
+
+    def test_fails_a_job_whose_spec_is_of_another_version_so_that_it_holds_up_nobody(self, store: Store) -> None:
+        job_id, next_id = add_job(store), add_job(store)
+        with store.write() as session:
+            session.get_one(Job, job_id).spec = {"student": "resnet18", "dataset_id": "ds_1", "a_knob_of_tomorrow": 1}
+        with store.write() as session:
+            assert leases.claim_job(session, job_id, "wk_1") is None
+        failed = read(store, job_id)
+        assert (failed.state, failed.error["code"]) == ("failed", "invalid_spec")
+        assert "POST /v1/jobs" in failed.error["hint"]
+        with store.read() as session:
+            assert queries.next_queued_job(session) == next_id
 
     def test_of_an_unknown_job_is_none(self, store: Store) -> None:
         with store.write() as session:

@@ -157,7 +157,7 @@ class TestSplits:
         layout = assign([*images("train/cat", count), *images("train/dog", count), "test/cat/t.jpg", "test/dog/t.jpg"])
         assert counts(layout)["train", "cat"] == count
         assert layout.split_source == "given"
-        assert any("no val images" in w and "chosen on training images" in w for w in layout.warnings)
+        assert any("no val images" in w and "agreement with the teacher" in w for w in layout.warnings)
 
     def test_a_small_class_keeps_its_images_beside_a_large_one(self) -> None:
         layout = assign([*images("cat", 50), *images("dog", 3)])
