@@ -104,13 +104,12 @@ def watch(client: Client, jobs: dict[str, dict[str, Any]], console: Console) -> 
                     so_far=_so_far(job["metrics"]),
                     eta=_eta(job["eta_seconds"]) if job["state"] == JobState.RUNNING else "",
                 )
+                if job["state"] in TERMINAL - {JobState.SUCCEEDED}:
+                    error = job["error"] or {"detail": f"The job ended as {job['state']}."}
+                    raise DemoError(" ".join(filter(None, [error["detail"], error.get("hint")])))
                 if not console.is_terminal and seen.get(method) != status:
                     seen[method] = status
                     console.print(f"  {METHODS[method]}: {status} {_so_far(job['metrics'])}")
-    for job in jobs.values():
-        if job["state"] != JobState.SUCCEEDED:
-            error = job["error"] or {"detail": f"The job ended as {job['state']}."}
-            raise DemoError(" ".join(filter(None, [error["detail"], error.get("hint")])))
     return jobs
 
 

@@ -1,5 +1,6 @@
 """prepare → reprogram → distil → evaluate → export."""
 
+import itertools
 import json
 from collections import Counter
 from typing import Any
@@ -115,6 +116,12 @@ def export(
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
     )
+    written = itertools.count(1)
+
+    def exported(code: str, message: str) -> None:
+        run.reporter.event(code, message)
+        run.reporter.progress(next(written) / (len(spec.export.formats) + 1))
+
     parity = export_student(
         student.network,
         config=spec.export,
@@ -125,7 +132,7 @@ def export(
         fingerprint=spec.fingerprint(),
         eval_images_u8=images.judged_squares,
         eval_paths=[sample.path for sample in images.pools.judged.samples],
-        on_event=run.reporter.event,
+        on_event=exported,
     )
     teacher = None
     files = [FILE_NAMES[chosen] for chosen in spec.export.formats] + [WEIGHTS_NAME, EVALUATION_NAME]
