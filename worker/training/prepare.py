@@ -15,6 +15,7 @@ from app.domain.errors import InvalidSpec
 from app.domain.spec import Method, TrainingSpec
 from app.domain.states import Stage
 from worker.training.data import Pool, decode_squares, stored_side
+from worker.training.evaluate import evaluation_split
 from worker.training.features import TapSource
 from worker.training.models import Teacher, build_teacher
 from worker.training.pace import expected_seconds
@@ -144,7 +145,7 @@ def _pools(run: Run, index: DatasetIndex) -> Pools:
         raise InvalidSpec("The data set has fewer than two labelled training images.", hint="Add labelled images.")
     # scratch learns from labels alone, so unlabelled images would only cost it image steps
     with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method is not Method.SCRATCH
-    judged_split = Split.TEST if len(test) else Split.VAL if len(val) else Split.TRAIN
+    judged_split = evaluation_split([sample.split for sample in index.samples])
     if judged_split is Split.TRAIN:
         run.reporter.event(
             "no_test_images", "There is no test or validation image; accuracies are on training images.", warning=True
