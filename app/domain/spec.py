@@ -47,8 +47,35 @@ class Method(StrEnum):
     """Reprogram the teacher, then plain KD from its logits: the key control for alignment and progression."""
     KD = "kd"
     """A linear probe on the frozen teacher, then KD from the probe's logits (Hinton et al., 2015)."""
+    FITNET = "fitnet"
+    """`kd`, and each student stage regresses the teacher's tap at its depth (Romero et al., 2015)."""
+    RKD = "rkd"
+    """`kd`, and distances and angles between the images of a batch are matched (Park et al., 2019)."""
+    DKD = "dkd"
+    """KD decoupled into the target class and the others, weighted apart (Zhao et al., 2022)."""
+    DIST = "dist"
+    """KD by correlation between and within classes instead of KL (Huang et al., 2022)."""
+    SIMKD = "simkd"
+    """The student learns the teacher's features and takes over the probe as its classifier (Chen et al., 2022)."""
+    PROBE = "probe"
+    """The linear probe alone: how good the frozen teacher is on this data. Trains no student."""
+    FINETUNE = "finetune"
+    """Cross-entropy on the labels, from the student's own pretrained weights. Needs no teacher."""
     SCRATCH = "scratch"
     """Cross-entropy on the labels alone: the floor every method must beat. Needs no teacher."""
+
+    @property
+    def needs_teacher(self) -> bool:
+        return self not in (Method.SCRATCH, Method.FINETUNE)
+
+    @property
+    def needs_student(self) -> bool:
+        return self is not Method.PROBE
+
+    @property
+    def reprograms(self) -> bool:
+        """Whether stage 1 builds a proxy space; the others learn from the teacher's linear probe, or from labels."""
+        return self in (Method.TDMR, Method.REPROGRAMMED_KD)
 
 
 class ViewConfig(Frozen):
@@ -65,6 +92,8 @@ class ViewConfig(Frozen):
     """Mirror half of the views. Turn it off where left and right mean something (digits, text, traffic signs)."""
     jitter: float = Field(default=0.4, ge=0.0, le=1.0)
     """Strength of the student's own brightness, contrast and saturation jitter; the teacher never sees it."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Fixes which views there are. Apart from the job's seed, so that jobs share the teacher's cached answers."""
 
 
 class ReprogramConfig(Frozen):
@@ -102,8 +131,8 @@ class DistillConfig(Frozen):
     `scratch` with any method."""
     batch_size: int = Field(default=128, ge=2, le=8192)
     """Images per step; clamped to the images there are, and the event log says so."""
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    """AdamW's peak learning rate for a student from scratch."""
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """AdamW's peak learning rate. None: 1e-3 for a student from scratch, 3e-4 from pretrained weights."""
     weight_decay: float = Field(default=0.05, ge=0, le=10)
     """AdamW's weight decay; biases and norms are left out."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -115,8 +144,9 @@ class DistillConfig(Frozen):
     from 0 as 1 − (1 + t)^−0.75, so that short runs are not held back by their first steps."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """Softens both distributions before KL; higher passes on more of the teacher's ranking (Hinton et al., 2015)."""
-    schedule: Literal["progressive", "static"] = "progressive"
-    """`progressive` moves the alignment from shallow to deep stages, then to the task; `static` holds all weights."""
+    schedule: Literal["progressive", "static", "reversed"] = "progressive"
+    """`progressive` moves the alignment from shallow to deep stages, then to the task; `static` holds all weights;
+    `reversed` runs the progressive schedule backwards, a control."""
     align_weight: float = Field(default=1.0, ge=0, le=100)
     """Scales L_al, the cosine distance of each student stage to the teacher in the proxy space."""
     proxy_weight: float = Field(default=0.5, ge=0, le=100)
@@ -158,12 +188,19 @@ class TrainingSpec(Frozen):
 
     teacher: ModelName | None = None
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
-    student: ModelName
+    student: ModelName | None = None
     """The architecture to train, from `GET /v1/students`."""
+    students: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=16)] | None = None
+    """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
+    pretrained: bool = False
+    """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
     image_size: int = Field(default=160, ge=16, le=1024)
     """Side in pixels of the student's square input."""
     method: Method = Method.TDMR
     """How the student learns; a baseline's name is accepted too."""
+    balance: Literal["none", "sampling", "loss"] = "none"
+    """What to do about rare classes. `sampling` shows labelled images of all classes equally often; `loss` weighs the
+    cross-entropy by the inverse of the class's frequency, mean 1; `none` takes the data as it is."""
     views: ViewConfig = ViewConfig()
     reprogram: ReprogramConfig = ReprogramConfig()
     distill: DistillConfig = DistillConfig()
@@ -173,9 +210,30 @@ class TrainingSpec(Frozen):
 
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
-        if self.teacher is None and self.method is not Method.SCRATCH:
-            raise ValueError(f"method '{self.method}' needs a teacher; only 'scratch' runs without one")
+        if self.teacher is None and self.method.needs_teacher:
+            raise ValueError(f"method '{self.method}' needs a teacher; only 'scratch' and 'finetune' run without one")
         return self
+
+    @model_validator(mode="after")
+    def _one_way_to_name_students(self) -> Self:
+        if self.student is not None and self.students is not None:
+            raise ValueError("name 'student' or 'students', not both")
+        if self.method.needs_student and self.student is None and self.students is None:
+            raise ValueError(f"method '{self.method}' needs a student: name 'student', or 'students' for several")
+        if self.students is not None and len(set(self.students)) != len(self.students):
+            raise ValueError("a student is named twice")
+        return self
+
+    @property
+    def every_student(self) -> tuple[str, ...]:
+        """All students of the job, in the order they are trained; none for `probe`."""
+        if self.students is not None:
+            return self.students
+        return (self.student,) if self.student is not None else ()
+
+    def for_student(self, student: str) -> "TrainingSpec":
+        """The spec of a job that trains this student alone."""
+        return self.model_copy(update={"student": student, "students": None})
 
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON: equal specs have equal fingerprints."""
