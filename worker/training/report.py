@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from app.domain.progress import EventLine, Line, MetricLine, ProgressLine, StageLine
@@ -20,7 +21,7 @@ class Reporter:
         self.expected: dict[Stage, float] = dict.fromkeys(Stage, 1.0)
         """Seconds each stage is expected to take; see worker.training.pace."""
         self.seconds: dict[str, float] = {}
-        """Wall time of each finished stage."""
+        """Wall time of each finished stage, and of each `timed` part of one."""
         self._out = out if out is not None else sys.stdout
         self._stage: Stage | None = None
         self._began = self._last_line = time.monotonic()
@@ -41,6 +42,18 @@ class Reporter:
         if self._stage is not None:
             self.seconds[self._stage] = time.monotonic() - self._began
             self._stage = None
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Book the seconds of a part of the present stage under a name of its own; parts of one name add up.
+
+        Name what costs, not what calls it: `decode`, `teacher`. A part within a part of the same name counts twice.
+        """
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     def progress(self, fraction: float, *, force: bool = False) -> None:
         """`fraction` of the present stage is done."""
