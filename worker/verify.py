@@ -1,8 +1,9 @@
 """`python -m worker.verify FOLDER IMAGES [--split test]`: do downloaded files do what the manifest says?
 
-FOLDER holds what was downloaded of a job: `manifest.json`, `student.safetensors` and any of the exported files. IMAGES
-is a data set as it is uploaded, a folder or a zip. The images are read from their files and prepared as the manifest
-tells, so nothing of the training run is taken on trust.
+FOLDER holds what was downloaded of a job: `manifest.json`, `student.safetensors` and any of the exported files; of a
+job with several students, each one's in a folder of its name, as the API calls them. IMAGES is a data set as it is
+uploaded, a folder or a zip. The images are read from their files and prepared as the manifest tells, so nothing of the
+training run is taken on trust.
 
 N images, K classes.
 """
@@ -13,7 +14,7 @@ import json
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from app.domain.base import Frozen
 from app.domain.dataset import Split
 from app.domain.errors import ExportParityFailed, NotFound, TdmrError
 from app.domain.files import sha256_file
@@ -37,35 +37,10 @@ from worker.training.export.inputs import BATCH
 from worker.training.export.manifest import MANIFEST_NAME
 from worker.training.export.parity import allowed, check_parity, measure, run_exported
 from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME
+from worker.verify_report import FileCheck, VerifyReport, show
 
 DISAGREEMENT, UNUSABLE = 1, 2
 """Exit statuses: a file is not what it should be; or there was nothing to check."""
-
-
-class FileCheck(Frozen):
-    """One downloaded file. The figures are None where it was not run."""
-
-    name: str
-    bytes: int
-    accuracy: float | None = None
-    top1_agreement: float | None = None
-    """With the PyTorch student rebuilt from the weights."""
-    max_logit_difference: float | None = None
-    problem: str | None = None
-
-
-class VerifyReport(Frozen):
-    """All files that are there."""
-
-    images: int
-    split: Split | None
-    files: tuple[FileCheck, ...]
-    absent: tuple[str, ...]
-    """In the manifest, but not in the folder: not checked."""
-
-    @property
-    def ok(self) -> bool:
-        return all(check.problem is None for check in self.files)
 
 
 @dataclass(frozen=True)
@@ -77,11 +52,20 @@ class Images:
     paths: Sequence[str]
 
 
+@dataclass(frozen=True)
+class _Student:
+    """One student of a folder."""
+
+    prefix: str
+    """Before the names of its files: `<student>/`, or nothing where it is the only one."""
+    manifest: Manifest
+
+
 def verify(folder: Path, data: Path, split: Split | None = None) -> VerifyReport:
     """Check every file of `folder` against its manifest, and the exported ones against the weights, on real images.
 
     Args:
-        folder: with `manifest.json` and `student.safetensors`.
+        folder: with `manifest.json` and, here or in a folder for each student, `student.safetensors`.
         data: a folder or zip, laid out as an upload.
         split: None for all labelled images.
 
@@ -89,16 +73,17 @@ def verify(folder: Path, data: Path, split: Split | None = None) -> VerifyReport
         TdmrError: something is missing or cannot be read, so there is nothing to check.
     """
     manifest = read_manifest(folder)
-    with _unpacked(data) as images_dir:
-        images = read_images(images_dir, manifest, split)
     present = [file for file in manifest.files if (folder / file.name).is_file()]
     checks = {file.name: _check_bytes(folder, file) for file in present}
-    if WEIGHTS_NAME not in checks:
-        raise NotFound(f"{WEIGHTS_NAME} is not in the folder; the files are compared with it.", hint="Download it too.")
-    if checks[WEIGHTS_NAME].problem is None:
-        checks |= _compare(folder, manifest, images, checks)
+    students = _students(folder, manifest, checks)
+    images = None
+    with _unpacked(data) as images_dir:
+        for student in students:
+            images = read_images(images_dir, student.manifest, split)
+            if checks[student.prefix + WEIGHTS_NAME].problem is None:
+                checks |= _compare(folder, student, images, checks)
     return VerifyReport(
-        images=len(images.paths),
+        images=len(images.paths) if images is not None else 0,
         split=split,
         files=tuple(checks.values()),
         absent=tuple(file.name for file in manifest.files if file.name not in checks),
@@ -114,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_images(folder: Path, manifest: Manifest, split: Split | None) -> Images:
-    """Decode and prepare the labelled images of a data set's folder.
+    """Decode the labelled images of a data set's folder, and prepare them as a student's manifest tells.
 
     Raises:
         NotFound: there are none, or their classes are not the student's.
@@ -131,18 +116,20 @@ def read_images(folder: Path, manifest: Manifest, split: Split | None) -> Images
     ]
     if not chosen:
         raise NotFound(f"There are no labelled {split or ''} images.", hint="Choose another --split, or leave it out.")
+    assert manifest.preprocessing is not None
     paths, labels = zip(*chosen, strict=True)
     squares = [_prepared(folder, path, manifest.preprocessing) for path in paths]
     return Images(np.stack(squares), np.array(labels, np.int64), paths)
 
 
 def rebuild(folder: Path, manifest: Manifest) -> nn.Module:
-    """The PyTorch student, from timm and the downloaded weights.
+    """The PyTorch student of this folder and manifest, from timm and the downloaded weights.
 
     Raises:
         NotFound: this timm cannot build it, or the weights do not fit.
     """
     student = manifest.student
+    assert student is not None
     try:
         network: nn.Module = timm.create_model(
             student["architecture"], num_classes=len(manifest.classes), **student.get("arguments", {})
@@ -154,6 +141,23 @@ def rebuild(folder: Path, manifest: Manifest) -> nn.Module:
             f"The student cannot be rebuilt with timm {timm.__version__}.", hint=f"It was made with timm {made_with}."
         ) from error
     return network
+
+
+def _students(folder: Path, manifest: Manifest, checks: Mapping[str, FileCheck]) -> list[_Student]:
+    """Those whose weights are there, and whose manifest can be trusted."""
+    several = manifest.spec.get("students") or ()
+    if manifest.student is None and not several:
+        raise NotFound("The job trained no student.", hint="There is nothing to run in its files.")
+    if not any(name.endswith(WEIGHTS_NAME) for name in checks):
+        raise NotFound(f"{WEIGHTS_NAME} is not in the folder; the files are compared with it.", hint="Download it too.")
+    if manifest.student is not None:
+        return [_Student("", manifest)]
+    intact = {name for name, check in checks.items() if check.problem is None}
+    return [
+        _Student(f"{name}/", read_manifest(folder / name))
+        for name in several
+        if f"{name}/{MANIFEST_NAME}" in intact and f"{name}/{WEIGHTS_NAME}" in checks
+    ]
 
 
 def _prepared(folder: Path, path: str, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
@@ -174,22 +178,25 @@ def _check_bytes(folder: Path, file: ArtifactFile) -> FileCheck:
     return FileCheck(name=file.name, bytes=path.stat().st_size, problem=problem)
 
 
-def _compare(folder: Path, manifest: Manifest, images: Images, checks: dict[str, FileCheck]) -> dict[str, FileCheck]:
-    preprocessing = manifest.preprocessing
+def _compare(folder: Path, student: _Student, images: Images, checks: Mapping[str, FileCheck]) -> dict[str, FileCheck]:
+    manifest, preprocessing = student.manifest, student.manifest.preprocessing
+    assert preprocessing is not None
     expected_NK = predict(
-        rebuild(folder, manifest),
+        rebuild(folder / student.prefix, manifest),
         images.squares_NHWC,
         preprocessing.mean,
         preprocessing.std,
         batch_size=BATCH,
         device="cpu",
     )
-    results = {WEIGHTS_NAME: _measured(checks[WEIGHTS_NAME], expected_NK, expected_NK, images)}
+    weights = student.prefix + WEIGHTS_NAME
+    results = {weights: _measured(checks[weights], expected_NK, expected_NK, images)}
     asked = TrainingSpec.model_validate(manifest.spec).export.max_logit_difference
-    for name in FILE_NAMES.values():
+    for file in FILE_NAMES.values():
+        name = student.prefix + file
         # what is not the manifest's file may be anything, and loading TorchScript or .pt2 runs code
         if name in checks and checks[name].problem is None:
-            judged = manifest.parity.get(name)
+            judged = manifest.parity.get(file)
             bound = (judged and judged.bound) or allowed(asked, float(np.abs(expected_NK).max()))
             results[name] = _run(folder / name, checks[name], expected_NK, images, preprocessing, bound)
     return results
@@ -264,44 +271,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         show(report)
     return 0 if report.ok else DISAGREEMENT
-
-
-def show(report: VerifyReport) -> None:
-    """Print the report for a person: a `rich` table on a terminal where rich is installed, else plain columns."""
-    title = f"{report.images:,} {report.split or 'labelled'} images"
-    header = ("file", "bytes", "accuracy", "top-1 agreement", "max |Δlogit|")
-    rows = [_cells(check) for check in report.files]
-    problems = [f"{check.name}: {check.problem}" for check in report.files if check.problem]
-    if not (sys.stdout.isatty() and _show_rich(title, header, rows)):
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)
-        ]
-        sys.stdout.write("\n".join([title, *(line.rstrip() for line in lines)]) + "\n")
-    sys.stdout.writelines(f"{problem}\n" for problem in problems)
-
-
-def _cells(check: FileCheck) -> tuple[str, ...]:
-    def number(value: float | None, spec: str) -> str:
-        return "" if value is None else format(value, spec)
-
-    figures = (number(check.accuracy, ".2%"), number(check.top1_agreement, ".2%"))
-    return (check.name, f"{check.bytes:,}", *figures, number(check.max_logit_difference, ".1e"))
-
-
-def _show_rich(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    try:
-        from rich.console import Console  # noqa: PLC0415  only the demo's extra has it
-        from rich.table import Table  # noqa: PLC0415
-    except ImportError:
-        return False
-    table = Table(title=title, title_justify="left")
-    for column, name in enumerate(header):
-        table.add_column(name, justify="right" if column else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-    return True
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What a finished run says of itself: `manifest.json` and `evaluation.json` in the output folder."""
+"""What a finished run says of itself: `manifest.json`.
+
+A job of one student writes one. A job of several writes one in each student's folder, as if that student had been
+trained alone, and one above them that lists the files of all.
+"""
 
 from typing import Any
 
@@ -9,6 +13,7 @@ class ArtifactFile(Frozen):
     """One published file."""
 
     name: str
+    """Path below the manifest's folder, with forward slashes: `student.onnx`, or `resnet18/student.onnx`."""
     bytes: int
     sha256: str
     media_type: str
@@ -44,21 +49,25 @@ class Manifest(Frozen):
 
     format_version: int = 1
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
+    """None where `student` is."""
     spec: dict[str, Any]
     spec_fingerprint: str
     seed: int
-    student: dict[str, Any]
-    """architecture, parameters, constructor arguments."""
+    student: dict[str, Any] | None
+    """architecture, parameters, constructor arguments; None for `probe`, and above several students."""
     teacher: dict[str, Any] | None
-    """name, architecture, SHA-256 of the weights, licence; None for `scratch`."""
+    """name, architecture, SHA-256 of the weights, licence; None for a method that needs none."""
     dataset: dict[str, Any]
     """digest, number of images per split, how the split came to be."""
     versions: dict[str, str]
     device: str
     metrics: dict[str, float]
+    """Fractions by name; above several students, `<student>/` stands before the name of what is a student's own."""
     seconds: dict[str, float]
-    """Wall time of each stage."""
+    """Wall time of each stage in the attempt that ended the job, and of `decode` and `teacher` within `prepare`; above
+    several students also of each one's part, as `distill/<student>`. What an earlier attempt or another job had done is
+    read, not computed, so it takes next to nothing."""
     parity: dict[str, Parity]
     """By file name."""
     files: tuple[ArtifactFile, ...]

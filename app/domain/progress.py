@@ -26,7 +26,11 @@ class ProgressLine(Frozen):
 
 
 class MetricLine(Frozen):
-    """One point of the curves."""
+    """One point of the curves. Stage and step are its key: a later point of the same key replaces it.
+
+    With several students each name begins with the student's, `resnet18/loss`, and the steps count on from student to
+    student, so that the second one's first step follows the first one's last.
+    """
 
     type: Literal["metric"] = "metric"
     stage: Stage
@@ -59,6 +63,7 @@ class DoneLine(Frozen):
 
     type: Literal["done"] = "done"
     metrics: dict[str, float]
+    """As in the manifest: with several students, `<student>/` stands before the name of what is a student's own."""
 
 
 Line = Annotated[

@@ -3,7 +3,7 @@
 N images, K classes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,8 @@ class Evaluation(Frozen):
     note: str | None
     images: int
     classes: tuple[str, ...]
-    student: PredictorScores
+    student: PredictorScores | None
+    """None for `probe`, which trains none."""
     teacher: PredictorScores | None
     """The reprogrammed teacher."""
     probe: PredictorScores | None
@@ -125,7 +126,7 @@ def compare(
     classes: Sequence[str],
     labels: npt.NDArray[np.integer[Any]],
     train_labels: npt.NDArray[np.integer[Any]],
-    student: Logits,
+    student: Logits | None,
     teacher: Logits | None = None,
     probe: Logits | None = None,
 ) -> dict[str, Any]:
@@ -147,12 +148,18 @@ def compare(
         note=note,
         images=len(labels),
         classes=tuple(classes),
-        student=score(student, labels, classes),
+        student=None if student is None else score(student, labels, classes),
         teacher=None if teacher is None else score(teacher, labels, classes),
         probe=None if probe is None else score(probe, labels, classes),
         majority=_majority(labels, train_labels, classes),
     )
     return evaluation.model_dump(mode="json")
+
+
+def accuracies(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Top-1 by name, of everybody in an `evaluation.json`: the metrics that a run ends with."""
+    who = ("student", "teacher", "probe", "majority")
+    return {f"{name}_accuracy": evaluation[name]["top1"] for name in who if evaluation[name] is not None}
 
 
 def score(logits: Logits, labels: npt.NDArray[np.integer[Any]] | Tensor, classes: Sequence[str]) -> PredictorScores:

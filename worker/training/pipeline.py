@@ -2,43 +2,35 @@
 
 import itertools
 import json
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from app.domain.dataset import DatasetIndex
-from app.domain.errors import InvalidSpec, TrainingFailed
+from app.domain.errors import InvalidSpec
 from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
-from app.domain.manifest import Manifest, Preprocessing
+from app.domain.manifest import Manifest, Parity
 from app.domain.progress import DoneLine
+from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
-from worker.training import losses
-from worker.training.data import decode_squares
+from worker.training.describe import EVALUATION_NAME, Delivered, Trained, describe, preprocessing_of
 from worker.training.distill import DistillTask
-from worker.training.evaluate import compare, predict
-from worker.training.export.manifest import describe_student, write_manifest
-from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME, export_student
-from worker.training.features import clean_taps
+from worker.training.evaluate import compare
+from worker.training.export.student import export_student
 from worker.training.feed import Feed
+from worker.training.judge import judge_so_far, student_logits
 from worker.training.knowledge import Knowledge, Targets, reprogram
 from worker.training.loop import Hooks, Optimisation, fit
 from worker.training.models import Student, build_student
-from worker.training.prepare import INTERPOLATION, Images, Run, TeacherTaps, prepare
+from worker.training.prepare import Images, Run, TeacherTaps, prepare
 
-EVALUATION_NAME = "evaluation.json"
-REPROGRAMMED_NAME = "reprogrammed.safetensors"
 _RUN_NAME = "run.json"
-_EVALUATION_BATCH = 128
-_AGREEMENT_IMAGES = 512
 
 
 def train(run: Run) -> Manifest:
-    """One job, from a data set to a student that provably computes what was trained.
+    """One job, from a data set to students that provably compute what was trained.
 
     A second call on the same output folder goes on where the first one stopped.
 
@@ -51,163 +43,124 @@ def train(run: Run) -> Manifest:
     _claim_folder(run, index)
     images, taps = prepare(run, index)
     knowledge = reprogram(run, images, taps) if taps is not None else None
-    student = distil(run, images, knowledge)
-    evaluation = evaluate(run, images, knowledge, student)
-    manifest = export(run, images, taps, student, evaluation)
+    students = distil(run, images, knowledge) if run.spec.method.needs_student else _probe_alone(run)
+    evaluations = evaluate(run, images, knowledge, students)
+    manifest = export(run, images, taps, students, evaluations)
     run.reporter.emit(DoneLine(metrics=manifest.metrics))
     return manifest
 
 
-def distil(run: Run, images: Images, knowledge: Knowledge | None) -> Student:
-    """Stage 2. Returns the student with its averaged weights, in eval mode."""
+def distil(run: Run, images: Images, knowledge: Knowledge | None) -> list[Trained]:
+    """Stage 2, of one student after another. Each has what it would have alone: seed, batches, views, checkpoints."""
     run.reporter.begin(Stage.DISTILL)
-    spec, config = run.spec, run.spec.distill
     targets = Targets(run, knowledge) if knowledge is not None else None
     feed = Feed(run, images, targets)
-    torch.manual_seed(spec.seed)  # the same initial student for every method
-    student = build_student(spec.student, len(images.index.classes), spec.image_size).to(run.device)
+    judge = judge_so_far(run, images, knowledge)
+    students: list[Trained] = []
+    for number, name in enumerate(run.spec.every_student):
+        several = run.spec.students is not None
+        part, folder = (name, run.out_dir / name) if several else ("", run.out_dir)
+        folder.mkdir(exist_ok=True)
+        hooks = Hooks(
+            metric=run.reporter.metric,
+            progress=run.reporter.progress,
+            event=run.reporter.event,
+            stop_requested=run.stop_requested,
+            evaluate=judge,
+            checkpoints=folder / "checkpoints",
+        )
+        spec = run.spec.for_student(name)
+        with run.reporter.part(part, number, len(run.spec.every_student), steps=feed.steps):
+            student = _distil_one(run, spec, name, images, knowledge, feed, hooks)
+        students.append(Trained(spec, folder, part, student))
+    return students
+
+
+def evaluate(
+    run: Run, images: Images, knowledge: Knowledge | None, students: Sequence[Trained]
+) -> list[dict[str, Any]]:
+    """Student beside reprogrammed teacher and probe, on images that training never saw. Writes evaluation.json."""
+    run.reporter.begin(Stage.EVALUATE)
+    teacher_logits, probe_logits = knowledge.judged_logits() if knowledge is not None else (None, None)
+    evaluations = []
+    for number, trained in enumerate(students):
+        with run.reporter.part(trained.name, number, len(students)):
+            student = trained.student
+            evaluation = compare(
+                split=images.pools.judged_split,
+                classes=images.index.classes,
+                labels=images.pools.judged.labels,
+                train_labels=images.pools.labelled.labels,
+                student=None if student is None else student_logits(run, student, images.judged_squares),
+                teacher=teacher_logits,
+                probe=probe_logits,
+            )
+            with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
+                temporary.write_text(json.dumps(evaluation))
+        evaluations.append(evaluation)
+    return evaluations
+
+
+def export(
+    run: Run,
+    images: Images,
+    taps: TeacherTaps | None,
+    students: Sequence[Trained],
+    evaluations: Sequence[dict[str, Any]],
+) -> Manifest:
+    """Write each student in every asked format, check each file, and describe them all in manifest.json."""
+    run.reporter.begin(Stage.EXPORT)
+    outcomes = []
+    for number, (trained, evaluation) in enumerate(zip(students, evaluations, strict=True)):
+        with run.reporter.part(trained.name, number, len(students)):
+            outcomes.append(Delivered(trained, evaluation, _export_one(run, images, trained)))
+    run.reporter.progress(1.0, force=True)
+    run.reporter.end()
+    return describe(run, images, taps, outcomes)
+
+
+def _distil_one(
+    run: Run, spec: TrainingSpec, name: str, images: Images, knowledge: Knowledge | None, feed: Feed, hooks: Hooks
+) -> Student:
+    """Returns the student with its averaged weights, in eval mode."""
+    config = spec.distill
+    torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
+    student = build_student(name, len(images.index.classes), spec.image_size).to(run.device)
     torch.manual_seed(spec.seed)
-    task = DistillTask(
-        student, spec.method, config, spec.views.jitter, knowledge.reprogrammer if knowledge is not None else None
-    ).to(run.device)
-    hooks = Hooks(
-        metric=run.reporter.metric,
-        progress=run.reporter.progress,
-        event=run.reporter.event,
-        stop_requested=run.stop_requested,
-        evaluate=_judge_so_far(run, images, knowledge),
-        checkpoints=run.out_dir / "checkpoints",
-    )
-    how = Optimisation(feed.steps, config.learning_rate, config.weight_decay, config.warmup, config.clip_norm)
+    proxy = knowledge.reprogrammer if knowledge is not None else None
+    task = DistillTask(student, spec.method, config, spec.views.jitter, proxy).to(run.device)
+    how = Optimisation(feed.steps, config.learning_rate or 1e-3, config.weight_decay, config.warmup, config.clip_norm)
     trained = fit(task, student, feed.at, how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
     return trained
 
 
-def evaluate(run: Run, images: Images, knowledge: Knowledge | None, student: Student) -> dict[str, Any]:
-    """Student beside reprogrammed teacher and probe, on images that training never saw. Writes evaluation.json."""
-    run.reporter.begin(Stage.EVALUATE)
-    teacher_logits, probe_logits = knowledge.judged_logits() if knowledge is not None else (None, None)
-    evaluation = compare(
-        split=images.pools.judged_split,
-        classes=images.index.classes,
-        labels=images.pools.judged.labels,
-        train_labels=images.pools.labelled.labels,
-        student=_predict(run, student, images.judged_squares),
-        teacher=teacher_logits,
-        probe=probe_logits,
-    )
-    with replaced_atomically(run.out_dir / EVALUATION_NAME) as temporary:
-        temporary.write_text(json.dumps(evaluation))
-    return evaluation
+def _probe_alone(run: Run) -> list[Trained]:
+    """`probe` has an evaluation to deliver, and no student."""
+    return [Trained(run.spec, run.out_dir, "", None)]
 
 
-def export(
-    run: Run, images: Images, taps: TeacherTaps | None, student: Student, evaluation: dict[str, Any]
-) -> Manifest:
-    """Write the student in every asked format, check each file, and describe them in manifest.json."""
-    run.reporter.begin(Stage.EXPORT)
-    spec, classes = run.spec, images.index.classes
-    mean, std = student.normalisation["mean"], student.normalisation["std"]
-    preprocessing = Preprocessing(
-        resize_short_side=spec.image_size,
-        center_crop=spec.image_size,
-        interpolation=INTERPOLATION,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-    )
-    written = itertools.count(1)
+def _export_one(run: Run, images: Images, trained: Trained) -> dict[str, Parity]:
+    if trained.student is None:
+        return {}
+    spec, written = trained.spec, itertools.count(1)
 
     def exported(code: str, message: str) -> None:
         run.reporter.event(code, message)
         run.reporter.progress(next(written) / (len(spec.export.formats) + 1))
 
-    parity = export_student(
-        student.network,
+    return export_student(
+        trained.student.network,
         config=spec.export,
-        out_dir=run.out_dir,
+        out_dir=trained.folder,
         image_size=spec.image_size,
-        classes=classes,
-        preprocessing=preprocessing,
+        classes=images.index.classes,
+        preprocessing=preprocessing_of(spec, trained.student),
         fingerprint=spec.fingerprint(),
         eval_images_u8=images.judged_squares,
         eval_paths=[sample.path for sample in images.pools.judged.samples],
         on_event=exported,
     )
-    teacher = None
-    files = [FILE_NAMES[chosen] for chosen in spec.export.formats] + [WEIGHTS_NAME, EVALUATION_NAME]
-    if taps is not None:
-        if taps.teacher.digest() != taps.digest:
-            raise TrainingFailed("The frozen teacher changed during the job.", hint="Please report this: it is a bug.")
-        facts = {key: taps.teacher.card.get(key) for key in ("architecture", "licence", "source")}
-        teacher = {"name": taps.teacher.name, **facts, "sha256": taps.digest, "image_size": taps.teacher.image_size}
-    if (run.out_dir / REPROGRAMMED_NAME).is_file():
-        files.append(REPROGRAMMED_NAME)
-    metrics = {"student_accuracy": evaluation["student"]["top1"], "majority_accuracy": evaluation["majority"]["top1"]}
-    metrics |= {f"{who}_accuracy": evaluation[who]["top1"] for who in ("teacher", "probe") if evaluation[who]}
-    run.reporter.progress(1.0, force=True)
-    run.reporter.end()
-    return write_manifest(
-        run.out_dir,
-        files=files,
-        spec=spec,
-        classes=classes,
-        preprocessing=preprocessing,
-        student=describe_student(student.architecture, student.network, student.kwargs),
-        teacher=teacher,
-        dataset={
-            "digest": images.index.digest,
-            "images": dict(Counter(str(sample.split) for sample in images.index.samples)),
-            "split_source": images.index.split_source,
-        },
-        device=str(run.device),
-        metrics=metrics,
-        seconds=run.reporter.seconds,
-        parity=parity,
-    )
-
-
-def _predict(run: Run, student: Student, squares: np.ndarray) -> np.ndarray:
-    mean, std = student.normalisation["mean"], student.normalisation["std"]
-    return predict(student.network, squares, mean=mean, std=std, batch_size=_EVALUATION_BATCH, device=run.device)
-
-
-def _judge_so_far(run: Run, images: Images, knowledge: Knowledge | None) -> Any:
-    """How good the student is already: on validation images where there are any, else by agreement with the teacher.
-
-    Never on test images. Agreement needs no labels, so unlabelled images serve.
-    """
-    if len(images.pools.val):
-        labels = torch.from_numpy(images.pools.val.labels)
-
-        def on_val(student: nn.Module) -> dict[str, float]:
-            assert isinstance(student, Student)
-            logits = torch.from_numpy(_predict(run, student, images.val_squares))
-            return {
-                "val_accuracy": float(losses.accuracy(logits, labels)),
-                "val_ce": float(F.cross_entropy(logits, labels)),
-            }
-
-        return on_val
-    if knowledge is None:
-        return None
-    pool = type(images.pools.training)(images.pools.training.samples[-_AGREEMENT_IMAGES:])
-
-    def squares(name: str, side: int) -> np.ndarray:
-        path = run.cache_dir / f"squares_{name}.npy"
-        return decode_squares(run.data_dir, pool, side, INTERPOLATION, path, lambda fraction: None)
-
-    teacher = knowledge.taps.teacher
-    taps = clean_taps(teacher, squares("teacher_agreement", teacher.image_size))
-    choices = knowledge.answer(taps.to(run.device)).logits_BK.argmax(1).cpu()
-    images_u8 = squares("student_agreement", run.spec.image_size)
-
-    def on_agreement(student: nn.Module) -> dict[str, float]:
-        assert isinstance(student, Student)
-        logits = torch.from_numpy(_predict(run, student, images_u8))
-        return {"teacher_agreement": float((logits.argmax(1) == choices).float().mean())}
-
-    return on_agreement
 
 
 def _claim_folder(run: Run, index: DatasetIndex) -> None:

@@ -3,7 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TextIO
 
 from app.domain.progress import EventLine, Line, MetricLine, ProgressLine, StageLine
@@ -12,6 +13,16 @@ from app.domain.states import Stage
 _PROGRESS_SECONDS = 0.5
 _SECONDS_TO_KNOW_THE_PACE = 1.0
 _MOST_SLOWDOWN = 3.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A span of a stage, and how its curves are told from those of the other parts."""
+
+    low: float = 0.0
+    high: float = 1.0
+    prefix: str = ""
+    first_step: int = 0
 
 
 class Reporter:
@@ -24,6 +35,7 @@ class Reporter:
         """Wall time of each finished stage, and of each `timed` part of one."""
         self._out = out if out is not None else sys.stdout
         self._stage: Stage | None = None
+        self._part = _Part()
         self._began = self._last_line = time.monotonic()
         self._first: tuple[float, float] | None = None
         self._progress = 0.0
@@ -55,9 +67,26 @@ class Reporter:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
-    def progress(self, fraction: float, *, force: bool = False) -> None:
-        """`fraction` of the present stage is done."""
+    @contextmanager
+    def part(self, name: str, number: int, count: int, *, steps: int = 0) -> Iterator[None]:
+        """The `number`-th of `count` equal parts of the present stage, as a stage has one for each student.
+
+        Inside, progress is that of the part, its metrics are called `name/…`, its steps count on from those of the
+        parts before, which had `steps` each, and its seconds are booked as `stage/name`. An empty name is for a stage
+        that has one part only: then nothing differs.
+        """
         assert self._stage is not None
+        self._part = _Part(number / count, (number + 1) / count, f"{name}/" if name else "", number * steps)
+        try:
+            with self.timed(f"{self._stage}/{name}") if name else nullcontext():
+                yield
+        finally:
+            self._part = _Part()
+
+    def progress(self, fraction: float, *, force: bool = False) -> None:
+        """`fraction` of the present stage is done, or of the present part of it."""
+        assert self._stage is not None
+        fraction = self._part.low + (self._part.high - self._part.low) * fraction
         now = time.monotonic()
         if self._first is None:  # a resumed stage begins in its middle: its pace is measured from there
             self._first = fraction, now
@@ -75,7 +104,8 @@ class Reporter:
 
     def metric(self, step: int, values: dict[str, float]) -> None:
         assert self._stage is not None
-        self.emit(MetricLine(stage=self._stage, step=step, values=values))
+        values = {self._part.prefix + name: value for name, value in values.items()}
+        self.emit(MetricLine(stage=self._stage, step=self._part.first_step + step, values=values))
 
     def event(self, code: str, message: str, *, warning: bool = False) -> None:
         self.emit(EventLine(level="warning" if warning else "info", code=code, message=message))

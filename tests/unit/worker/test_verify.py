@@ -189,5 +189,5 @@ def swap_weights(folder: Path, other: torch.nn.Module) -> None:
     """Publish another network's weights beside the exported files, with a manifest that vouches for them."""
     save_file(other.state_dict(), folder / "student.safetensors")
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = [describe_file(folder / name).model_dump() for name in sorted(NAMES)]
+    manifest["files"] = [describe_file(folder, name).model_dump() for name in sorted(NAMES)]
     (folder / "manifest.json").write_text(json.dumps(manifest))

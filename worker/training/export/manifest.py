@@ -34,10 +34,11 @@ def describe_student(architecture: str, network: nn.Module, arguments: Mapping[s
     return {"architecture": architecture, "parameters": parameters, "arguments": dict(arguments)}
 
 
-def describe_file(path: Path) -> ArtifactFile:
-    """Name, size, digest and media type of one file."""
+def describe_file(folder: Path, name: str) -> ArtifactFile:
+    """Name, size, digest and media type of one file of `folder`, or of a folder in it."""
+    path = folder / name
     return ArtifactFile(
-        name=path.name,
+        name=name,
         bytes=path.stat().st_size,
         sha256=sha256_file(path),
         media_type=_MEDIA_TYPES.get(path.suffix, _MODEL),
@@ -50,8 +51,8 @@ def write_manifest(
     files: Sequence[str],
     spec: TrainingSpec,
     classes: Sequence[str],
-    preprocessing: Preprocessing,
-    student: Mapping[str, Any],
+    preprocessing: Preprocessing | None,
+    student: Mapping[str, Any] | None,
     teacher: Mapping[str, Any] | None,
     dataset: Mapping[str, Any],
     device: str,
@@ -62,9 +63,9 @@ def write_manifest(
     """Describe `files` of `out_dir` and write `manifest.json` beside them, whole or not at all.
 
     Args:
-        files: names in `out_dir`; all that is to be published but the manifest itself.
-        student: from `describe_student`.
-        teacher: name, architecture, SHA-256 of the weights, licence; None for `scratch`.
+        files: names below `out_dir`; all that is to be published but the manifest itself.
+        student: from `describe_student`; None where there is none, or more than one.
+        teacher: name, architecture, SHA-256 of the weights, licence; None for a method that needs none.
         dataset: digest, number of images per split, how the split came to be.
         metrics: fractions by name.
         seconds: wall time of each stage.
@@ -75,7 +76,7 @@ def write_manifest(
         spec=spec.model_dump(mode="json"),
         spec_fingerprint=spec.fingerprint(),
         seed=spec.seed,
-        student=dict(student),
+        student=None if student is None else dict(student),
         teacher=None if teacher is None else dict(teacher),
         dataset=dict(dataset),
         versions=versions(),
@@ -83,7 +84,7 @@ def write_manifest(
         metrics=dict(metrics),
         seconds=dict(seconds),
         parity=dict(parity),
-        files=tuple(describe_file(out_dir / name) for name in files),
+        files=tuple(describe_file(out_dir, name) for name in files),
     )
     with replaced_atomically(out_dir / MANIFEST_NAME) as temporary:
         temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -60,6 +60,5 @@ class TestFacts:
         assert {"python", "tdmr", "onnxruntime"} <= set(found)
 
     def test_archives_of_models_are_not_called_zip(self, tmp_path: Path) -> None:
-        path = tmp_path / "student.ts"
-        path.write_bytes(b"PK")
-        assert describe_file(path).media_type == "application/octet-stream"
+        (tmp_path / "student.ts").write_bytes(b"PK")
+        assert describe_file(tmp_path, "student.ts").media_type == "application/octet-stream"
