@@ -1,0 +1,115 @@
+"""The tables' arithmetic, by hand."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ablations, ladder
+from benchmarks.cells import Line
+from benchmarks.plot import draw
+from benchmarks.table import by_seed, differences, gap_closed, over_sets, paired, spread
+
+
+def line(data: str, method: str, seed: int, student: float | None, probe: float | None = None) -> Line:
+    return {
+        "data": data,
+        "method": method,
+        "labels_per_class": 20,
+        "seed": seed,
+        "student_accuracy": student,
+        "probe_accuracy": probe,
+        "teacher_accuracy": 0.9 if method == "tdmr" else None,
+        "seconds": 10.0 * (seed + 1),
+    }
+
+
+LINES = [
+    line("clothing", "scratch", 0, 0.40),
+    line("clothing", "scratch", 1, 0.44),
+    line("clothing", "kd", 0, 0.60, 0.80),
+    line("clothing", "kd", 1, 0.62, 0.84),
+    line("clothing", "tdmr", 0, 0.66, 0.80),
+    line("clothing", "tdmr", 1, 0.70, 0.84),
+    line("grocery", "scratch", 0, 0.20),
+    line("grocery", "kd", 0, 0.50, 0.60),
+    line("grocery", "tdmr", 0, 0.40, 0.60),
+]
+
+
+def row(text: str, *cells: str) -> list[str]:
+    """The one row that begins with these cells."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    (found,) = [row for row in rows if row[: len(cells)] == list(cells)]
+    return found
+
+
+class TestArithmetic:
+    def test_differences_are_those_of_common_seeds(self) -> None:
+        assert paired({0: 0.5, 1: 0.75, 2: 0.1}, {1: 0.25, 0: 0.25}) == [0.25, 0.5]
+
+    def test_a_mean_of_sets_needs_the_seed_in_all(self) -> None:
+        assert over_sets([{0: 0.2, 1: 0.4}, {0: 0.6}]) == {0: pytest.approx(0.4)}
+
+    def test_gap_closed_is_that_of_the_means(self) -> None:
+        closed = gap_closed({0: 0.66, 1: 0.70}, {0: 0.40, 1: 0.44}, {0: 0.80, 1: 0.84})
+        assert closed == pytest.approx(0.26 / 0.40)
+
+    @pytest.mark.parametrize("probe", [{0: 0.3}, {1: 0.9}, {}])
+    def test_no_gap_where_the_probe_is_not_above_scratch_or_not_there(self, probe: dict[int, float]) -> None:
+        assert gap_closed({0: 0.5}, {0: 0.4}, probe) is None
+
+    def test_figures_missing_in_a_line_are_left_out(self) -> None:
+        assert by_seed(LINES[:3], "probe_accuracy") == {0: 0.80}
+
+    def test_words(self) -> None:
+        assert spread({0: 0.5, 1: 0.6}) == "55.0 % (50.0 – 60.0)"
+        assert differences([0.03, -0.01]) == "+1.0 (+3.0, -1.0)"
+        assert (spread({}), differences([])) == ("–", "–")
+
+
+class TestLadderTable:
+    def test_a_data_set(self) -> None:
+        assert row(ladder.table(LINES), "clothing", "`tdmr`") == [
+            *("clothing", "`tdmr`", "68.0 % (66.0 – 70.0)"),
+            *("+26.0 (+26.0, +26.0)", "+7.0 (+6.0, +8.0)", "–"),
+            *("0.65", "90.0 % (90.0 – 90.0)", "15", "2"),
+        ]
+
+    def test_the_mean_of_the_sets_is_over_seeds_that_all_sets_have(self) -> None:
+        found = row(ladder.table(LINES), "mean of 2", "`tdmr`")
+        assert found[2:5] == ["53.0 %", "+23.0", "-2.0"]
+        assert found[6] == f"{(0.53 - 0.30) / (0.70 - 0.30):.2f}"
+        assert found[-1] == "1"
+
+    def test_scratch_is_compared_with_nothing_of_its_own(self) -> None:
+        found = row(ladder.table(LINES), "grocery", "`scratch`")
+        assert found[3] == found[6] == found[7] == "–"
+
+
+class TestAblationsTable:
+    def test_a_row_is_compared_with_its_own_reference(self) -> None:
+        found = {
+            "tdmr": [line("clothing", "tdmr", 0, 0.7)],
+            "scratch": [line("clothing", "scratch", 0, 0.4)],
+            "schedule: static": [line("clothing", "tdmr", 0, 0.72)],
+            "control: shuffled labels": [line("clothing", "tdmr", 0, 0.12)],
+            "scratch, shuffled labels": [line("clothing", "scratch", 0, 0.1)],
+        }
+        text = ablations.table(found)
+        assert row(text, "tdmr")[3] == "+30.0"
+        assert row(text, "schedule: static")[3] == "+2.0"
+        assert row(text, "control: shuffled labels")[2:4] == ["scratch, shuffled labels", "+2.0"]
+
+    def test_every_reference_is_a_row(self) -> None:
+        assert {row.against for row in ablations.ROWS.values()} <= ablations.ROWS.keys()
+
+
+class TestPlot:
+    def test_writes_the_same_drawing_twice_with_a_dot_for_each_run(self, tmp_path: Path) -> None:
+        for name in ("a.svg", "b.svg"):
+            draw([ladder.panels(LINES)], tmp_path / name)
+        assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+        root = ET.parse(tmp_path / "a.svg").getroot()
+        text = "".join(root.itertext())
+        assert all(word in text for word in ("clothing", "grocery", "tdmr", "scratch", "68.0", "linear probe"))
