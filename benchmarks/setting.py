@@ -1,6 +1,7 @@
 """What the benchmarks train: every default in one place, each an option of every benchmark's command."""
 
 import argparse
+import copy
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ class Setting:
     batch_size: int = 128
 
     def spec(self, method: str, seed: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """A TrainingSpec as JSON; `changes` are by dotted names, such as {"reprogram.taps": "last"}."""
+        """A TrainingSpec as JSON, with `changes`."""
         known = Method(method)
         spec: dict[str, Any] = {
             "method": method,
@@ -47,13 +48,19 @@ class Setting:
             "distill": {"image_steps": self.image_steps, "batch_size": self.batch_size},
             "export": {"formats": ["onnx"]},
         }
-        for name, value in (changes or {}).items():
-            *path, last = name.split(".")
-            inner = spec
-            for part in path:
-                inner = inner.setdefault(part, {})
-            inner[last] = value
-        return spec
+        return changed(spec, changes or {})
+
+
+def changed(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `spec` with other values, by dotted names such as {"reprogram.taps": "last"}."""
+    other = copy.deepcopy(dict(spec))
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        inner = other
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return other
 
 
 def add_options(parser: argparse.ArgumentParser, results: Path) -> None:
