@@ -1,5 +1,7 @@
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +28,110 @@ class TestCrossEntropy:
 
     def test_is_zero_without_labels(self) -> None:
         assert losses.labelled_cross_entropy(torch.randn(4, 3), torch.full((4,), -1)) == 0
+
+    def test_a_class_weight_multiplies_the_images_of_its_class(self) -> None:
+        logits, labels, weights = torch.randn(4, 3), torch.tensor([0, 2, 2, -1]), torch.tensor([0.5, 7.0, 2.0])
+        log_p = logits.log_softmax(1)
+        expected = -(0.5 * log_p[0, 0] + 2 * log_p[1, 2] + 2 * log_p[2, 2]) / 4
+        torch.testing.assert_close(losses.labelled_cross_entropy(logits, labels, weights), expected)
+
+
+def probabilities(logits: torch.Tensor, temperature: float) -> np.ndarray:
+    exp = np.exp(logits.double().numpy() / temperature)
+    return exp / exp.sum(1, keepdims=True)
+
+
+class TestDecoupled:
+    teacher, student, target = torch.randn(5, 4), torch.randn(5, 4), torch.tensor([3, 0, 1, 1, 2])
+
+    def test_the_parts_add_up_to_the_kl(self) -> None:
+        temperature = 3.0
+        parts = losses.decoupled(self.teacher, self.student, self.target, temperature)
+        p_t = (self.teacher / temperature).softmax(1).gather(1, self.target[:, None])[:, 0]
+        whole = (parts.target + (1 - p_t) * parts.others).mean()
+        torch.testing.assert_close(temperature**2 * whole, losses.kd(self.teacher, self.student, temperature))
+
+    def test_each_part_matches_its_definition(self) -> None:
+        parts = losses.decoupled(self.teacher, self.student, self.target, 2.0)
+        p, q = probabilities(self.teacher, 2.0), probabilities(self.student, 2.0)
+        for row, target in enumerate(self.target.tolist()):
+            a, b = p[row, target], q[row, target]
+            expected = a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b))
+            assert float(parts.target[row]) == pytest.approx(expected, abs=1e-5)
+            a_others, b_others = (np.delete(x[row], target) / (1 - x[row, target]) for x in (p, q))
+            assert float(parts.others[row]) == pytest.approx((a_others * np.log(a_others / b_others)).sum(), abs=1e-5)
+
+    def test_two_classes_have_no_others_to_rank(self) -> None:
+        parts = losses.decoupled(torch.randn(3, 2), torch.randn(3, 2), torch.tensor([0, 1, 1]), 1.0)
+        assert parts.others.tolist() == [0, 0, 0]
+        assert (parts.target > 0).all()
+
+
+class TestCorrelationDistance:
+    def test_matches_numpy(self) -> None:
+        a, b = torch.randn(4, 6), torch.randn(4, 6)
+        expected = np.mean([1 - np.corrcoef(x, y)[0, 1] for x, y in zip(a.numpy(), b.numpy(), strict=True)])
+        assert float(losses.correlation_distance(a, b)) == pytest.approx(expected, abs=1e-5)
+
+    def test_each_row_has_its_own_scale_and_offset(self) -> None:
+        a = torch.randn(4, 6)
+        moved = (1 + torch.rand(4, 1)) * a + torch.randn(4, 1)
+        assert losses.correlation_distance(moved, a) == pytest.approx(0, abs=1e-6)
+        assert losses.correlation_distance(-a, a) == pytest.approx(2, abs=1e-6)
+
+
+def huber(difference: np.ndarray) -> float:
+    size = np.abs(difference)
+    return float(np.where(size < 1, 0.5 * size**2, size - 0.5).mean())
+
+
+class TestRelationsOfImages:
+    """RKD's two losses: blind to rotation, offset and scale of the whole batch, and to nothing else."""
+
+    @pytest.mark.parametrize("loss", [losses.relative_distances, losses.angles])
+    def test_the_same_geometry_costs_nothing_and_another_one_does(
+        self, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> None:
+        x = torch.randn(10, 6)
+        rotation, _ = torch.linalg.qr(torch.randn(6, 6))
+        assert loss(3 * x @ rotation + 5, x) < 1e-6
+        assert loss(x * torch.tensor([1, 1, 1, 1, 1, 9.0]), x) > 1e-3
+        assert loss(torch.randn(10, 4), x) > 1e-2
+
+    def test_distances_match_the_definition(self) -> None:
+        student, teacher = torch.randn(5, 3), torch.randn(5, 7)
+
+        def scaled(x: np.ndarray) -> np.ndarray:
+            pairs = np.array([np.linalg.norm(x[i] - x[j]) for i in range(5) for j in range(i)])
+            return pairs / pairs.mean()
+
+        expected = huber(scaled(student.numpy()) - scaled(teacher.numpy()))
+        assert float(losses.relative_distances(student, teacher)) == pytest.approx(expected, rel=1e-4)
+
+    def test_angles_match_the_definition(self) -> None:
+        student, teacher = torch.randn(4, 3), torch.randn(4, 7)
+
+        def cosine(x: np.ndarray, i: int, j: int, k: int) -> float:
+            a, b = x[i] - x[j], x[k] - x[j]
+            length = np.linalg.norm(a) * np.linalg.norm(b)
+            return float(a @ b / length) if length else 0.0
+
+        triples = [(i, j, k) for i in range(4) for j in range(4) for k in range(4)]
+        cosines = [np.array([cosine(x.numpy(), *triple) for triple in triples]) for x in (student, teacher)]
+        assert float(losses.angles(student, teacher)) == pytest.approx(huber(cosines[0] - cosines[1]), rel=1e-4)
+
+    def test_images_that_coincide_leave_a_finite_gradient(self) -> None:
+        student = torch.randn(6, 3)
+        student[1] = student[0]
+        student.requires_grad_()
+        teacher = torch.randn(6, 5)
+        (losses.relative_distances(student, teacher) + losses.angles(student, teacher)).backward()
+        assert student.grad is not None
+        assert student.grad.isfinite().all()
+
+    def test_angles_of_a_large_batch_stay_affordable(self) -> None:
+        first, rest, teacher = torch.randn(128, 3), torch.randn(2000, 3), torch.randn(2128, 3)
+        torch.testing.assert_close(losses.angles(torch.cat([first, rest]), teacher), losses.angles(first, teacher))
 
 
 class TestRelation:
