@@ -1,6 +1,6 @@
-"""Stage 2: the student learns, progressively, from the proxy space. The baselines are the same task with other weights.
+"""Stage 2: the student learns, progressively, from the proxy space. `baselines.py` holds the methods to beat.
 
-B batch, C channels, H W pixels, K classes, D proxy width; τ in [0, 1) is the progress of the stage.
+B batch, C channels, H W pixels, K classes, D proxy width, W summed tap widths; τ in [0, 1) is the stage's progress.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from app.domain.spec import DistillConfig, Method
+from app.domain.spec import DistillConfig, Method, TrainingSpec
 from worker.training import losses
 from worker.training.loop import StepOutput
-from worker.training.models import STAGES, Student
-from worker.training.reprogram import Reprogrammer
+from worker.training.models import STAGES, Student, StudentAnswer
+from worker.training.reprogram import LinearProbe, Reprogrammer
 from worker.training.views import jitter
 
 
@@ -28,39 +28,93 @@ class DistillBatch(NamedTuple):
     """−1 where there is none."""
     teacher_z_BD: Tensor | None
     teacher_logits_BK: Tensor | None
+    """Of the reprogrammed teacher, or of the linear probe where the method has no proxy space."""
+    teacher_taps_BW: Tensor | None = None
+    """The teacher's standardised taps side by side, float32; given where `needs_taps` says so."""
+
+
+def needs_taps(method: Method) -> bool:
+    """Whether the student learns from the teacher's features themselves."""
+    return method in (Method.FITNET, Method.RKD, Method.SIMKD)
+
+
+Parts = dict[str, tuple[float, Tensor]]
+"""Losses by name, each with its weight."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a method may learn with; each takes what it needs."""
+
+    spec: TrainingSpec
+    student: Student
+    reprogrammer: Reprogrammer | None = None
+    probe: LinearProbe | None = None
+    tap_widths: tuple[int, ...] = ()
+    """The teacher's stages, shallow to deep, then its pre-logits vector."""
+    class_weights_K: Tensor | None = None
+    """Multiply the cross-entropy of each class's images."""
+
+
+class StudentTask(nn.Module):
+    """One method of stage 2: a batch in, named losses out. A subclass says which losses, in `parts`."""
+
+    class_weights_K: Tensor | None
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.student = setting.student
+        self.config = setting.spec.distill
+        self.jitter_strength = setting.spec.views.jitter
+        self.register_buffer("class_weights_K", setting.class_weights_K, persistent=False)
+
+    def parts(self, answer: StudentAnswer, batch: DistillBatch, progress: float) -> Parts:
+        raise NotImplementedError
+
+    def finish(self, delivered: Student) -> None:
+        """Called once on what `fit` returns: undo what training alone needed. Most methods leave nothing behind."""
+
+    def forward(self, batch: DistillBatch, progress: float) -> StepOutput:
+        answer = self.student.answer(jitter(batch.images_BCHW, self.jitter_strength, batch.jitter_B3))
+        parts = self.parts(answer, batch, progress)
+        loss = sum((w * part for w, part in parts.values()), start=torch.zeros((), device=answer.logits.device))
+        return StepOutput(loss, {name: part.detach() for name, (_, part) in parts.items()})
+
+    def ce(self, answer: StudentAnswer, batch: DistillBatch) -> Tensor:
+        return losses.labelled_cross_entropy(answer.logits, batch.labels_B, self.class_weights_K)
+
+    def kd(self, logits_BK: Tensor, batch: DistillBatch) -> Tensor:
+        """KD of these logits from the teacher's."""
+        assert batch.teacher_logits_BK is not None
+        return losses.kd(batch.teacher_logits_BK, logits_BK, self.config.temperature)
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts at one moment."""
+    """How much each loss of TDMR counts at one moment."""
 
-    align: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    align: tuple[float, float, float, float]
     """w_1..w_4 of the alignment of the student's stages, shallow to deep."""
-    kd: float = 0.0
-    ce: float = 0.0
-    proxy: float = 0.0
-    relation: float = 0.0
+    kd: float
+    ce: float
+    proxy: float
+    relation: float
 
 
-def weights_at(progress: float, method: Method, config: DistillConfig) -> LossWeights:
-    """The schedule.
+def weights_at(progress: float, config: DistillConfig) -> LossWeights:
+    """The schedule of TDMR.
 
     Progressive: w_1..w_3 are triangles of height 0.5 around τ = 0, .15, .35, gone by .8; w_4 falls from 1 to 0.2 and
     w_ce rises from 0.1 to 0.3 over the second half; w_kd reaches 0.9 at τ = .3. Static: what these are on average.
+    Reversed: w_1..w_4 are those of 1 − τ, the others run forwards. Each stage is then aligned as much in total as in
+    the progressive run, only deep before shallow, so a difference between the two is due to the order alone.
     """
-    if method is Method.SCRATCH:
-        return LossWeights(ce=1.0)
-    progressive = config.schedule == "progressive" and method is Method.TDMR
-    late = _ramp(progress, 0.5, 1.0)
-    ce = 0.1 + 0.2 * late if progressive else 0.2
-    kd = 0.9 * _ramp(progress, 0.0, 0.3) if progressive else 0.9
-    if method is not Method.TDMR:
-        return LossWeights(kd=kd, ce=ce)
-    if progressive:
-        triangles = tuple(0.5 * max(0.0, 1 - abs(progress - centre) / 0.45) for centre in (0.0, 0.15, 0.35))
-        align = (*triangles, 1 - 0.8 * late)
+    if config.schedule == "static":
+        align, kd, ce = (0.15, 0.2, 0.25, 0.8), 0.9, 0.2
     else:
-        align = (0.15, 0.2, 0.25, 0.8)
+        align = _alignment_at(1 - progress if config.schedule == "reversed" else progress)
+        kd = 0.9 * _ramp(progress, 0.0, 0.3)
+        ce = 0.1 + 0.2 * _ramp(progress, 0.5, 1.0)
     return LossWeights(
         align=tuple(config.align_weight * w for w in align),  # type: ignore[arg-type]
         kd=kd,
@@ -68,6 +122,11 @@ def weights_at(progress: float, method: Method, config: DistillConfig) -> LossWe
         proxy=config.proxy_weight,
         relation=config.relation_weight,
     )
+
+
+def _alignment_at(progress: float) -> tuple[float, float, float, float]:
+    first, second, third = (0.5 * max(0.0, 1 - abs(progress - centre) / 0.45) for centre in (0.0, 0.15, 0.35))
+    return first, second, third, 1 - 0.8 * _ramp(progress, 0.5, 1.0)
 
 
 def _ramp(progress: float, start: float, end: float) -> float:
@@ -90,48 +149,35 @@ class Connector(nn.Module):
         return losses.unit(self.layers(features_BC))
 
 
-class DistillTask(nn.Module):
-    """Σ w_k (1 − cos(z_k, z_t)) + w_kd L_kd + w_pk L_pk + w_rel L_rel + w_ce CE, weights by `weights_at`.
+class TdmrTask(StudentTask):
+    """Σ w_k (1 − cos(z_k, z_t)) + w_kd L_kd + w_pk L_pk + w_rel L_rel + w_ce CE, weights by `weights_at`."""
 
-    `scratch` has CE alone; `kd` and `reprogrammed-kd` have KD and CE, on the probe's and the proxy space's logits.
-    """
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        proxy = setting.reprogrammer
+        assert proxy is not None
+        self.connectors = nn.ModuleList(Connector(width, proxy.width) for width in self.student.widths)
+        self._read = proxy.read  # a bound method: the frozen proxies are neither trained nor in the checkpoint
 
-    def __init__(
-        self,
-        student: Student,
-        method: Method,
-        config: DistillConfig,
-        jitter_strength: float,
-        proxy: Reprogrammer | None,
-    ) -> None:
-        super().__init__()
-        self.student = student
-        self.method = method
-        self.config = config
-        self.jitter_strength = jitter_strength
-        self.connectors = nn.ModuleList()
-        self._read = None
-        if method is Method.TDMR:
-            assert proxy is not None
-            self.connectors.extend(Connector(width, proxy.width) for width in student.widths)
-            self._read = proxy.read  # a bound method: the frozen proxies are neither trained nor in the checkpoint
-
-    def forward(self, batch: DistillBatch, progress: float) -> StepOutput:
-        weights = weights_at(progress, self.method, self.config)
-        images = jitter(batch.images_BCHW, self.jitter_strength, batch.jitter_B3)
-        stages, logits = self.student(images)
-        parts: dict[str, tuple[float, Tensor]] = {
-            "ce": (weights.ce, losses.labelled_cross_entropy(logits, batch.labels_B))
+    def parts(self, answer: StudentAnswer, batch: DistillBatch, progress: float) -> Parts:
+        assert batch.teacher_z_BD is not None
+        weights = weights_at(progress, self.config)
+        parts: Parts = {
+            "ce": (weights.ce, self.ce(answer, batch)),
+            "kd": (weights.kd, self.kd(answer.logits, batch)),
         }
-        if weights.kd and batch.teacher_logits_BK is not None:
-            parts["kd"] = weights.kd, losses.kd(batch.teacher_logits_BK, logits, self.config.temperature)
-        if self._read is not None and batch.teacher_z_BD is not None and batch.teacher_logits_BK is not None:
-            z = [connector(stage) for connector, stage in zip(self.connectors, stages, strict=True)]
-            # a student with fewer stages takes the deep ones' weights
-            for k, (weight, z_k) in enumerate(zip(weights.align[-len(z) :], z, strict=True), STAGES - len(z) + 1):
-                parts[f"align_{k}"] = weight, losses.cosine_distance(z_k, batch.teacher_z_BD)
-            proxy_logits = self._read(z[-1])
-            parts["proxy"] = weights.proxy, losses.kd(batch.teacher_logits_BK, proxy_logits, self.config.temperature)
-            parts["relation"] = weights.relation, losses.relation(z[-1], batch.teacher_z_BD)
-        loss = sum((weight * part for weight, part in parts.values()), start=torch.zeros((), device=logits.device))
-        return StepOutput(loss, {name: part.detach() for name, (_, part) in parts.items()})
+        z = [connector(stage) for connector, stage in zip(self.connectors, answer.stages, strict=True)]
+        # a student with fewer stages takes the deep ones' weights
+        for k, (weight, z_k) in enumerate(zip(weights.align[-len(z) :], z, strict=True), STAGES - len(z) + 1):
+            parts[f"align_{k}"] = weight, losses.cosine_distance(z_k, batch.teacher_z_BD)
+        parts["proxy"] = weights.proxy, self.kd(self._read(z[-1]), batch)
+        parts["relation"] = weights.relation, losses.relation(z[-1], batch.teacher_z_BD)
+        return parts
+
+
+def DistillTask(student, method, config, jitter_strength, proxy):  # type: ignore[no-untyped-def] # noqa: N802
+    """The four methods without taps, until the pipeline calls `build_task`."""
+    from worker.training.methods import build_task  # noqa: PLC0415
+
+    spec = TrainingSpec(teacher="x", student="x", method=method, distill=config, views={"jitter": jitter_strength})
+    return build_task(spec, student, proxy, None, (), None)

@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 
-from app.domain.spec import DistillConfig, Method, ReprogramConfig
-from worker.training.distill import DistillBatch, DistillTask, weights_at
+from app.domain.spec import DistillConfig, Method, ReprogramConfig, TrainingSpec
+from worker.training.distill import DistillBatch, Setting, TdmrTask, needs_taps, weights_at
 from worker.training.models import build_student
 from worker.training.reprogram import Reprogrammer
 
@@ -11,55 +13,98 @@ CONFIG = DistillConfig()
 
 class TestSchedule:
     def test_alignment_moves_from_shallow_to_deep_and_leaves_before_the_end(self) -> None:
-        peaks = [
-            max(range(101), key=lambda t, k=k: weights_at(t / 100, Method.TDMR, CONFIG).align[k]) for k in range(3)
-        ]
+        peaks = [max(range(101), key=lambda t, k=k: weights_at(t / 100, CONFIG).align[k]) for k in range(3)]
         assert peaks == [0, 15, 35]
-        assert weights_at(0.8, Method.TDMR, CONFIG).align[:3] == pytest.approx((0, 0, 0))
+        assert weights_at(0.8, CONFIG).align[:3] == pytest.approx((0, 0, 0))
 
     def test_ends_match_the_description(self) -> None:
-        first, last = weights_at(0.0, Method.TDMR, CONFIG), weights_at(1.0, Method.TDMR, CONFIG)
+        first, last = weights_at(0.0, CONFIG), weights_at(1.0, CONFIG)
         assert (first.align[3], last.align[3]) == pytest.approx((1.0, 0.2))
-        assert (first.kd, weights_at(0.3, Method.TDMR, CONFIG).kd, last.kd) == pytest.approx((0, 0.9, 0.9))
-        assert (first.ce, weights_at(0.5, Method.TDMR, CONFIG).ce, last.ce) == pytest.approx((0.1, 0.1, 0.3))
+        assert (first.kd, weights_at(0.3, CONFIG).kd, last.kd) == pytest.approx((0, 0.9, 0.9))
+        assert (first.ce, weights_at(0.5, CONFIG).ce, last.ce) == pytest.approx((0.1, 0.1, 0.3))
 
     def test_static_weights_never_move(self) -> None:
         config = DistillConfig(schedule="static")
-        assert len({weights_at(t / 10, Method.TDMR, config) for t in range(11)}) == 1
+        assert len({weights_at(t / 10, config) for t in range(11)}) == 1
 
-    def test_scratch_has_labels_alone_and_kd_no_alignment(self) -> None:
-        scratch, kd = (weights_at(0.4, method, CONFIG) for method in (Method.SCRATCH, Method.REPROGRAMMED_KD))
-        assert (scratch.ce, scratch.kd, sum(scratch.align), scratch.relation) == (1, 0, 0, 0)
-        assert kd.kd > 0
-        assert sum(kd.align) == kd.proxy == kd.relation == 0
+    def test_reversed_aligns_deep_before_shallow_and_leaves_the_rest_in_order(self) -> None:
+        config = DistillConfig(schedule="reversed")
+        peaks = [max(range(101), key=lambda t, k=k: weights_at(t / 100, config).align[k]) for k in range(3)]
+        assert peaks == [100, 85, 65]
+        for tau in (0.0, 0.1, 0.4, 0.75, 1.0):
+            forwards, backwards = weights_at(tau, CONFIG), weights_at(tau, config)
+            assert backwards.align == pytest.approx(weights_at(1 - tau, CONFIG).align)
+            assert (backwards.kd, backwards.ce) == (forwards.kd, forwards.ce)
+
+    @pytest.mark.parametrize("schedule", ["progressive", "static", "reversed"])
+    def test_the_jobs_own_weights_scale_each_schedule(self, schedule: Any) -> None:
+        plain = weights_at(0.3, DistillConfig(schedule=schedule))
+        scaled = weights_at(
+            0.3, DistillConfig(schedule=schedule, align_weight=3.0, proxy_weight=0.25, relation_weight=0)
+        )
+        assert scaled.align == pytest.approx(tuple(3 * w for w in plain.align))
+        assert (scaled.proxy, scaled.relation, scaled.kd, scaled.ce) == (0.25, 0, plain.kd, plain.ce)
 
 
-def batch(classes: int, width: int) -> DistillBatch:
+def setting(student: str, side: int, **distill: Any) -> Setting:
+    spec = TrainingSpec(
+        teacher="t",
+        student=student,
+        image_size=side,
+        views={"jitter": 0.0},  # type: ignore[arg-type]
+        distill=distill,  # type: ignore[arg-type]
+    )
+    proxy = Reprogrammer([8, 16], 3, ReprogramConfig(width=12)).requires_grad_(False)
+    return Setting(spec, build_student(student, 3, side), proxy)
+
+
+def batch(side: int) -> DistillBatch:
     torch.manual_seed(0)
-    z = torch.nn.functional.normalize(torch.randn(6, width), dim=1)
+    z = torch.nn.functional.normalize(torch.randn(6, 12), dim=1)
     labels = torch.tensor([0, 1, 2, -1, -1, -1])
-    return DistillBatch(torch.rand(6, 3, 32, 32), torch.rand(6, 3), labels, z, torch.randn(6, classes))
+    return DistillBatch(torch.rand(6, 3, side, side), torch.rand(6, 3), labels, z, torch.randn(6, 3))
 
 
-class TestTask:
-    def test_tdmr_teaches_the_student_and_its_connectors_but_not_the_proxies(self) -> None:
-        student, proxy = build_student("test_resnet", 3, 32), Reprogrammer([8, 16], 3, ReprogramConfig(width=12))
-        proxy.requires_grad_(False)
-        task = DistillTask(student, Method.TDMR, CONFIG, 0.2, proxy)
-        output = task(batch(3, 12), 0.4)
+class TestTdmr:
+    def test_teaches_the_student_and_its_connectors_but_not_the_proxies(self) -> None:
+        given = setting("test_resnet", 32)
+        task = TdmrTask(given)
+        output = task(batch(32), 0.4)
         output.loss.backward()
         assert set(output.parts) == {"ce", "kd", "align_1", "align_2", "align_3", "align_4", "proxy", "relation"}
         assert all(p.grad is not None for p in task.connectors.parameters())
-        assert proxy.proxies.grad is None
+        assert given.reprogrammer is not None
+        assert given.reprogrammer.proxies.grad is None
         assert not any("proxies" in name for name in task.state_dict())
 
-    def test_a_student_with_three_stages_takes_the_deep_windows(self) -> None:
-        student, proxy = build_student("levit_128s", 3, 224), Reprogrammer([8], 3, ReprogramConfig(width=12))
-        task = DistillTask(student, Method.TDMR, CONFIG, 0.0, proxy.requires_grad_(False))
-        one = batch(3, 12)._replace(images_BCHW=torch.rand(6, 3, 224, 224))
-        assert [name for name in task(one, 0.1).parts if name.startswith("align")] == ["align_2", "align_3", "align_4"]
-
     def test_the_loss_is_the_weighted_sum_of_its_parts(self) -> None:
-        student = build_student("test_resnet", 3, 32)
-        output = DistillTask(student, Method.KD, CONFIG, 0.0, None)(batch(3, 12), 0.5)
-        torch.testing.assert_close(output.loss, 0.2 * output.parts["ce"] + 0.9 * output.parts["kd"])
+        output = TdmrTask(setting("test_resnet", 32))(batch(32), 0.6)
+        weights = weights_at(0.6, CONFIG)
+        expected = weights.kd * output.parts["kd"] + weights.ce * output.parts["ce"]
+        expected += weights.proxy * output.parts["proxy"] + weights.relation * output.parts["relation"]
+        for k in range(4):
+            expected += weights.align[k] * output.parts[f"align_{k + 1}"]
+        torch.testing.assert_close(output.loss, expected)
+
+    def test_a_student_with_three_stages_takes_the_deep_windows(self) -> None:
+        task = TdmrTask(setting("levit_128s", 224))
+        assert [name for name in task(batch(224), 0.1).parts if name.startswith("align")] == [
+            "align_2",
+            "align_3",
+            "align_4",
+        ]
+
+    def test_a_shifted_colour_is_the_students_own(self) -> None:
+        given = setting("test_resnet", 32)
+        seen: list[torch.Tensor] = []
+        given.student.tapped.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        task, one = TdmrTask(given), batch(32)
+        for task.jitter_strength in (0.0, 0.4):
+            task(one, 0.0)
+        plain = (one.images_BCHW - given.student.mean) / given.student.std
+        torch.testing.assert_close(seen[0], plain)
+        assert not torch.allclose(seen[1], plain)
+
+
+def test_the_feature_based_methods_ask_for_taps() -> None:
+    assert {method for method in Method if needs_taps(method)} == {Method.FITNET, Method.RKD, Method.SIMKD}
