@@ -205,8 +205,15 @@ class _Attempt:
             if sha256_file(out / file.name) != file.sha256:
                 raise ValueError(f"{file.name} is not what its manifest says")
             self._of.blobs.put_file(artifact_key(self._claim.id, self._claim.epoch, file.name), out / file.name)
-        evaluation = out / "evaluation.json"
-        return files, json.loads(evaluation.read_bytes()) if evaluation.is_file() else None
+        return files, self._evaluation(out)
+
+    def _evaluation(self, out: Path) -> dict[str, Any] | None:
+        """Of the job; by student where it names `students` and trains them."""
+        spec = self._claim.spec
+        if spec.students is not None and spec.method.needs_student:
+            return {name: json.loads((out / name / "evaluation.json").read_bytes()) for name in spec.students}
+        path = out / "evaluation.json"
+        return json.loads(path.read_bytes()) if path.is_file() else None
 
     def _end(self, how: str, change: Callable[[Session], bool]) -> None:
         if not self._relay.end(self._lease, change):
@@ -222,7 +229,12 @@ class _Attempt:
 
 def training_environment(settings: Settings) -> dict[str, str]:
     """The settings that the training room reads; it knows no `Settings`."""
-    environment = {"TDMR_DEVICE": settings.device, "TDMR_HUB": str(settings.hub).lower()}
+    environment = {
+        "TDMR_DEVICE": settings.device,
+        "TDMR_HUB": str(settings.hub).lower(),
+        "TDMR_CACHE_DIR": str(settings.cache),
+        "TDMR_CACHE_GB": str(settings.cache_gb),
+    }
     if settings.models_dir is not None:
         environment["TDMR_MODELS_DIR"] = str(settings.models_dir.expanduser().resolve())
     return environment

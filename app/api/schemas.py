@@ -96,7 +96,10 @@ class JobRead(BaseModel):
     dataset_id: str
     spec: JobSpec = Field(description="As asked, defaults filled in.")
     warnings: list[str] = Field(description="What you should know although it was accepted.")
-    metrics: dict[str, float] = Field(description="The latest value of each metric.", examples=[{"accuracy": 0.94}])
+    metrics: dict[str, float] = Field(
+        description="The latest value of each metric; with `students`, `<student>/` stands before what is one's own.",
+        examples=[{"student_accuracy": 0.94}],
+    )
     error: Failure | None = Field(description="Why it failed.")
     attempts: int = Field(description="How often a worker took it since it last progressed.")
     cancel_requested: bool
@@ -156,7 +159,7 @@ class MetricPoint(BaseModel):
     """One point of the curves."""
 
     stage: Stage
-    step: int = Field(description="Optimiser step within the stage.")
+    step: int = Field(description="Optimiser step within the stage; with `students` it counts on from one to the next.")
     values: dict[str, float]
 
     @classmethod
@@ -174,7 +177,7 @@ class CurvesRead(BaseModel):
 class ArtifactRead(BaseModel):
     """A published file."""
 
-    name: str = Field(examples=["student.onnx"])
+    name: str = Field(examples=["student.onnx", "resnet18/student.onnx"])
     object: Literal["artifact"] = "artifact"
     bytes: int
     sha256: str

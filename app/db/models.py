@@ -101,6 +101,7 @@ class Job(Leased, Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """The latest value of each metric."""
     evaluation: Mapped[dict[str, Any] | None]
+    """What evaluation.json holds; where the job names `students`, by student."""
     error: Mapped[dict[str, Any] | None]
     attempts: Mapped[int] = mapped_column(default=0)
     """Claims since the last progress."""
@@ -157,11 +158,12 @@ class Artifact(Base):
     __tablename__ = "artifacts"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    name: Mapped[str] = mapped_column(String(256), primary_key=True)
+    """`student.onnx`; where the job names `students`, `<student>/student.onnx`."""
     bytes: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     media_type: Mapped[str] = mapped_column(String(128))
-    storage_key: Mapped[str] = mapped_column(String(256))
+    storage_key: Mapped[str] = mapped_column(String(512))
 
 
 class IdempotencyKey(Base):

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -65,19 +65,44 @@ def find_teacher(session: Session, name: str) -> TeacherCard:
     return cards[name]
 
 
-def find_student(session: Session, name: str) -> StudentCard:
-    """The card of a student architecture.
+def find_students(
+    session: Session, names: Sequence[str], *, pretrained: bool = False, param: str = "student"
+) -> list[StudentCard]:
+    """The cards of student architectures. What a name has behind a dot says which pretrained weights it means.
+
+    Args:
+        pretrained: whether they start from their own weights, which some worker must have.
+        param: where the names stand in the job.
 
     Raises:
         UnknownStudent: with the nearest names.
         CatalogEmpty: if no worker has ever announced itself.
     """
     cards = _students(session)
-    if name not in cards:
-        raise UnknownStudent(
-            f"No worker offers a student named '{name}'.", hint=_hint(name, cards, "GET /v1/students"), param="student"
-        )
-    return cards[name]
+    for name in names:
+        if _architecture(name) not in cards:
+            raise UnknownStudent(
+                f"No worker offers a student named '{name}'.", hint=_hint(name, cards, "GET /v1/students"), param=param
+            )
+    if pretrained:
+        _require_weights(_teachers(session), names, param)
+    return [cards[_architecture(name)] for name in names]
+
+
+def _architecture(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _require_weights(teachers: Mapping[str, TeacherCard], names: Sequence[str], param: str) -> None:
+    """Weights serve a student as they serve a teacher. An architecture alone means timm's default ones."""
+    by_default = {card.architecture for card in teachers.values() if card.source == "timm"}
+    for name in names:
+        if name not in teachers and name not in by_default:
+            raise UnknownStudent(
+                f"No worker has pretrained weights for a student named '{name}'.",
+                hint=_hint(name, teachers, "GET /v1/teachers"),
+                param=param,
+            )
 
 
 def _store(session: Session, catalog: Catalog) -> str:

@@ -134,16 +134,25 @@ def _queue(session: Session, tenant: str, spec: JobSpec) -> Job:
 
 
 def _check_models(session: Session, spec: JobSpec) -> list[str]:
-    student = catalog.find_student(session, spec.student)
-    if spec.teacher is None:
-        return []
-    teacher = catalog.find_teacher(session, spec.teacher)
+    pretrained = spec.pretrained or spec.method is Method.FINETUNE
+    param = "student" if spec.students is None else "students"
+    students = catalog.find_students(session, spec.every_student, pretrained=pretrained, param=param)
+    teacher = None if spec.teacher is None else catalog.find_teacher(session, spec.teacher)
     warnings = []
-    if spec.method is Method.SCRATCH:
-        warnings.append("Method 'scratch' uses no teacher; the one named is ignored.")
-    if teacher.parameters is not None and student.parameters > teacher.parameters:
-        warnings.append(
-            f"The student ({student.parameters:,} parameters) is larger than the teacher ({teacher.parameters:,}): "
-            "distillation may not help it. Choose a smaller student or a larger teacher."
-        )
-    return warnings
+    if students and not spec.method.needs_student:
+        warnings.append(f"Method '{spec.method}' trains no student; what is named is ignored.")
+    warnings += [
+        f"'{name}' names weights, but without 'pretrained' the student starts from none."
+        for name in spec.every_student
+        if "." in name and not pretrained
+    ]
+    if teacher is None:
+        return warnings
+    if not spec.method.needs_teacher:
+        return [*warnings, f"Method '{spec.method}' uses no teacher; the one named is ignored."]
+    return warnings + [
+        f"The student {student.name} ({student.parameters:,} parameters) is larger than the teacher "
+        f"({teacher.parameters:,}): distillation may not help it. Choose a smaller student or a larger teacher."
+        for student in students
+        if teacher.parameters is not None and student.parameters > teacher.parameters
+    ]

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from app.db import queries
 from app.domain.errors import NotFound
 from app.domain.progress import MetricLine
+from app.domain.spec import JobSpec
 from app.domain.states import Stage
 from app.services import jobs
 
@@ -30,13 +31,30 @@ def curves(session: Session, tenant: str, job_id: str, *, stage: Stage | None, f
     return [MetricLine(stage=stage, step=step, values=values) for (stage, step), values in ordered]
 
 
-def evaluation(session: Session, tenant: str, job_id: str) -> dict[str, Any]:
-    """How good the student is, beside its teacher.
+def evaluation(session: Session, tenant: str, job_id: str, student: str | None = None) -> dict[str, Any]:
+    """How good a student is, beside its teacher.
+
+    Args:
+        student: which one; None for the only one, or where there is none.
 
     Raises:
-        NotFound: if there is no such job, or it has not been evaluated.
+        NotFound: if there is no such job or student, it has not been evaluated, or it has several students.
     """
     job = jobs.find(session, tenant, job_id)
     if job.evaluation is None:
         raise NotFound(f"The job has no evaluation: it is {job.state}.", hint="It appears when the job has succeeded.")
-    return job.evaluation
+    spec = JobSpec.model_validate(job.spec)
+    trained = spec.every_student if spec.method.needs_student else ()
+    if student is not None and student not in trained:
+        named = f"It trained {', '.join(trained)}." if trained else "It trained none; ask without naming one."
+        raise NotFound(f"The job has no student named '{student}'.", hint=named, param="student")
+    if spec.students is None or not trained:
+        return job.evaluation
+    if student is None and len(trained) > 1:
+        raise NotFound(
+            f"The job has {len(trained)} students, each with an evaluation of its own.",
+            hint=f"Say which: ?student={' or '.join(trained)}.",
+            param="student",
+        )
+    by_student: dict[str, dict[str, Any]] = job.evaluation
+    return by_student[student or trained[0]]

@@ -36,6 +36,7 @@ CATALOG = Catalog(
         StudentCard(name="mobilenetv3_small_050", family="mobilenetv3", parameters=1_000_000),
         StudentCard(name="mobilenetv3_small_075", family="mobilenetv3", parameters=1_500_000),
         StudentCard(name="resnet50", family="resnet", parameters=23_000_000),
+        StudentCard(name="vit_tiny_patch16_224", family="vision_transformer", parameters=5_500_000),
     ),
 )
 
@@ -72,7 +73,7 @@ class Service:
         return dataset_id
 
     def put_artifact(self, job_id: str, epoch: int, name: str, content: bytes) -> None:
-        source = self.tmp_path / f"{job_id}-{name}"
+        source = self.tmp_path / f"{job_id}-{name.replace('/', '-')}"
         source.write_bytes(content)
         self.blobs.put_file(artifact_key(job_id, epoch, name), source)
 

@@ -48,6 +48,54 @@ class TestSubmit:
         answer = service.http.post("/v1/jobs", json=service.spec(teacher="resnet18.a1"))
         assert (answer.status_code, answer.json()["code"]) == (422, "unknown_teacher")
 
+    def test_takes_several_students_and_shows_them_as_asked(self, service: Service) -> None:
+        names = ["mobilenetv3_small_050", "resnet50"]
+        body = service.http.post("/v1/jobs", json=service.spec(student=None, students=names)).json()
+        assert (body["spec"]["student"], body["spec"]["students"]) == (None, names)
+        (warning,) = body["warnings"]
+        assert "resnet50" in warning
+
+    def test_names_the_student_of_several_that_nobody_offers(self, service: Service) -> None:
+        names = ["mobilenetv3_small_050", "resnet5"]
+        answer = service.http.post("/v1/jobs", json=service.spec(student=None, students=names))
+        body = answer.json()
+        assert (answer.status_code, body["code"], body["param"]) == (422, "unknown_student", "students")
+        assert "'resnet5'" in body["detail"]
+        assert "Did you mean resnet50" in body["hint"]
+
+    @pytest.mark.parametrize(
+        ("students", "says"),
+        [
+            ({"student": "a", "students": ["b"]}, "not both"),
+            ({"student": None}, "needs a student"),
+            ({"student": None, "students": ["resnet50", "resnet50"]}, "twice"),
+        ],
+    )
+    def test_wants_one_way_of_naming_students(self, service: Service, students: dict[str, object], says: str) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(**students))
+        assert answer.status_code == 422
+        assert says in answer.json()["detail"]
+
+    def test_probe_needs_no_student(self, service: Service) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(student=None, method="probe"))
+        assert (answer.status_code, answer.json()["warnings"]) == (202, [])
+        answer = service.http.post("/v1/jobs", json=service.spec(method="probe"))
+        assert "trains no student" in answer.json()["warnings"][0]
+
+    @pytest.mark.parametrize("how", [{"pretrained": True}, {"method": "finetune"}])
+    def test_a_student_starts_from_weights_that_some_worker_has(self, service: Service, how: dict[str, object]) -> None:
+        for student in ("vit_tiny_patch16_224", "vit_tiny_patch16_224.augreg_in21k"):
+            answer = service.http.post("/v1/jobs", json=service.spec(student=student, **how))
+            assert answer.status_code == 202, answer.text
+        for student in ("resnet50", "vit_tiny_patch16_224.mae"):
+            answer = service.http.post("/v1/jobs", json=service.spec(student=student, **how))
+            body = answer.json()
+            assert (answer.status_code, body["code"], body["param"]) == (422, "unknown_student", "student")
+            assert "no worker has pretrained weights" in body["detail"].lower()
+        # without them a tag says nothing
+        answer = service.http.post("/v1/jobs", json=service.spec(student="vit_tiny_patch16_224.mae"))
+        assert "without 'pretrained'" in answer.json()["warnings"][0]
+
     @pytest.mark.parametrize("teacher", ["https://host/x", "../secret", "hf_hub:a/b", "", "a" * 129])
     def test_takes_no_teacher_by_place(self, service: Service, teacher: str) -> None:
         answer = service.http.post("/v1/jobs", json=service.spec(teacher=teacher))
@@ -262,6 +310,7 @@ class TestCatalogue:
         page = service.http.get("/v1/students?limit=2").json()
         assert [card["name"] for card in page["data"]] == ["mobilenetv3_small_050", "mobilenetv3_small_075"]
         rest = service.http.get(f"/v1/students?limit=2&after={page['last_id']}").json()
-        assert ([card["name"] for card in rest["data"]], rest["has_more"]) == (["resnet50"], False)
+        names = ["resnet50", "vit_tiny_patch16_224"]
+        assert ([card["name"] for card in rest["data"]], rest["has_more"]) == (names, False)
         found = service.http.get("/v1/teachers?q=VISION").json()["data"]
         assert [card["architecture"] for card in found] == ["vit_tiny_patch16_224"]

@@ -92,6 +92,33 @@ class TestEvaluation:
         assert answer.status_code == 404
         assert "queued" in answer.json()["detail"]
 
+    def test_of_several_students_is_asked_for_by_name(self, service: Service) -> None:
+        names = ["mobilenetv3_small_050", "resnet50"]
+        job_id = service.submit(student=None, students=names)
+        claim = claimed(service, job_id)
+        each = {name: {"student": {"top1": number / 2}} for number, name in enumerate(names)}
+        with service.store.write() as session:
+            assert finish_job(session, claim, [], each, {})
+        url = f"/v1/jobs/{job_id}/evaluation"
+        for name in names:
+            assert service.http.get(url, params={"student": name}).json() == each[name]
+        for params in ({}, {"student": "resnet18"}):
+            answer = service.http.get(url, params=params)
+            assert (answer.status_code, answer.json()["param"]) == (404, "student")
+            assert all(name in answer.json()["hint"] for name in names)
+
+    def test_of_the_only_student_may_be_asked_for_by_name(self, service: Service, finished: str) -> None:
+        url = f"{finished}/evaluation"
+        assert service.http.get(f"{url}?student=mobilenetv3_small_050").json() == service.http.get(url).json()
+        assert service.http.get(f"{url}?student=resnet50").status_code == 404
+
+    def test_of_the_only_one_of_students_needs_no_name(self, service: Service) -> None:
+        job_id = service.submit(student=None, students=["resnet50"])
+        claim = claimed(service, job_id)
+        with service.store.write() as session:
+            assert finish_job(session, claim, [], {"resnet50": {"images": 7}}, {})
+        assert service.http.get(f"/v1/jobs/{job_id}/evaluation").json() == {"images": 7}
+
 
 class TestArtifacts:
     def test_are_listed_only_when_the_job_has_succeeded(self, service: Service, finished: str) -> None:
@@ -144,6 +171,32 @@ class TestArtifacts:
     def test_are_not_sent_twice(self, service: Service, finished: str) -> None:
         answer = service.http.get(f"{finished}/artifacts/student.onnx", headers={"If-None-Match": f'"{SHA256}"'})
         assert (answer.status_code, answer.content) == (304, b"")
+
+    def test_of_several_students_lie_in_folders(self, service: Service) -> None:
+        names = ["mobilenetv3_small_050", "resnet50"]
+        job_id = service.submit(student=None, students=names)
+        claim = claimed(service, job_id)
+        files = []
+        for name in names:
+            service.put_artifact(job_id, claim.epoch, f"{name}/student.onnx", name.encode())
+            sha256 = hashlib.sha256(name.encode()).hexdigest()
+            files.append(ArtifactFile(name=f"{name}/student.onnx", bytes=len(name), sha256=sha256, media_type="x/y"))
+        with service.store.write() as session:
+            assert finish_job(session, claim, files, None, {})
+        url = f"/v1/jobs/{job_id}/artifacts"
+        listed = [item["name"] for item in service.http.get(url).json()["data"]]
+        assert listed == [f"{name}/student.onnx" for name in names]
+        for name in names:
+            for slash in ("/", "%2F"):
+                answer = service.http.get(f"{url}/{name}{slash}student.onnx")
+                assert (answer.status_code, answer.content) == (200, name.encode())
+                assert answer.headers["Content-Disposition"].endswith(f"''{name}-student.onnx")
+            assert service.http.head(f"{url}/{name}/student.onnx").headers["Content-Length"] == str(len(name))
+
+    def test_a_path_leads_nowhere_else(self, service: Service, finished: str) -> None:
+        for name in ("../student.onnx", "..%2f..%2fe1%2fstudent.onnx", "%2Fetc%2Fpasswd", "student.onnx/", "", "/"):
+            assert service.http.get(f"{finished}/artifacts/{name}").status_code in {404, 405}, name
+            assert service.http.get(f"{finished}/artifacts/{name}").content != CONTENT
 
     def test_unknown_names_are_not_found(self, service: Service, finished: str) -> None:
         for name in ("other", "..%2Fstudent.onnx", "a%00"):

@@ -102,6 +102,7 @@ class Client:
         names = []
         for artifact in self.get(f"/v1/jobs/{job_id}/artifacts", limit=100)["data"]:
             target = folder / artifact["name"]
+            target.parent.mkdir(exist_ok=True)
             with (
                 self.http.stream("GET", f"/v1/jobs/{job_id}/artifacts/{artifact['name']}") as answer,
                 target.open("wb") as file,

@@ -42,6 +42,24 @@ EXAMPLES = {
             "metadata": {"owner": "ann"},
         },
     },
+    "several": {
+        "summary": "Three students of one teacher, which is asked and reprogrammed once",
+        "value": {
+            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
+            "teacher": "vit_small_patch14_dinov2.lvd142m",
+            "students": ["mobilenetv3_small_050", "mobilenetv3_large_100", "resnet18"],
+            "pretrained": True,
+            "balance": "sampling",
+        },
+    },
+    "probe": {
+        "summary": "How good the frozen teacher is on this data; trains no student",
+        "value": {
+            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
+            "teacher": "vit_small_patch14_dinov2.lvd142m",
+            "method": "probe",
+        },
+    },
 }
 
 
@@ -75,7 +93,8 @@ def create_job(
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
-    """Queues the job. Every knob has a default that works; data set, teacher and student are a complete job."""
+    """Queues the job. Every knob has a default that works; data set, teacher and student are a complete job. `students`
+    instead of `student` trains several from one reprogrammed teacher."""
     submission = jobs.submit(session, caller.tenant, spec, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
     if submission.replayed:

@@ -71,7 +71,8 @@ def get_metrics(
     from_step: Annotated[int, Query(ge=0, le=MAX_STEP, description="Only steps from this one on.")] = 0,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
 ) -> CurvesRead | Response:
-    """Losses are means over the steps since the point before; accuracies are fractions in 0..1. With
+    """Losses are means over the steps since the point before; accuracies are fractions in 0..1. With `students` each
+    name begins with the student's, `resnet18/loss`, and the steps count on from student to student. With
     `Accept: text/csv` it is a table with one row per point."""
     points = metrics.curves(session, caller.tenant, job_id, stage=stage, from_step=from_step)
     if "text/csv" in accept.lower():
@@ -82,20 +83,29 @@ def get_metrics(
 @router.get(
     "/evaluation", operation_id="get_job_evaluation", summary="How good the student is", responses=problems(404)
 )
-def get_evaluation(job_id: str, caller: CurrentCaller, session: ReadSession) -> dict[str, Any]:
-    """Accuracy, per class, confusion matrix and calibration; the student beside its teacher."""
-    return metrics.evaluation(session, caller.tenant, job_id)
+def get_evaluation(
+    job_id: str,
+    caller: CurrentCaller,
+    session: ReadSession,
+    student: Annotated[
+        str | None, Query(description="Which one, where the job has several: without it, 404 then names them.")
+    ] = None,
+) -> dict[str, Any]:
+    """Accuracy, per class, confusion matrix and calibration; the student beside its teacher. Method `probe` has no
+    student: `student` is null."""
+    return metrics.evaluation(session, caller.tenant, job_id, student)
 
 
 @router.get("/artifacts", operation_id="list_job_artifacts", summary="The files to download", responses=problems(404))
 def list_artifacts(job_id: str, caller: CurrentCaller, session: ReadSession) -> ListPage[ArtifactRead]:
-    """All of them, by name; none until the job has succeeded."""
+    """All of them, by name; none until the job has succeeded. With `students` the files of each are called
+    `<student>/student.onnx` and so on; `manifest.json` tells what all are."""
     rows = artifacts.listing(session, caller.tenant, job_id)
     return ListPage[ArtifactRead].of(map(ArtifactRead.of, rows), [row.name for row in rows], has_more=False)
 
 
 @router.head(
-    "/artifacts/{name}",
+    "/artifacts/{name:path}",
     operation_id="head_job_artifact",
     summary="Size and digest of a file",
     response_class=Response,
@@ -109,7 +119,7 @@ def head_artifact(job_id: str, name: str, caller: CurrentCaller, session: ReadSe
 
 
 @router.get(
-    "/artifacts/{name}",
+    "/artifacts/{name:path}",
     operation_id="download_job_artifact",
     summary="Download a file",
     response_class=StreamingResponse,
@@ -125,7 +135,8 @@ def download_artifact(
     if_range: Annotated[str | None, Header(description="Send the range only if the file has this ETag.")] = None,
     if_none_match: Annotated[str | None, Header(description="The ETag of the file you have.")] = None,
 ) -> Response:
-    """Streams it. A published file never changes, so a broken download can be resumed with Range."""
+    """Streams it; a slash in the name is part of the path. A published file never changes, so a broken download can be
+    resumed with Range."""
     artifact = artifacts.find(session, caller.tenant, job_id, name)
     headers = _headers(artifact)
     if matches(if_none_match, headers["ETag"]):
@@ -139,7 +150,7 @@ def download_artifact(
             title="There are no such bytes",
             detail=f"The file has {artifact.bytes} bytes; ask for one range within it.",
             param="Range",
-            instance=f"/v1/jobs/{job_id}/artifacts/{name}",
+            instance=f"/v1/jobs/{job_id}/artifacts/{quote(name)}",
             headers={"Content-Range": f"bytes */{artifact.bytes}"},
         )
     start, length = (wanted.start, wanted.end - wanted.start + 1) if wanted else (0, artifact.bytes)
@@ -157,7 +168,8 @@ def _headers(artifact: Artifact) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Repr-Digest": f"sha-256=:{digest}:",
         "Digest": f"sha-256={digest}",  # as it was called before RFC 9530
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name)}",
+        # no folder in it: what saves the file would drop that, and one student's file would overwrite another's
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name.replace('/', '-'))}",
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
