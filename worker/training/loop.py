@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from app.domain.errors import NonFiniteLoss
 from worker.training import checkpoint
+from worker.training.prefetch import prefetched
 
 CHECKPOINT_SECONDS = 30.0
 """At most this much work is repeated after a crash."""
@@ -80,7 +82,8 @@ def fit(
     Args:
         task: called as `task(batch, progress)` with progress in [0, 1); returns a StepOutput.
         delivered: the part of the task that is wanted afterwards.
-        batch_at: the batch of a step; depends on the step alone, so that a run can be resumed.
+        batch_at: the batch of a step; depends on the step alone, so that a run can be resumed. Called in a thread,
+            a few steps ahead.
         ema: decay of the averaged weights; 0 for none.
 
     Returns:
@@ -99,38 +102,41 @@ def fit(
     every_evaluation = max(1, how.steps // max(1, hooks.evaluations))
     means = _Means()
     task.train()
-    last_saved = time.monotonic()
-    for step in range(run.resume(), how.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = how.rate(step)
-        output = task(batch_at(step), step / how.steps)
-        if not torch.isfinite(output.loss):  # one scalar to the host: a poisoned optimiser state would cost the run
-            raise NonFiniteLoss(
-                f"The loss became {output.loss.item()} at step {step} of {how.steps}.",
-                hint="Lower the learning rate, or look at the curves for the loss that grows.",
-            )
-        optimiser.zero_grad(set_to_none=True)
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, how.clip_norm)
-        optimiser.step()
-        if average is not None:
-            average.update(delivered, step=step + 1)
-        means.add({"loss": output.loss.detach(), **output.parts})
-        done = step + 1
-        point: dict[str, float] = {}
-        if done % every_log == 0 or done == how.steps:
-            point = {**means.take(), "learning_rate": how.rate(step)}
-            hooks.progress(done / how.steps)
-        if hooks.evaluate and (done % every_evaluation == 0 or done == how.steps):
-            point |= run.evaluate()
-        if point:  # one point a step: a later one of the same step would replace it
-            hooks.metric(done, point)
-        if hooks.stop_requested():
-            run.save(done)
-            raise Stopped
-        if hooks.checkpoints and time.monotonic() - last_saved > hooks.checkpoint_seconds:
-            run.save(done)
-            last_saved = time.monotonic()
+    saved_at = time.monotonic()
+    begin = run.resume()
+    with closing(prefetched(batch_at, range(begin, how.steps))) as batches:
+        for step, batch in enumerate(batches, begin):
+            for group in optimiser.param_groups:
+                group["lr"] = how.rate(step)
+            output = task(batch, step / how.steps)
+            if not torch.isfinite(output.loss):  # one scalar to the host: a poisoned optimiser would cost the run
+                raise NonFiniteLoss(
+                    f"The loss became {output.loss.item()} at step {step} of {how.steps}.",
+                    hint="Lower the learning rate, or look at the curves for the loss that grows.",
+                )
+            optimiser.zero_grad(set_to_none=True)
+            output.loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, how.clip_norm)
+            optimiser.step()
+            if average is not None:
+                average.update(delivered, step=step + 1)
+            means.add({"loss": output.loss.detach(), **output.parts})
+            done = step + 1
+            point: dict[str, float] = {}
+            if done % every_log == 0 or done == how.steps:
+                point = {**means.take(), "learning_rate": how.rate(step)}
+                hooks.progress(done / how.steps)
+            if hooks.evaluate and (done % every_evaluation == 0 or done == how.steps):
+                point |= run.evaluate()
+            if point:  # one point a step: a later one of the same step would replace it
+                hooks.metric(done, point)
+            if hooks.stop_requested():
+                run.save(done)
+                raise Stopped
+            # after the last step too: what follows may be killed, and must not cost the training
+            if done == how.steps or time.monotonic() - saved_at > hooks.checkpoint_seconds:
+                run.save(done)
+                saved_at = time.monotonic()
     return run.deliver()
 
 

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from app.domain.errors import NonFiniteLoss
 from worker.training import checkpoint
 from worker.training.loop import Hooks, Optimisation, StepOutput, Stopped, fit
+from worker.training.prefetch import DEPTH, prefetched
 
 HOW = Optimisation(steps=30, learning_rate=0.05, weight_decay=0.01)
 
@@ -71,6 +73,20 @@ class TestFit:
         assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
         assert second.steps == HOW.steps - 13
 
+    def test_a_finished_run_is_delivered_again_without_a_step(self, tmp_path: Path) -> None:
+        def evaluate(model: nn.Module) -> dict[str, float]:
+            with torch.no_grad():
+                return {"val_ce": float(model(batch_at(1000)).square().mean())}
+
+        hooks = Hooks(checkpoints=tmp_path, evaluate=evaluate, evaluations=5, select_lowest="val_ce")
+        first = Line()
+        expected = weights(fit(first, first.model, batch_at, HOW, ema=0.9, hooks=hooks))
+        again = Line()
+        torch.manual_seed(99)
+        got = weights(fit(again, again.model, batch_at, HOW, ema=0.9, hooks=hooks))
+        assert again.steps == 0
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
     def test_delivers_the_weights_of_the_best_evaluation(self) -> None:
         task, scores = Line(), iter([3.0, 1.0, 2.0])
         kept: list[list[Tensor]] = []
@@ -89,6 +105,49 @@ class TestFit:
         assert how.rate(0) == pytest.approx(0.1)
         assert how.rate(9) == how.rate(10) == pytest.approx(1.0)
         assert how.rate(99) < 0.01
+
+
+class TestPrefetched:
+    @pytest.mark.parametrize("depth", [0, 1, DEPTH, 9])
+    def test_gives_the_batches_in_order_and_ends_its_thread(self, depth: int) -> None:
+        assert list(prefetched(str, range(3, 8), depth)) == ["3", "4", "5", "6", "7"]
+        assert not prefetching()
+
+    def test_makes_the_next_batches_while_the_present_one_is_in_use(self) -> None:
+        made = threading.Semaphore(0)
+
+        def batch_at(step: int) -> int:
+            made.release()
+            return step
+
+        batches = prefetched(batch_at, range(10))
+        next(batches)
+        assert all(made.acquire(timeout=60) for _ in range(1 + DEPTH))
+        batches.close()
+
+    def test_raises_at_its_own_step_what_a_batch_raises(self) -> None:
+        def batch_at(step: int) -> int:
+            if step == 2:
+                raise OSError("the disk is gone")
+            return step
+
+        batches = prefetched(batch_at, range(10))
+        assert [next(batches), next(batches)] == [0, 1]
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(batches)
+        assert not prefetching()
+
+    def test_stops_when_it_is_closed(self) -> None:
+        seen: list[int] = []
+        batches = prefetched(seen.append, range(1000))
+        next(batches)
+        batches.close()
+        assert not prefetching()
+        assert len(seen) <= 1 + 1 + DEPTH
+
+
+def prefetching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 class TestCheckpoint:
