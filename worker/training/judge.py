@@ -56,7 +56,6 @@ def _on_validation(run: Run, images: Images) -> Judge:
 
 def _by_agreement(run: Run, images: Images, knowledge: Knowledge) -> Judge:
     pool = type(images.pools.training)(images.pools.training.samples[-_AGREEMENT_IMAGES:])
-
     choices = knowledge.answer(knowledge.taps.clean(run, pool)).logits_BK.argmax(1).cpu()
     squares = decode_squares(
         run.data_dir, pool, run.spec.image_size, INTERPOLATION, run.cache, lambda fraction: None, run.stop_requested

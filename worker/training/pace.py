@@ -31,16 +31,19 @@ def expected_seconds(
         teacher_views: views the teacher answers before stage 2.
         live: whether the teacher answers in stage 2 too.
     """
+    students = spec.every_student if spec.method.needs_student else ()
+    per_step = 0.0
     with torch.random.fork_rng():  # looking at the clock must not change the student
-        student = build_student(spec.student, classes, spec.image_size).to(device)
-        per_step = _per_image(student, spec.image_size, learns=True)
+        for name in students:
+            student = build_student(name, classes, spec.image_size).to(device)
+            per_step += _per_image(student, spec.image_size, learns=True)
     per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
     return {
         Stage.PREPARE: decodes * _SECONDS_PER_DECODE + teacher_views * per_view + 0.1,
         Stage.REPROGRAM: spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP if teacher is not None else 0.0,
-        Stage.DISTILL: spec.distill.image_steps * (per_step + (per_view if live else 0.0)) + 0.1,
+        Stage.DISTILL: spec.distill.image_steps * (per_step + (len(students) * per_view if live else 0.0)) + 0.1,
         Stage.EVALUATE: 1.0,
-        Stage.EXPORT: _SECONDS_PER_EXPORT * (1 + len(spec.export.formats)),
+        Stage.EXPORT: len(students) * _SECONDS_PER_EXPORT * (1 + len(spec.export.formats)),
     }
 
 

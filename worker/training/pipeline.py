@@ -13,16 +13,17 @@ from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Parity
 from app.domain.progress import DoneLine
-from app.domain.spec import TrainingSpec
+from app.domain.spec import Method, TrainingSpec
 from app.domain.states import Stage
+from worker.training.balance import class_weights
 from worker.training.describe import EVALUATION_NAME, Delivered, Trained, describe, preprocessing_of
-from worker.training.distill import DistillTask
 from worker.training.evaluate import compare
 from worker.training.export.student import export_student
 from worker.training.feed import Feed
 from worker.training.judge import judge_so_far, student_logits
 from worker.training.knowledge import Knowledge, Targets, reprogram
 from worker.training.loop import Hooks, Optimisation, fit
+from worker.training.methods import build_task
 from worker.training.models import Student, build_student
 from worker.training.prepare import Images, Run, TeacherTaps, prepare
 
@@ -123,15 +124,24 @@ def _distil_one(
     run: Run, spec: TrainingSpec, name: str, images: Images, knowledge: Knowledge | None, feed: Feed, hooks: Hooks
 ) -> Student:
     """Returns the student with its averaged weights, in eval mode."""
-    config = spec.distill
+    config, classes = spec.distill, len(images.index.classes)
+    pretrained = spec.pretrained or spec.method is Method.FINETUNE
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
-    student = build_student(name, len(images.index.classes), spec.image_size).to(run.device)
+    student = build_student(name, classes, spec.image_size, pretrained=pretrained).to(run.device)
     torch.manual_seed(spec.seed)
-    proxy = knowledge.reprogrammer if knowledge is not None else None
-    task = DistillTask(student, spec.method, config, spec.views.jitter, proxy).to(run.device)
-    how = Optimisation(feed.steps, config.learning_rate or 1e-3, config.weight_decay, config.warmup, config.clip_norm)
+    task = build_task(
+        spec,
+        student,
+        reprogrammer=knowledge.reprogrammer if knowledge is not None else None,
+        probe=knowledge.probe if knowledge is not None else None,
+        tap_widths=knowledge.taps.teacher.widths if knowledge is not None else (),
+        class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
+    ).to(run.device)
+    rate = config.learning_rate or (3e-4 if pretrained else 1e-3)
+    how = Optimisation(feed.steps, rate, config.weight_decay, config.warmup, config.clip_norm)
     trained = fit(task, student, feed.at, how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
+    task.finish(trained)
     return trained
 
 

@@ -85,21 +85,30 @@ class Outcome:
 
 @pytest.fixture(scope="session")
 def run_training() -> Callable[..., Outcome]:
-    """Runs the pipeline in this process; `stop_after` requests a stop at that many questions whether to stop."""
+    """Runs the pipeline in this process. `stop_after` requests a stop at that many questions whether to stop,
+    `stop_when` once it is true of what was printed so far."""
 
-    def run(spec: TrainingSpec, data: Path, out_dir: Path, stop_after: int | None = None) -> Outcome:
+    def run(
+        spec: TrainingSpec,
+        data: Path,
+        out_dir: Path,
+        stop_after: int | None = None,
+        stop_when: Callable[[str], bool] | None = None,
+    ) -> Outcome:
         asked = 0
+        printed = io.StringIO()
 
         def stop_requested() -> bool:
             nonlocal asked
             asked += 1
+            if stop_when is not None and stop_when(printed.getvalue()):
+                return True
             return stop_after is not None and asked >= stop_after
 
-        printed = io.StringIO()
         try:
             train(Run(spec, data, out_dir, torch.device("cpu"), Reporter(printed), stop_requested))
         except Stopped:
-            assert stop_after is not None
+            assert stop_after is not None or stop_when is not None
         return Outcome(out_dir, printed.getvalue())
 
     return run

@@ -1,9 +1,11 @@
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,24 @@ Runs = Callable[..., Outcome]
 
 def student_of(outcome: Outcome) -> dict[str, np.ndarray]:
     return load_file(outcome.out_dir / "student.safetensors")
+
+
+def weights_of(folder: Path) -> str:
+    return sha256_tensors(load_file(folder / "student.safetensors"))
+
+
+def sha256_tensors(tensors: dict[str, np.ndarray]) -> str:
+    """Of the weights alone: the file's header holds the spec's fingerprint too."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return content
 
 
 class TestTrain:
@@ -96,6 +116,114 @@ class TestTrain:
         run_training(spec(), shapes, tmp_path / "out", stop_after=2)
         with pytest.raises(InvalidSpec, match="another spec"):
             run_training(spec(seed=1), shapes, tmp_path / "out")
+
+
+STUDENTS = ("test_resnet", "test_vit")
+
+
+@pytest.fixture(scope="module")
+def both(spec: Specs, run_training: Runs, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Two students in one job."""
+    return run_training(spec(student=None, students=STUDENTS), shapes, tmp_path_factory.mktemp("both"))
+
+
+class TestSeveralStudents:
+    def test_each_is_what_it_would_be_alone(
+        self, both: Outcome, whole_run: Outcome, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        alone = {"test_resnet": whole_run, "test_vit": run_training(spec(student="test_vit"), shapes, tmp_path / "vit")}
+        for name, run in alone.items():
+            folder = both.out_dir / name
+            assert weights_of(folder) == weights_of(run.out_dir)
+            one, other = manifest_of(folder), run.manifest
+            assert (one["spec"], one["spec_fingerprint"]) == (other["spec"], other["spec_fingerprint"])
+            assert (one["student"], one["metrics"], one["preprocessing"]) == (
+                other["student"],
+                other["metrics"],
+                other["preprocessing"],
+            )
+            files = {file["name"] for file in other["files"]}
+            assert {file["name"] for file in one["files"]} == files - {"reprogrammed.safetensors"}
+            evaluations = [json.loads((out / "evaluation.json").read_text()) for out in (folder, run.out_dir)]
+            assert evaluations[0] == evaluations[1]
+
+    def test_the_job_vouches_for_the_files_of_all(self, both: Outcome) -> None:
+        manifest = both.manifest
+        files = {file["name"]: file["sha256"] for file in manifest["files"]}
+        own = ("student.ts", "student.safetensors", "evaluation.json", "manifest.json")
+        assert set(files) == {f"{name}/{file}" for name in STUDENTS for file in own} | {"reprogrammed.safetensors"}
+        assert all(sha256_file(both.out_dir / name) == sha256 for name, sha256 in files.items())
+        assert (manifest["student"], manifest["preprocessing"]) == (None, None)
+        assert set(manifest["parity"]) == {f"{name}/student.ts" for name in STUDENTS}
+        assert set(manifest["metrics"]) == {
+            *(f"{name}/student_accuracy" for name in STUDENTS),
+            "teacher_accuracy",
+            "probe_accuracy",
+            "majority_accuracy",
+        }
+        last = both.lines[-1]
+        assert last.type == "done"
+        assert last.metrics == manifest["metrics"]
+
+    def test_each_stage_is_entered_once_and_no_two_points_meet(self, both: Outcome) -> None:
+        assert [line.stage for line in both.lines if line.type == "stage"] == list(Stage)
+        progress = [line.progress for line in both.lines if line.type == "progress"]
+        assert (progress, progress[-1]) == (sorted(progress), 1.0)
+        points = [line for line in both.lines if line.type == "metric" and line.stage is Stage.DISTILL]
+        steps = [point.step for point in points]
+        assert steps == sorted(set(steps))
+        assert max(steps) == 2 * 20
+        for point in points:
+            first = point.step <= 20
+            assert {name.partition("/")[0] for name in point.values} == {STUDENTS[0] if first else STUDENTS[1]}
+        assert "test_vit/loss" in points[-1].values
+
+    def test_seconds_tell_decoding_teacher_and_students_apart(self, both: Outcome) -> None:
+        whole = both.manifest["seconds"]
+        assert whole["decode"] + whole["teacher"] <= whole["prepare"]
+        for name in STUDENTS:
+            own = manifest_of(both.out_dir / name)["seconds"]
+            assert set(own) == {*Stage, "decode", "teacher"}
+            assert own["prepare"] == whole["prepare"]
+            for stage in ("distill", "evaluate", "export"):
+                assert 0 < own[stage] == whole[f"{stage}/{name}"] < whole[stage]
+
+    def test_goes_on_in_the_middle_of_the_second_without_training_the_first_again(
+        self, both: Outcome, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        wanted = spec(student=None, students=STUDENTS)
+        last = max(line.step for line in both.lines if line.type == "metric" and line.stage is Stage.DISTILL)
+
+        def in_the_second(lines: str) -> bool:
+            return f'"step":{last - 5},' in lines
+
+        run_training(wanted, shapes, tmp_path / "out", stop_when=in_the_second)
+        assert not (tmp_path / "out" / "manifest.json").exists()
+        resumed = run_training(wanted, shapes, tmp_path / "out")
+        steps = [line.step for line in resumed.lines if line.type == "metric" and line.stage is Stage.DISTILL]
+        assert min(steps) > last - 5
+        for name in STUDENTS:
+            assert weights_of(tmp_path / "out" / name) == weights_of(both.out_dir / name)
+
+
+class TestProbe:
+    @pytest.mark.parametrize("student", [None, "test_resnet"])
+    def test_evaluates_the_teacher_and_trains_no_student(
+        self, student: str | None, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        outcome = run_training(spec(method="probe", student=student), shapes, tmp_path / "out")
+        manifest = outcome.manifest
+        assert {file["name"] for file in manifest["files"]} == {"evaluation.json", "probe.safetensors"}
+        assert all(sha256_file(outcome.out_dir / file["name"]) == file["sha256"] for file in manifest["files"])
+        assert (manifest["student"], manifest["preprocessing"], manifest["parity"]) == (None, None, {})
+        assert set(manifest["metrics"]) == {"probe_accuracy", "majority_accuracy"}
+        evaluation = json.loads((outcome.out_dir / "evaluation.json").read_text())
+        assert evaluation["student"] is None
+        assert evaluation["probe"]["top1"] == manifest["metrics"]["probe_accuracy"]
+        stages = [line.stage for line in outcome.lines if line.type == "stage"]
+        assert stages == [Stage.PREPARE, Stage.REPROGRAM, Stage.EVALUATE, Stage.EXPORT]
+        progress = [line.progress for line in outcome.lines if line.type == "progress"]
+        assert (progress, progress[-1]) == (sorted(progress), 1.0)
 
 
 def command(spec: object, data: Path, out: Path, tmp_path: Path) -> list[str]:
