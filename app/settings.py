@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     """A supervisor asks this often whether its job was cancelled."""
     stop_grace_seconds: float = Field(default=5, gt=0)
     """A child told to stop has this long before it is killed."""
+    cache_dir: Path | None = None
+    """Where a host's training jobs share decoded images and a teacher's answers. None: in `home`."""
+    cache_gb: float = Field(default=20, gt=0)
+    """The shared cache's bound in 10⁹ bytes; what was not used for longest goes first. A job may exceed it alone."""
     device: str = "auto"
     """Where a training worker trains: `auto`, `cpu`, `cuda`, `cuda:1`."""
     log_level: str = "info"
@@ -93,6 +97,11 @@ class Settings(BaseSettings):
     def scratch(self) -> Path:
         """Local folder for uploads under way and running jobs."""
         return self.root / "scratch"
+
+    @property
+    def cache(self) -> Path:
+        """Local folder that training jobs of this host share."""
+        return self.cache_dir.expanduser().resolve() if self.cache_dir is not None else self.scratch / "cache"
 
     def check_exposed(self) -> None:
         """Refuse to listen beyond loopback without a key.

@@ -1,111 +1,166 @@
-"""The teacher's answers, computed once per (image, view) and kept.
+"""The teacher's answers: its taps for views of images, asked once for all jobs of a host.
 
-N images, V views, W summed tap widths, B batch.
+N images, V views, W summed tap widths, B batch, S side of the stored square.
 """
 
-import json
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import timm
 import torch
 from torch import Tensor
 
-from app.domain.files import replaced_atomically
 from app.domain.spec import ViewConfig
-from worker.training.loop import Stopped
+from worker.training.cache import Cache, Description, Records, RecordStore
+from worker.training.data import Pool, decode, square_description, stored_side
 from worker.training.models import Teacher
 from worker.training.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 
 _TEACHER_BATCH = 128
+_CLEAN_BATCH = 32  # clean images are few: a small batch has little to repeat at its end
 _FLOAT16_LARGEST = 65504.0
 # the photometric shift has random numbers of its own: the same crop of an image must meet unrelated colours
 _SHIFT_SEED = 1_000_003
+_VIEWS_VERSION = 1
+"""To be raised when a view of an image (`worker.training.views`), or what is read of the teacher, becomes another."""
+
+Kind = Literal["views", "shifted", "clean"]
 
 
+@dataclass(frozen=True)
 class TapSource:
-    """Cuts views from stored squares and asks the teacher.
+    """A frozen teacher, and how views are cut for it."""
 
-    Args:
-        squares_NSSC: uint8, at a little over the teacher's size.
-        keys_N: uint64 content keys of the images.
-    """
+    teacher: Teacher
+    digest: str
+    """Of the teacher's weights."""
+    config: ViewConfig
+    interpolation: str
+    prepare_images: Callable[[Tensor], Tensor] = field(default=lambda images_BCHW: images_BCHW)
+    """What images go through in front of the teacher; see `worker.training.input_reprogram`."""
+    prepared_by: str = ""
+    """Digest of its parameters."""
 
-    def __init__(
-        self, teacher: Teacher, squares_NSSC: np.ndarray, keys_N: np.ndarray, config: ViewConfig, seed: int
-    ) -> None:
-        self.teacher = teacher
-        self.squares_NSSC = squares_NSSC
-        self.keys_N = keys_N
-        self.config = config
-        self.seed = seed
+    @property
+    def device(self) -> torch.device:
+        return self.teacher.mean.device
 
-    def part(self, rows: slice) -> "TapSource":
-        """The same source over some of its images."""
-        return TapSource(self.teacher, self.squares_NSSC[rows], self.keys_N[rows], self.config, self.seed)
+    @property
+    def width(self) -> int:
+        """W"""
+        return sum(self.teacher.widths)
 
-    def taps(self, rows_B: np.ndarray, views_B: np.ndarray, *, shifted: bool = False) -> Tensor:
-        """Taps side by side, float32 [B, W], of these views, or of their domain-shifted twins."""
-        device = self.teacher.mean.device
-        squares = torch.from_numpy(self.squares_NSSC[rows_B]).to(device)
-        keys = self.keys_N[rows_B]
-        images = cut(squares, crop_matrices(self.seed, keys, views_B, self.config), self.teacher.image_size)
+    @property
+    def side(self) -> int:
+        """S of the squares that views are cut from."""
+        return stored_side(self.teacher.image_size)
+
+    def taps(self, squares_BSSC: np.ndarray, keys_B: np.ndarray, views_B: np.ndarray, *, shifted: bool) -> Tensor:
+        """Taps side by side, float32 [B, W], of these views of uint8 squares, or of their domain-shifted twins."""
+        seed = self.config.seed
+        squares = torch.from_numpy(squares_BSSC).to(self.device)
+        images = cut(squares, crop_matrices(seed, keys_B, views_B, self.config), self.teacher.image_size)
         if shifted:
-            numbers = uniform(self.seed + _SHIFT_SEED, keys, views_B, SHIFT_NUMBERS)
+            numbers = uniform(seed + _SHIFT_SEED, keys_B, views_B, SHIFT_NUMBERS)
             images = shift(images, torch.from_numpy(numbers))
-        return torch.cat(self.teacher(images), 1)
+        return self._ask(images)
 
-    def cached(
+    def clean(self, squares_BSSC: np.ndarray) -> Tensor:
+        """Taps [B, W] of whole images as they are: uint8 at the teacher's own size."""
+        return self._ask(torch.from_numpy(squares_BSSC).to(self.device).permute(0, 3, 1, 2).float().div_(255))
+
+    def describe(self) -> Description:
+        """Everything that decides an answer but the image and the view."""
+        teacher = self.teacher
+        return {
+            "kind": "taps",
+            "version": _VIEWS_VERSION,
+            "weights": self.digest,
+            # options that leave no trace in the weights, such as the kind of pooling
+            "network": hashlib.sha256(repr(teacher.tapped.model).encode()).hexdigest(),
+            "indices": teacher.tapped.indices,
+            "way": teacher.tapped.way,
+            "widths": teacher.widths,
+            "mean": teacher.mean.flatten().tolist(),
+            "std": teacher.std.flatten().tolist(),
+            "image_size": teacher.image_size,
+            "execution": teacher.execution._asdict(),
+            "prepared_by": self.prepared_by,
+            # the last bits depend on these
+            "device": self.device.type,
+            "libraries": [torch.__version__, timm.__version__],
+        }
+
+    @torch.no_grad()
+    def _ask(self, images_BCHW: Tensor) -> Tensor:
+        return torch.cat(self.teacher(self.prepare_images(images_BCHW)), 1)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One kind of answers, kept by image: `views` views [V, W] in float16, or the clean image's taps [W] in float32."""
+
+    source: TapSource
+    store: RecordStore
+    kind: Kind
+    views: int
+
+    @classmethod
+    def of(cls, cache: Cache, source: TapSource, kind: Kind, views: int = 1) -> "Answers":
+        clean = kind == "clean"
+        side = source.teacher.image_size if clean else source.side
+        description = {**source.describe(), "answers": kind, "squares": square_description(side, source.interpolation)}
+        if not clean:
+            config = source.config
+            description["views"] = {
+                "count": views,
+                "seed": config.seed,
+                "min_scale": config.min_scale,
+                "hflip": config.hflip,
+            }
+        shape = (source.width,) if clean else (views, source.width)
+        return cls(source, cache.store(description, shape, np.float32 if clean else np.float16), kind, views)
+
+    def missing(self, pool: Pool) -> int:
+        """Images of which the teacher must still be asked."""
+        return len(self.store.missing(pool.ids))
+
+    def ask(
         self,
-        path: Path,
-        views: int,
-        *,
-        shifted: bool = False,
-        on_progress: Callable[[float], None],
-        stop_requested: Callable[[], bool],
-    ) -> np.ndarray:
-        """All images × `views` views: float16 [N, V, W], memory-mapped from `path`.
+        pool: Pool,
+        data_dir: Path,
+        on_progress: Callable[[float], None] = lambda fraction: None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> Records:
+        """The answers for all images of `pool`: [N, V, W], or [N, W] for clean images.
 
-        A row is marked when all its views are on disk, so an interrupted run goes on where it was.
+        Only images without an answer are decoded and shown to the teacher. It is always shown as many views at once,
+        at the end of the list some of them twice: a network's last bits depend on the size of a batch, though not on
+        what else is in it, so an answer does not depend on what was missing.
 
         Raises:
-            Stopped: a stop was requested; the rows done so far are kept.
+            Stopped: a stop was requested; the answers so far are kept.
+            OSError, app.imaging.UnreadableImage: as `data.decode`.
         """
-        count, width = len(self.keys_N), sum(self.teacher.widths)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        done_path, manifest_path = path.with_suffix(".done.npy"), path.with_suffix(".json")
-        manifest = json.dumps({"shape": [count, views, width], "seed": self.seed, "shifted": shifted})
-        begun = manifest_path.is_file() and manifest_path.read_text() == manifest
-        mode = "r+" if begun else "w+"
-        taps = np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=(count, views, width))
-        done = np.lib.format.open_memmap(done_path, mode=mode, dtype=np.bool_, shape=(count,))
-        if not begun:
-            with replaced_atomically(manifest_path) as temporary:
-                temporary.write_text(manifest)
-        todo = np.flatnonzero(~done)
-        rows_at_once = max(1, _TEACHER_BATCH // views)
-        for start in range(0, len(todo), rows_at_once):
-            if stop_requested():
-                raise Stopped
-            rows = todo[start : start + rows_at_once]
-            every_row, every_view = np.repeat(rows, views), np.tile(np.arange(views), len(rows))
-            answer = self.taps(every_row, every_view, shifted=shifted)
-            clipped = answer.clamp(-_FLOAT16_LARGEST, _FLOAT16_LARGEST).half().cpu().numpy()
-            taps[rows] = clipped.reshape(len(rows), views, width)
-            taps.flush()
-            done[rows] = True
-            on_progress((start + len(rows)) / len(todo))
-        done.flush()
-        return np.load(path, mmap_mode="r")
+        keys_N = pool.keys
+        at_once = _CLEAN_BATCH if self.kind == "clean" else max(1, _TEACHER_BATCH // self.views)
+        side = self.source.teacher.image_size if self.kind == "clean" else self.source.side
 
+        def compute(rows: np.ndarray) -> np.ndarray:
+            squares = decode(data_dir, [pool.samples[row] for row in rows], side, self.source.interpolation)
+            filled = np.minimum(np.arange(at_once), len(rows) - 1)
+            if self.kind == "clean":
+                return self.source.clean(squares[filled])[: len(rows)].cpu().numpy()
+            every = np.repeat(filled, self.views)
+            views = np.tile(np.arange(self.views), at_once)
+            answer = self.source.taps(squares[every], keys_N[rows][every], views, shifted=self.kind == "shifted")
+            half = answer.clamp(-_FLOAT16_LARGEST, _FLOAT16_LARGEST).half().cpu().numpy()
+            return half.reshape(at_once, self.views, -1)[: len(rows)]
 
-def clean_taps(teacher: Teacher, squares_NHWC: np.ndarray) -> Tensor:
-    """Taps [N, W] of whole images as they are: uint8 [N, H, W, 3] at the teacher's own size."""
-    device = teacher.mean.device
-    width = sum(teacher.widths)
-    answers = [torch.zeros(0, width)]
-    for start in range(0, len(squares_NHWC), _TEACHER_BATCH):
-        squares = torch.from_numpy(np.array(squares_NHWC[start : start + _TEACHER_BATCH])).to(device)
-        images = squares.permute(0, 3, 1, 2).float().div_(255)
-        answers.append(torch.cat(teacher(images), 1).cpu())
-    return torch.cat(answers)
+        return self.store.fill(
+            pool.ids, compute, at_once=at_once, on_progress=on_progress, stop_requested=stop_requested
+        )

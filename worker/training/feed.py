@@ -28,9 +28,10 @@ class Feed:
         self.batch_size = min(wanted, count)
         if self.batch_size < wanted:
             run.reporter.event("batch_clamped", f"Stage 2 uses batches of {count}: there are no more training images.")
-        self.batches = Batches(np.arange(count), self.batch_size, run.spec.seed)
         self.keys = images.pools.training.keys
         self.labels = images.pools.training.labels
+        balanced = self.labels if run.spec.balance == "sampling" else None
+        self.batches = Batches(np.arange(count), self.batch_size, run.spec.seed, balanced)
 
     @property
     def steps(self) -> int:
@@ -43,11 +44,12 @@ class Feed:
         keys = self.keys[rows]
         views = visits if self.targets is None or self.targets.views is None else visits % self.targets.views
         squares = torch.from_numpy(self.images.squares[rows]).to(device)
-        answer = self.targets.at(rows, views) if self.targets is not None else None
+        lesson = self.targets.at(rows, views) if self.targets is not None else None
         return DistillBatch(
-            images_BCHW=cut(squares, crop_matrices(spec.seed, keys, views, spec.views), spec.image_size),
+            images_BCHW=cut(squares, crop_matrices(spec.views.seed, keys, views, spec.views), spec.image_size),
             jitter_B3=torch.from_numpy(uniform(spec.seed + _JITTER_SEED, keys, visits, 3)),
             labels_B=torch.from_numpy(self.labels[rows]).to(device),
-            teacher_z_BD=answer.z_BD if answer is not None else None,
-            teacher_logits_BK=answer.logits_BK if answer is not None else None,
+            teacher_z_BD=lesson.z_BD if lesson is not None else None,
+            teacher_logits_BK=lesson.logits_BK if lesson is not None else None,
+            teacher_taps_BW=lesson.taps_BW if lesson is not None else None,
         )

@@ -5,18 +5,20 @@ N images, V views, W summed tap widths.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from app.domain.dataset import DatasetIndex, Split
 from app.domain.errors import InvalidSpec
-from app.domain.spec import Method, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
-from worker.training.data import Pool, decode_squares, stored_side
+from worker.training.cache import Cache, Records
+from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
-from worker.training.features import TapSource
+from worker.training.features import Answers, TapSource
 from worker.training.models import Teacher, build_teacher
 from worker.training.pace import expected_seconds
 from worker.training.report import Reporter
@@ -38,9 +40,10 @@ class Run:
     reporter: Reporter
     stop_requested: Callable[[], bool]
 
-    @property
-    def cache_dir(self) -> Path:
-        return self.out_dir / "cache"
+    @cached_property
+    def cache(self) -> Cache:
+        """What jobs of this host share; the run's own where the environment names no folder."""
+        return Cache.of_environment(self.out_dir / "cache", self.reporter.event)
 
     @property
     def live(self) -> bool:
@@ -54,97 +57,129 @@ class Pools:
     """Which images serve what. Train, validation and test never mix."""
 
     labelled: Pool
-    training: Pool
-    """The labelled images, then the unlabelled ones where they are used."""
+    unlabelled: Pool
     val: Pool
     judged: Pool
     """The images of the final evaluation: test, or val where there is no test."""
     judged_split: Split
 
-    @property
-    def count(self) -> int:
-        return len(self.training) + len(self.val) + len(self.judged)
+    @cached_property
+    def training(self) -> Pool:
+        """The labelled images, then the unlabelled ones where they are used."""
+        return Pool(self.labelled.samples + self.unlabelled.samples)
 
 
 @dataclass(frozen=True)
 class Images:
-    """The pools, decoded at the student's size."""
+    """The pools, decoded at the student's size; nothing but names where no student is trained."""
 
     index: DatasetIndex
     pools: Pools
-    squares: np.ndarray
+    squares: Records
     """Of `pools.training`: uint8 [N, S, S, 3], a little over the student's size."""
-    val_squares: np.ndarray
-    judged_squares: np.ndarray
+    val_squares: Any
+    """`Records` too, which evaluation and export read like an array: a few rows at a time."""
+    judged_squares: Any
     """At exactly the student's size, by the preprocessing that users are told."""
 
 
 @dataclass(frozen=True)
 class TeacherTaps:
-    """The frozen teacher and its answers, float16 [N, V, W]."""
+    """The frozen teacher and its answers: float16 [N, V, W] for views, float32 [N, W] for clean images."""
 
-    teacher: Teacher
-    digest: str
     source: TapSource
-    """Over `Pools.training`, for live answers."""
-    labelled: np.ndarray
-    shifted: np.ndarray
-    unlabelled: np.ndarray | None
-    val_squares: np.ndarray
-    """Clean images at the teacher's size."""
-    judged_squares: np.ndarray
+    pool: Pool
+    """`Pools.training`"""
+    labelled: Records
+    shifted: Records
+    """The domain-shifted twins of the labelled images' first views."""
+    unlabelled: Records
+    """One view each where the teacher answers live: stage 1 needs their statistics."""
+    val: Records
+    judged: Records
+    squares: Records | None
+    """Of `pool` at the teacher's size, for live answers."""
+
+    @property
+    def teacher(self) -> Teacher:
+        return self.source.teacher
+
+    @property
+    def digest(self) -> str:
+        return self.source.digest
+
+    def clean(self, run: Run, pool: Pool) -> torch.Tensor:
+        """Taps [N, W] of clean images, on the run's device. All at once: for some hundreds of images."""
+        taps = Answers.of(run.cache, self.source, "clean").ask(pool, run.data_dir)[:]
+        return torch.from_numpy(taps).to(run.device)
 
 
 def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
-    """Decode and ask.
+    """Decode and ask, as far as no job of this host has done it before.
 
     Raises:
         InvalidSpec: the data set has nothing to train on.
         WeightsUnavailable, ModelNotBuildable: the teacher or the student cannot be had.
+        Stopped: a stop was requested; what is done is kept.
     """
     run.reporter.begin(Stage.PREPARE)
     spec = run.spec
     pools = _pools(run, index)
-    teacher = None
-    if spec.method is not Method.SCRATCH:
-        assert spec.teacher is not None
-        torch.manual_seed(spec.seed)  # decides the weights of a random control
-        teacher = build_teacher(spec.teacher, spec.reprogram.image_size).to(run.device)
-    plan = _ViewPlan.of(run, pools)
-    sizes = 1 if teacher is None else 2
+    source = _source(run)
+    decoder = _Decoder(run, pools, source)
+    asker = None if source is None else _Asker(run, pools, source)
+    asks = 0 if asker is None else asker.decodes
     run.reporter.expected = expected_seconds(
         spec,
-        teacher,
+        None if source is None else source.teacher,
         device=run.device,
         classes=len(index.classes),
-        decodes=sizes * pools.count,
-        teacher_views=sum(plan.work),
+        decodes=decoder.count + asks,
+        teacher_views=0 if asker is None else asker.views,
         live=run.live,
     )
-    decoding = _DECODING_SHARE if teacher is not None else 1.0
-    decode = _Decoder(run, total=sizes * pools.count, share=(0.0, decoding))
-    images = Images(
-        index=index,
-        pools=pools,
-        squares=decode("student_train", pools.training, stored_side(spec.image_size)),
-        val_squares=decode("student_val", pools.val, spec.image_size),
-        judged_squares=decode("student_judged", pools.judged, spec.image_size),
-    )
+    decoding = _DECODING_SHARE if asks else 1.0
+    decoder.progress = run.reporter.within(0.0, decoding)
+    with run.reporter.timed("decode"):
+        images = Images(
+            index=index,
+            pools=pools,
+            squares=decoder(*decoder.training),
+            val_squares=decoder(*decoder.val),
+            judged_squares=decoder(*decoder.judged),
+        )
+        squares = None if decoder.live is None else decoder(*decoder.live)
     run.reporter.event(
         "data_ready",
-        f"{len(pools.labelled)} labelled and {len(pools.training) - len(pools.labelled)} unlabelled training images, "
+        f"{len(pools.labelled)} labelled and {len(pools.unlabelled)} unlabelled training images, "
         f"{len(pools.val)} for validation, {len(pools.judged)} for the final evaluation ({pools.judged_split}); "
         f"{len(index.classes)} classes.",
     )
-    return images, None if teacher is None else _ask(run, pools, teacher, plan, decode, (decoding, 1.0))
+    if asker is None:
+        taps = None
+    else:
+        with run.reporter.timed("teacher"):
+            taps = asker(squares, run.reporter.within(decoding, 1.0))
+    run.cache.trim()
+    return images, taps
+
+
+def _source(run: Run) -> TapSource | None:
+    spec = run.spec
+    if not spec.method.needs_teacher:
+        return None
+    assert spec.teacher is not None
+    torch.manual_seed(spec.seed)  # decides the weights of a random control
+    teacher = build_teacher(spec.teacher, spec.reprogram.image_size).to(run.device)
+    return TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
 
 
 def _pools(run: Run, index: DatasetIndex) -> Pools:
     labelled, val, test = (Pool.of(index, split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
     if len(labelled) < 2:
         raise InvalidSpec("The data set has fewer than two labelled training images.", hint="Add labelled images.")
-    # scratch learns from labels alone, so unlabelled images would only cost it image steps
-    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method is not Method.SCRATCH
+    # who learns from labels alone would only lose image steps to unlabelled images
+    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method.needs_teacher
     judged_split = evaluation_split([sample.split for sample in index.samples])
     if judged_split is Split.TRAIN:
         run.reporter.event(
@@ -152,87 +187,79 @@ def _pools(run: Run, index: DatasetIndex) -> Pools:
         )
     return Pools(
         labelled=labelled,
-        training=Pool.of(index, Split.TRAIN, Split.UNLABELLED) if with_unlabelled else labelled,
+        unlabelled=Pool.of(index, Split.UNLABELLED) if with_unlabelled else Pool(()),
         val=val,
         judged={Split.TEST: test, Split.VAL: val, Split.TRAIN: labelled}[judged_split],
         judged_split=judged_split,
     )
 
 
-@dataclass(frozen=True)
-class _ViewPlan:
-    """How many views of each image the teacher answers before stage 2."""
-
-    views: int
-    shifted_views: int
-    unlabelled_views: int
-    work: tuple[int, int, int]
-    """Views in all: labelled, shifted twins, unlabelled."""
-
-    @classmethod
-    def of(cls, run: Run, pools: Pools) -> "_ViewPlan":
-        views = run.spec.views.count
-        shifted = min(SHIFTED_VIEWS, views)
-        # live answers come during stage 2, but the statistics of stage 1 need one view of each unlabelled image
-        unlabelled = 1 if run.live else views
-        if run.spec.method is Method.SCRATCH:
-            return cls(0, 0, 0, (0, 0, 0))
-        labelled_count = len(pools.labelled)
-        work = (labelled_count * views, labelled_count * shifted, (len(pools.training) - labelled_count) * unlabelled)
-        return cls(views, shifted, unlabelled, work)
-
-
-def _ask(
-    run: Run, pools: Pools, teacher: Teacher, plan: _ViewPlan, decode: "_Decoder", share: tuple[float, float]
-) -> TeacherTaps:
-    digest = teacher.digest()
-    side = teacher.image_size
-    squares = decode("teacher_train", pools.training, stored_side(side))
-    val_squares = decode("teacher_val", pools.val, side)
-    judged_squares = decode("teacher_judged", pools.judged, side)
-    source = TapSource(teacher, squares, pools.training.keys, run.spec.views, run.spec.seed)
-    count = len(pools.labelled)
-    labelled, unlabelled = source.part(slice(0, count)), source.part(slice(count, None))
-    bounds = share[0] + (share[1] - share[0]) * np.cumsum([0, *plan.work]) / sum(plan.work)
-
-    def cached(part: TapSource, name: str, number: int, views: int, *, shifted: bool = False) -> np.ndarray:
-        return part.cached(
-            run.cache_dir / f"taps_{name}.npy",
-            views,
-            shifted=shifted,
-            on_progress=run.reporter.within(float(bounds[number]), float(bounds[number + 1])),
-            stop_requested=run.stop_requested,
-        )
-
-    return TeacherTaps(
-        teacher=teacher,
-        digest=digest,
-        source=source,
-        labelled=cached(labelled, "labelled", 0, plan.views),
-        shifted=cached(labelled, "shifted", 1, plan.shifted_views, shifted=True),
-        unlabelled=cached(unlabelled, "unlabelled", 2, plan.unlabelled_views) if len(unlabelled.keys_N) else None,
-        val_squares=val_squares,
-        judged_squares=judged_squares,
-    )
-
-
 class _Decoder:
-    """Decodes pools one after another and reports their common progress within `share` of the stage."""
+    """Decodes pools one after another and reports their common progress."""
 
-    def __init__(self, run: Run, total: int, share: tuple[float, float]) -> None:
+    def __init__(self, run: Run, pools: Pools, source: TapSource | None) -> None:
         self.run = run
-        self.total = total
-        self.done = 0
-        self.progress = run.reporter.within(*share)
+        self.progress: Callable[[float], None] = lambda fraction: None
+        side, nobody = run.spec.image_size, Pool(())
+        student = run.spec.method.needs_student
+        self.training = pools.training if student else nobody, stored_side(side)
+        self.val = pools.val if student else nobody, side
+        self.judged = pools.judged if student else nobody, side
+        self.live = (pools.training, source.side) if source is not None and student and run.live else None
+        wanted = [self.training, self.val, self.judged, *([self.live] if self.live else [])]
+        self.count = sum(self._missing(*one) for one in wanted)
+        """Images that no job has decoded at this size yet."""
+        self._done = 0
 
-    def __call__(self, name: str, pool: Pool, side: int) -> np.ndarray:
-        before = self.done
-        self.done += len(pool)
+    def __call__(self, pool: Pool, side: int) -> Records:
+        before, missing = self._done, self._missing(pool, side)
+        self._done += missing
         return decode_squares(
             self.run.data_dir,
             pool,
             side,
             INTERPOLATION,
-            self.run.cache_dir / f"squares_{name}.npy",
-            lambda fraction: self.progress((before + fraction * len(pool)) / self.total),
+            self.run.cache,
+            lambda fraction: self.progress((before + fraction * missing) / self.count),
+            self.run.stop_requested,
         )
+
+    def _missing(self, pool: Pool, side: int) -> int:
+        return len(square_store(self.run.cache, side, INTERPOLATION).missing(pool.ids))
+
+
+class _Asker:
+    """Asks the teacher for all that stage 1 and, unless it answers live, stage 2 will want."""
+
+    def __init__(self, run: Run, pools: Pools, source: TapSource) -> None:
+        self.run, self.pools, self.source = run, pools, source
+        count = run.spec.views.count
+        views = Answers.of(run.cache, source, "views", count)
+        shifted = Answers.of(run.cache, source, "shifted", min(SHIFTED_VIEWS, count))
+        single = Answers.of(run.cache, source, "views", 1)
+        clean = Answers.of(run.cache, source, "clean")
+        self._wanted = [
+            (views, pools.labelled),
+            (shifted, pools.labelled),
+            (single if run.live else views, pools.unlabelled),
+            (clean, pools.val),
+            (clean, pools.judged),
+        ]
+        missing = [(answers.missing(pool), answers.views) for answers, pool in self._wanted]
+        self.decodes = sum(images for images, _ in missing)
+        """Images that must be decoded at the teacher's size, each time they are."""
+        self._work = [images * views for images, views in missing]
+        self.views = sum(self._work)
+        """Views that the teacher must still be asked for."""
+
+    def __call__(self, squares: Records | None, progress: Callable[[float], None]) -> TeacherTaps:
+        records: list[Records] = []
+        for number, (answers, pool) in enumerate(self._wanted):
+            before, work = sum(self._work[:number]), self._work[number]
+
+            def told(fraction: float, before: int = before, work: int = work) -> None:
+                progress((before + fraction * work) / self.views)
+
+            records.append(answers.ask(pool, self.run.data_dir, told, self.run.stop_requested))
+        labelled, shifted, unlabelled, val, judged = records
+        return TeacherTaps(self.source, self.pools.training, labelled, shifted, unlabelled, val, judged, squares)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from app.domain.spec import ReprogramConfig
 from worker.training import losses
+from worker.training.cache import Records
 from worker.training.loop import StepOutput
 
 FIRST_SCALE, LARGEST_SCALE = 16.0, 64.0
 _CLIP = 6.0
 _SIGMA_FLOOR = 1e-3
-_CHUNK = 4096
+_CHUNK = 1024  # views at once
 
 
 class ProxyAnswer(NamedTuple):
@@ -33,22 +34,27 @@ class ProxyAnswer(NamedTuple):
 
 
 class TapItems:
-    """Labelled images × views, flattened, as stage 1 draws them."""
+    """Labelled images and their views, as stage 1 draws them."""
 
-    def __init__(self, taps_NVW: np.ndarray, shifted_NVW: np.ndarray, labels_N: np.ndarray) -> None:
-        self.taps_NVW = taps_NVW
-        self.shifted_NVW = shifted_NVW
+    def __init__(self, taps: Records, shifted: Records, labels_N: np.ndarray) -> None:
+        self.taps = taps
+        self.shifted = shifted
         self.labels_N = labels_N
 
     def __len__(self) -> int:
-        return self.taps_NVW.shape[0] * self.taps_NVW.shape[1]
+        return self.taps.shape[0] * self.taps.shape[1]
 
-    def batch(self, items_B: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns taps [B, W], taps of a shifted twin [B, W], labels [B]."""
-        rows, views = np.divmod(items_B, self.taps_NVW.shape[1])
-        taps = torch.from_numpy(self.taps_NVW[rows, views]).to(device).float()
-        shifted = torch.from_numpy(self.shifted_NVW[rows, views % self.shifted_NVW.shape[1]]).to(device).float()
-        return taps, shifted, torch.from_numpy(self.labels_N[rows]).to(device)
+    def batch(self, rows_B: np.ndarray, visits_B: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns taps [B, W], taps of a shifted twin [B, W], labels [B].
+
+        Args:
+            visits_B: how often the image was shown before; its views take turns.
+        """
+        taps, shifted = (
+            torch.from_numpy(some.take(rows_B, visits_B % some.shape[1])).to(device).float()
+            for some in (self.taps, self.shifted)
+        )
+        return taps, shifted, torch.from_numpy(self.labels_N[rows_B]).to(device)
 
 
 class Standardise(nn.Module):
@@ -62,14 +68,13 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
 
-    def fit(self, *taps_NVW: np.ndarray) -> None:
-        """μ and σ over all given views; they come from the train split alone."""
+    def fit(self, *taps: Records) -> None:
+        """μ and σ over all views of all images [N, V, W]; they come from the train split alone."""
         width = len(self.mean)
         total, squares, count = np.zeros(width), np.zeros(width), 0
-        for taps in taps_NVW:
-            flat = taps.reshape(-1, width)
-            for start in range(0, len(flat), _CHUNK):
-                chunk = flat[start : start + _CHUNK].astype(np.float64)
+        for some in taps:
+            for piece in some.pieces(max(1, _CHUNK // some.shape[1])):
+                chunk = piece.reshape(-1, width).astype(np.float64)
                 total += chunk.sum(0)
                 squares += np.square(chunk).sum(0)
                 count += len(chunk)
@@ -121,33 +126,37 @@ class Reprogrammer(nn.Module):
         return ProxyAnswer(z, self.read(z))
 
     @torch.no_grad()
-    def start_at_class_means(self, taps_NVW: np.ndarray, labels_N: np.ndarray) -> None:
-        """Put each proxy at the mean of its class, as the untrained adapters see it."""
+    def start_at_class_means(self, taps: Records, labels_N: np.ndarray) -> None:
+        """Put each proxy at the mean of its class, as the untrained adapters see the first views."""
         self.eval()
-        z = self(torch.from_numpy(taps_NVW[:, 0].astype(np.float32)).to(self.gate.device)).z_BD
-        labels = torch.from_numpy(labels_N).to(z.device)
-        for label in labels.unique():
-            self.proxies[label] = F.normalize(z[labels == label].mean(0), dim=0)
+        sums, device = torch.zeros_like(self.proxies), self.gate.device
+        for start in range(0, len(taps), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, len(taps)))
+            views = torch.from_numpy(taps.take(rows, np.zeros_like(rows))).to(device).float()
+            sums.index_add_(0, torch.from_numpy(labels_N[rows]).to(device), self(views).z_BD)
+        known = torch.from_numpy(np.unique(labels_N)).to(device)
+        self.proxies[known] = F.normalize(sums[known], dim=1)
 
 
 class ReprogramTask(nn.Module):
     """½[CE_ε(v_a, y) + CE_ε(v_b, y)] + λ_v{(1 − cos(z_a, z_b)) + symKL(q_a, q_b)} + λ_m{moments(z_a, z_b)}.
 
-    a is a view, b its domain-shifted twin.
+    a is a view, b its domain-shifted twin. `weights_K`, where given, multiplies CE by the weight of the image's class.
     """
 
-    def __init__(self, reprogrammer: Reprogrammer, config: ReprogramConfig) -> None:
+    def __init__(self, reprogrammer: Reprogrammer, config: ReprogramConfig, weights_K: Tensor | None = None) -> None:
         super().__init__()
         self.reprogrammer = reprogrammer
         self.config = config
+        self.weights_K = weights_K
 
     def forward(self, batch: tuple[Tensor, Tensor, Tensor], _progress: float) -> StepOutput:
         taps, shifted, labels = batch
         a, b = self.reprogrammer(taps), self.reprogrammer(shifted)
         smoothing = self.config.label_smoothing
         ce = 0.5 * (
-            F.cross_entropy(a.logits_BK, labels, label_smoothing=smoothing)
-            + F.cross_entropy(b.logits_BK, labels, label_smoothing=smoothing)
+            _cross_entropy(a.logits_BK, labels, self.weights_K, smoothing)
+            + _cross_entropy(b.logits_BK, labels, self.weights_K, smoothing)
         )
         view = losses.cosine_distance(a.z_BD, b.z_BD) + losses.symmetric_kl(a.logits_BK, b.logits_BK)
         moment = losses.moments(a.z_BD, b.z_BD)
@@ -172,13 +181,20 @@ class LinearProbe(nn.Module):
 
 
 class ProbeTask(nn.Module):
-    """Cross-entropy of the probe; the same items and budget as stage 1."""
+    """Cross-entropy of the probe; the same items, class weights and budget as stage 1."""
 
-    def __init__(self, probe: LinearProbe) -> None:
+    def __init__(self, probe: LinearProbe, weights_K: Tensor | None = None) -> None:
         super().__init__()
         self.probe = probe
+        self.weights_K = weights_K
 
     def forward(self, batch: tuple[Tensor, Tensor, Tensor], _progress: float) -> StepOutput:
         taps, _, labels = batch
-        ce = F.cross_entropy(self.probe(taps), labels)
+        ce = _cross_entropy(self.probe(taps), labels, self.weights_K)
         return StepOutput(ce, {"ce": ce.detach()})
+
+
+def _cross_entropy(logits_BK: Tensor, labels_B: Tensor, weights_K: Tensor | None, smoothing: float = 0.0) -> Tensor:
+    """Mean over the batch, so that an image weighs the same whoever its neighbours are."""
+    each = F.cross_entropy(logits_BK, labels_B, label_smoothing=smoothing, reduction="none")
+    return (each if weights_K is None else weights_K[labels_B] * each).mean()

@@ -18,6 +18,7 @@ import torch
 import worker.training
 from app.domain.errors import ExportParityFailed
 from app.domain.manifest import Parity, Preprocessing
+from worker.training.export.inputs import BATCH
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def run_exported(
     """
     with tempfile.TemporaryDirectory() as folder:
         images, logits = Path(folder, "images.npy"), Path(folder, "logits.npy")
-        np.save(images, images_NHWC)
+        _save(images, images_NHWC)
         command = [sys.executable, "-m", "worker.training.export.parity_run", *map(str, (path, images, logits))]
         command += ["--preprocessing", preprocessing.model_dump_json(), "--threads", str(torch.get_num_threads())]
         done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
@@ -48,6 +49,15 @@ def run_exported(
                 f"{path.name} cannot be run on the evaluation images by its own runtime.", hint=HINT
             )
         return np.load(logits)
+
+
+def _save(path: Path, images_NHWC: npt.NDArray[np.uint8]) -> None:
+    """As `np.save`, a few images at a time: they may be many, and lie on disk themselves."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": images_NHWC.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(images_NHWC), BATCH):
+            file.write(images_NHWC[start : start + BATCH].tobytes())
 
 
 def check_parity(

@@ -1,10 +1,13 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app.domain.dataset import Split
 from app.domain.layout import index_folder
-from app.imaging import fit_square, open_rgb
+from app.imaging import UnreadableImage, fit_square, open_rgb
+from worker.training.cache import Cache
 from worker.training.data import Batches, Pool, decode_squares
 
 
@@ -36,19 +39,80 @@ class TestPool:
         assert len(set(pool.keys)) == len(pool) == 36
 
 
+class TestBalancedBatches:
+    """Eight images of class 0, two of class 1, and ten without a label."""
+
+    LABELS = np.array([0] * 8 + [1] * 2 + [-1] * 10)
+    ROWS = np.arange(100, 120)
+
+    def passes(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        batches = Batches(self.ROWS, 20, 3, self.LABELS)
+        rows, visits = zip(*[batches.at(step) for step in range(count)], strict=True)
+        return np.stack(rows) - 100, np.stack(visits)
+
+    def test_classes_are_shown_equally_often_and_so_are_the_images_of_a_class(self) -> None:
+        rows, _ = self.passes(8)
+        shown = np.bincount(rows.ravel(), minlength=20)
+        np.testing.assert_array_equal(shown[:8], 5)  # 8 passes · 10 labelled places / 2 classes / 8 images
+        np.testing.assert_array_equal(shown[8:10], 20)
+
+    def test_the_unlabelled_share_stays_what_it_is(self) -> None:
+        rows, visits = self.passes(4)
+        for number, one in enumerate(rows):
+            assert sorted(one[one >= 10]) == list(range(10, 20))
+            assert set(visits[number][one >= 10]) == {number}
+
+    def test_an_image_shows_a_view_more_each_time_it_is_drawn(self) -> None:
+        rows, visits = self.passes(8)
+        for image in range(10):
+            assert list(visits[rows == image]) == list(range((rows == image).sum()))
+
+    def test_a_step_can_be_made_again_alone(self) -> None:
+        straight = Batches(self.ROWS, 7, 5, self.LABELS)
+        wanted = [straight.at(step) for step in range(12)]
+        for step in (11, 2, 7):
+            rows, visits = Batches(self.ROWS, 7, 5, self.LABELS).at(step)
+            np.testing.assert_array_equal(rows, wanted[step][0])
+            np.testing.assert_array_equal(visits, wanted[step][1])
+
+
 class TestDecode:
+    def decoded(self, folder: Path, pool: Pool, cache: Path) -> tuple[np.ndarray, int]:
+        """Squares of 20 px, and how often progress was made, which is once for up to 64 images."""
+        told: list[float] = []
+        squares = decode_squares(folder, pool, 20, "bilinear", Cache(cache, 1 << 30), told.append)
+        return squares[:], len(told)
+
     def test_squares_are_the_clean_preprocessing(self, shapes: Path, tmp_path: Path) -> None:
         pool = Pool.of(index_folder(shapes), Split.TEST)
-        squares = decode_squares(shapes, pool, 20, "bilinear", tmp_path / "s.npy", lambda fraction: None)
+        squares, _ = self.decoded(shapes, pool, tmp_path)
         for row in (0, 11, len(pool) - 1):
             np.testing.assert_array_equal(
                 squares[row], fit_square(open_rgb(shapes / pool.samples[row].path), 20, "bilinear")
             )
 
-    def test_decodes_once_and_again_only_for_other_images(self, shapes: Path, tmp_path: Path) -> None:
-        index, path, calls = index_folder(shapes), tmp_path / "s.npy", []
-        for split in (Split.TEST, Split.TEST, Split.TRAIN):
-            decode_squares(
-                shapes, Pool.of(index, split), 20, "bilinear", path, lambda f, split=split: calls.append(split)
-            )
-        assert calls == [Split.TEST, Split.TRAIN]
+    def test_decodes_once_for_all_jobs_and_again_only_other_images(self, shapes: Path, tmp_path: Path) -> None:
+        index = index_folder(shapes)
+        test, train = Pool.of(index, Split.TEST), Pool.of(index, Split.TRAIN)
+        first, times = self.decoded(shapes, test, tmp_path)
+        assert times == 1
+        again, times = self.decoded(shapes, test, tmp_path)
+        assert times == 0
+        np.testing.assert_array_equal(first, again)
+        assert self.decoded(shapes, train, tmp_path)[1] == 1
+
+    def test_renamed_files_are_the_same_images(self, shapes: Path, tmp_path: Path) -> None:
+        self.decoded(shapes, Pool.of(index_folder(shapes), Split.TEST), tmp_path / "cache")
+        moved = tmp_path / "moved"
+        shutil.copytree(shapes, moved)
+        for number, path in enumerate(sorted(moved.rglob("*.png"), key=lambda path: path.read_bytes())):
+            path.rename(path.with_name(f"renamed-{number}.png"))
+        assert self.decoded(moved, Pool.of(index_folder(moved), Split.TEST), tmp_path / "cache")[1] == 0
+
+    def test_a_file_that_changed_since_it_was_indexed_is_refused(self, shapes: Path, tmp_path: Path) -> None:
+        moved = tmp_path / "moved"
+        shutil.copytree(shapes, moved)
+        pool = Pool.of(index_folder(moved), Split.TEST)
+        shutil.copy(moved / pool.samples[1].path, moved / pool.samples[0].path)
+        with pytest.raises(UnreadableImage, match="no longer"):
+            self.decoded(moved, pool, tmp_path / "cache")

@@ -1,0 +1,164 @@
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.domain.dataset import Split
+from app.domain.layout import index_folder
+from app.domain.spec import ViewConfig
+from app.imaging import fit_square, open_rgb
+from worker.training.cache import Cache
+from worker.training.data import Pool
+from worker.training.features import Answers, Kind, TapSource
+from worker.training.loop import Stopped
+from worker.training.models import Teacher, build_teacher
+
+from .conftest import picture
+
+VIEWS = 16
+"""At 128 views a question: 8 images."""
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    torch.manual_seed(0)
+    return build_teacher("test_resnet.random", 32)
+
+
+@pytest.fixture(scope="module")
+def source(teacher: Teacher) -> TapSource:
+    return TapSource(teacher, teacher.digest(), ViewConfig(), "bilinear")
+
+
+@pytest.fixture(scope="module")
+def pool(shapes: Path) -> Pool:
+    return Pool.of(index_folder(shapes), Split.TEST)
+
+
+@contextmanager
+def counted(teacher: Teacher) -> Iterator[list[int]]:
+    """The sizes of the batches that the teacher is shown."""
+    sizes: list[int] = []
+    hook = teacher.register_forward_hook(lambda module, images, taps: sizes.append(len(images[0])))
+    try:
+        yield sizes
+    finally:
+        hook.remove()
+
+
+def answers(root: Path, source: TapSource, kind: Kind = "views", views: int = VIEWS) -> Answers:
+    return Answers.of(Cache(root, 1 << 30), source, kind, 1 if kind == "clean" else views)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("kind", ["views", "shifted", "clean"])
+    def test_a_warm_cache_answers_with_the_same_bytes_and_leaves_the_teacher_alone(
+        self, kind: Kind, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        cold = answers(tmp_path, source, kind).ask(pool, shapes)[:]
+        warm = answers(tmp_path, source, kind)
+        assert warm.missing(pool) == 0
+        with counted(source.teacher) as sizes:
+            np.testing.assert_array_equal(warm.ask(pool, tmp_path / "no such folder")[:], cold)
+        assert sizes == []
+
+    def test_clean_answers_are_the_teacher_s_own(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        taps = answers(tmp_path, source, "clean").ask(pool, shapes)[:]
+        squares = [fit_square(open_rgb(shapes / sample.path), 32) for sample in pool.samples]
+        images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2) / 255
+        np.testing.assert_allclose(taps, torch.cat(source.teacher(images), 1), atol=1e-4)
+
+    def test_shifted_twins_differ_from_their_views(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        one, other = (answers(tmp_path, source, kind).ask(pool, shapes)[:] for kind in ("views", "shifted"))
+        assert np.abs(one.astype(np.float32) - other).mean() > 1e-3
+
+    def test_an_answer_does_not_depend_on_what_else_was_asked(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        together = answers(tmp_path / "a", source).ask(pool, shapes)[:]
+        few = answers(tmp_path / "b", source).ask(Pool(pool.samples[5:8]), shapes)[:]
+        np.testing.assert_array_equal(few, together[5:8])
+
+    def test_new_images_are_asked_about_alone(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "data"
+        shutil.copytree(shapes, folder)
+        answers(tmp_path, source).ask(pool, folder)
+        rng = np.random.default_rng(7)
+        for number in range(3):
+            picture(0, rng).save(folder / "test" / "lying" / f"new-{number}.png")
+        larger = Pool.of(index_folder(folder), Split.TEST)
+        again = answers(tmp_path, source)
+        assert (len(larger), again.missing(larger)) == (27, 3)
+        with counted(source.teacher) as sizes:
+            again.ask(larger, folder)
+        assert sizes == [128]
+
+    def test_renamed_files_in_another_order_are_known(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        answers(tmp_path, source).ask(pool, shapes)
+        renamed = Pool(tuple(sample.model_copy(update={"path": "elsewhere"}) for sample in reversed(pool.samples)))
+        assert answers(tmp_path, source).missing(renamed) == 0
+
+    def test_a_stopped_job_is_gone_on_with(self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path) -> None:
+        with counted(source.teacher) as sizes:
+            with pytest.raises(Stopped):
+                answers(tmp_path, source).ask(pool, shapes, stop_requested=lambda: len(sizes) == 2)
+            resumed = answers(tmp_path, source).ask(pool, shapes)[:]
+        assert sizes == [128] * 3  # 24 images, 8 at once
+        np.testing.assert_array_equal(resumed, answers(tmp_path / "straight", source).ask(pool, shapes)[:])
+
+    def test_a_wrong_byte_is_made_good(self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path) -> None:
+        cold = answers(tmp_path, source).ask(pool, shapes)[:]
+        (path,) = tmp_path.rglob("*.safetensors")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+        np.testing.assert_array_equal(answers(tmp_path, source).ask(pool, shapes)[:], cold)
+
+
+class TestWhatDecidesAnAnswer:
+    @pytest.mark.parametrize(
+        "other", [{"seed": 1}, {"min_scale": 0.5}, {"hflip": False}], ids=["seed", "smallest crop", "mirrored"]
+    )
+    def test_another_view_policy_is_asked_anew(
+        self, other: dict[str, object], source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        first = answers(tmp_path, source).ask(pool, shapes)[:]
+        changed = answers(tmp_path, dataclasses.replace(source, config=ViewConfig.model_validate(other)))
+        assert changed.missing(pool) == len(pool)
+        assert (changed.ask(pool, shapes)[:] != first).any()
+
+    def test_the_student_s_own_jitter_is_none_of_the_teacher_s_business(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        answers(tmp_path, source).ask(pool, shapes)
+        other = dataclasses.replace(source, config=ViewConfig(jitter=0.1, mode="cached"))
+        assert answers(tmp_path, other).missing(pool) == 0
+
+    @pytest.mark.parametrize("name, side, seed", [("test_resnet.random", 48, 0), ("test_resnet.random", 32, 1)])
+    def test_another_size_or_teacher_is_asked_anew(
+        self, name: str, side: int, seed: int, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        answers(tmp_path, source).ask(pool, shapes)
+        torch.manual_seed(seed)
+        teacher = build_teacher(name, side)
+        other = dataclasses.replace(source, teacher=teacher, digest=teacher.digest())
+        assert answers(tmp_path, other).missing(pool) == len(pool)
+
+    def test_another_count_of_views_is_asked_anew(
+        self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
+    ) -> None:
+        answers(tmp_path, source).ask(pool, shapes)
+        assert answers(tmp_path, source, views=VIEWS + 1).missing(pool) == len(pool)
