@@ -77,7 +77,7 @@ def table(lines: Sequence[Line]) -> str:
     teacher = {(d, m): by_seed(map(_taught, _with(lines, data=d, method=m)), "taught") for d, m in student}
     probe = {d: by_seed(_with(lines, data=d), "probe_accuracy") for d in data_sets}
     rows = []
-    for data in (*data_sets, None):
+    for data in (*data_sets, *([None] if len(data_sets) > 1 else [])):
         for method in methods:
             found = _with(lines, data=data, method=method) if data else _with(lines, method=method)
             if data is None:
