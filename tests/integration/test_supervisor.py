@@ -51,8 +51,11 @@ class Room:
     stopping: threading.Event = field(default_factory=threading.Event)
     requeued: list[str] = field(default_factory=list)
 
-    def submit(self, priority: int = 0) -> str:
-        spec = JobSpec(dataset_id=self.dataset_id, student="test_vit", method="scratch", priority=priority)
+    def submit(self, priority: int = 0, students: tuple[str, ...] | None = None) -> str:
+        student = "test_vit" if students is None else None
+        spec = JobSpec(
+            dataset_id=self.dataset_id, student=student, students=students, method="scratch", priority=priority
+        )
         job_id = new_id("job")
         with self.store.write() as session:
             session.add(
@@ -165,6 +168,20 @@ class TestSuccess:
             assert hashlib.sha256(content).hexdigest() == artifact.sha256
             assert len(content) == artifact.bytes
         assert room.stored(job_id) == ["e1/manifest.json", "e1/student.onnx"]
+
+    def test_publishes_each_student_in_a_folder_of_its_name(self, room: Room) -> None:
+        names = ("test_resnet", "test_vit")
+        job_id = room.submit(students=names)
+
+        room.supervisor().run_next()
+
+        job = room.job(job_id)
+        assert job.state == JobState.SUCCEEDED
+        assert job.evaluation == {name: {"accuracy": 0.75} for name in names}
+        files = [*(f"{name}/student.onnx" for name in names), "manifest.json"]
+        with room.store.read() as session:
+            assert set(session.scalars(select(Artifact.name).where(Artifact.job_id == job_id))) == set(files)
+        assert room.stored(job_id) == sorted(f"e1/{file}" for file in files)
 
     def test_gives_the_child_the_data_and_the_training_part_of_the_spec(self, room: Room) -> None:
         job_id = room.submit()

@@ -20,15 +20,27 @@ def say(**line: object) -> None:
     print(json.dumps(line), flush=True)
 
 
+def write_student(folder: str, student: bytes) -> dict[str, object]:
+    """The student and its evaluation; returns the manifest's entry of the former."""
+    (out / folder).mkdir(exist_ok=True)
+    (out / folder / "student.onnx").write_bytes(student)
+    (out / folder / "evaluation.json").write_text(json.dumps({"accuracy": 0.75}))
+    return {
+        "name": f"{folder}student.onnx",
+        "bytes": len(student),
+        "media_type": "application/octet-stream",
+        "sha256": hashlib.sha256(b"other bytes" if behaviour == "lies" else student).hexdigest(),
+    }
+
+
 def write_results(student: bytes) -> None:
-    (out / "student.onnx").write_bytes(student)
-    file = {"name": "student.onnx", "bytes": len(student), "media_type": "application/octet-stream"}
-    file["sha256"] = hashlib.sha256(b"other bytes" if behaviour == "lies" else student).hexdigest()
+    spec = json.loads(spec_path.read_text())
+    folders = [f"{name}/" for name in spec["students"] or ()]
     manifest = {
         "classes": ["0", "1"],
         "preprocessing": {"resize_short_side": 8, "center_crop": 8, "interpolation": "bilinear"}
         | {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-        "spec": json.loads(spec_path.read_text()),
+        "spec": spec,
         "spec_fingerprint": "f" * 64,
         "seed": 0,
         "student": {"architecture": "none"},
@@ -39,10 +51,9 @@ def write_results(student: bytes) -> None:
         "metrics": {"test_accuracy": 0.75},
         "seconds": {},
         "parity": {},
-        "files": [file],
+        "files": [write_student(folder, student) for folder in folders or [""]],
     }
     (out / "manifest.json").write_text(json.dumps(manifest))
-    (out / "evaluation.json").write_text(json.dumps({"accuracy": 0.75}))
 
 
 def stop(*_: object) -> None:

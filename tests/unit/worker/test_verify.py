@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,59 @@ class TestVerify:
             verify(downloaded, data)
 
 
+class TestSeveralStudents:
+    @pytest.fixture
+    def several(self, job: Path, tmp_path: Path) -> Path:
+        """Two students in one job: the same one twice, which is enough here."""
+        folder = tmp_path / "several"
+        files = []
+        for name in ("one", "two"):
+            shutil.copytree(job, folder / name)
+            files += [f"{name}/{file}" for file in (*sorted(NAMES), "manifest.json")]
+        spec = TrainingSpec(students=("one", "two"), method="scratch", image_size=SIDE)
+        nothing: dict[str, Any] = {"dataset": {}, "metrics": {}, "seconds": {}, "parity": {}, "teacher": None}
+        write_manifest(
+            folder, files=files, spec=spec, classes=CLASSES, preprocessing=None, student=None, device="cpu", **nothing
+        )
+        return folder
+
+    def test_are_each_compared_with_their_own_weights(self, several: Path, data: Path) -> None:
+        (several / "one" / "student.ts").unlink()
+        other = timm.create_model("test_resnet", num_classes=2)
+        swap_weights(several / "two", other)
+        describe_again(several)
+        report = verify(several, data, Split.TEST)
+        by_name = {check.name: check for check in report.files}
+        assert (report.images, report.absent) == (7, ("one/student.ts",))
+        assert by_name["one/student.onnx"].problem is None
+        assert by_name["one/student.onnx"].top1_agreement == 1.0
+        for file in ("two/student.onnx", "two/student.ts"):
+            assert "does not compute what was trained" in (by_name[file].problem or "")
+
+    def test_may_be_downloaded_in_part(self, several: Path, data: Path) -> None:
+        shutil.rmtree(several / "one")
+        report = verify(several, data, Split.TEST)
+        assert report.ok
+        measured = {check.name for check in report.files if check.accuracy is not None}
+        assert measured == {f"two/{name}" for name in NAMES}
+
+    def test_a_students_manifest_must_be_the_jobs(self, several: Path, data: Path) -> None:
+        swap_weights(several / "two", timm.create_model("test_resnet", num_classes=2))
+        report = verify(several, data, Split.TEST)
+        by_name = {check.name: check for check in report.files}
+        for file in ("two/manifest.json", "two/student.safetensors"):
+            assert "SHA-256" in (by_name[file].problem or "")
+        assert by_name["two/student.ts"].accuracy is None
+        assert by_name["one/student.ts"].problem is None
+
+    def test_a_probe_leaves_nothing_to_run(self, several: Path, data: Path) -> None:
+        manifest = json.loads((several / "manifest.json").read_text())
+        manifest["spec"]["students"] = None
+        (several / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(NotFound, match="trained no student"):
+            verify(several, data)
+
+
 class TestCommand:
     def test_prints_a_table(self, downloaded: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (downloaded / "student.ts").unlink()
@@ -174,6 +228,15 @@ class TestCommand:
     def test_says_what_is_missing(self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([str(tmp_path), str(data)]) == UNUSABLE
         assert "manifest.json" in capsys.readouterr().err
+
+
+def describe_again(folder: Path) -> None:
+    """Let the manifest vouch for the files as they are."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    present = [file["name"] for file in manifest["files"] if (folder / file["name"]).is_file()]
+    absent = [file for file in manifest["files"] if file["name"] not in present]
+    manifest["files"] = absent + [describe_file(folder, name).model_dump() for name in present]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def expected_accuracy(folder: Path, rows: range) -> float:
