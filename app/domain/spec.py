@@ -121,6 +121,13 @@ class ReprogramConfig(Frozen):
     """λ_v: how strongly a view and its shifted twin must agree, in z (cosine) and in class (symmetric KL)."""
     moment_weight: float = Field(default=1.0, ge=0, le=100)
     """λ_m: how strongly mean and covariance of z must agree between the views and their shifted twins."""
+    input_reprogramming: bool = False
+    """First learn what every image goes through before the teacher sees it, x' = γ⊙x + β + upsample(δ). For domains far
+    from photographs; it needs gradients through the teacher, so it takes much longer than the rest of the stage."""
+    input_steps: int = Field(default=200, ge=1, le=100_000)
+    """Optimiser steps of input reprogramming, of 64 images each."""
+    input_learning_rate: float = Field(default=1e-2, gt=0, le=1)
+    """AdamW's peak learning rate there: γ goes from 1 to −1, an inverted contrast, in some 200 steps of 1e-2."""
 
 
 class DistillConfig(Frozen):

@@ -19,6 +19,7 @@ from worker.training.cache import Cache, Records
 from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
 from worker.training.features import Answers, TapSource
+from worker.training.input_reprogram import reprogram_input
 from worker.training.models import Teacher, build_teacher
 from worker.training.pace import expected_seconds
 from worker.training.report import Reporter
@@ -125,7 +126,7 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
     run.reporter.begin(Stage.PREPARE)
     spec = run.spec
     pools = _pools(run, index)
-    source = _source(run)
+    source = _source(run, pools.labelled, len(index.classes))
     decoder = _Decoder(run, pools, source)
     asker = None if source is None else _Asker(run, pools, source)
     asks = 0 if asker is None else asker.decodes
@@ -164,14 +165,20 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
     return images, taps
 
 
-def _source(run: Run) -> TapSource | None:
+def _source(run: Run, labelled: Pool, classes: int) -> TapSource | None:
     spec = run.spec
     if not spec.method.needs_teacher:
         return None
     assert spec.teacher is not None
     torch.manual_seed(spec.seed)  # decides the weights of a random control
     teacher = build_teacher(spec.teacher, spec.reprogram.image_size).to(run.device)
-    return TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
+    source = TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
+    if not spec.reprogram.input_reprogramming:
+        return source
+    with run.reporter.timed("input"):
+        return reprogram_input(
+            source, spec, labelled, classes, run.data_dir, run.cache, stop_requested=run.stop_requested
+        )
 
 
 def _pools(run: Run, index: DatasetIndex) -> Pools:
