@@ -173,11 +173,3 @@ class TdmrTask(StudentTask):
         parts["proxy"] = weights.proxy, self.kd(self._read(z[-1]), batch)
         parts["relation"] = weights.relation, losses.relation(z[-1], batch.teacher_z_BD)
         return parts
-
-
-def DistillTask(student, method, config, jitter_strength, proxy):  # type: ignore[no-untyped-def] # noqa: N802
-    """The four methods without taps, until the pipeline calls `build_task`."""
-    from worker.training.methods import build_task  # noqa: PLC0415
-
-    spec = TrainingSpec(teacher="x", student="x", method=method, distill=config, views={"jitter": jitter_strength})
-    return build_task(spec, student, proxy, None, (), None)
