@@ -42,6 +42,8 @@ class Optimisation:
     weight_decay: float
     warmup: float = 0.05
     clip_norm: float = 1.0
+    optimiser: str = "adamw"
+    """As timm calls it."""
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then a cosine to zero (Loshchilov & Hutter, 2017)."""
@@ -94,7 +96,7 @@ def fit(
         Stopped: after writing a checkpoint, when a stop was requested.
     """
     hooks = hooks or Hooks()
-    optimiser = create_optimizer_v2(task, opt="adamw", lr=how.learning_rate, weight_decay=how.weight_decay)
+    optimiser = create_optimizer_v2(task, opt=how.optimiser, lr=how.learning_rate, weight_decay=how.weight_decay)
     average = ModelEmaV3(delivered, decay=ema, use_warmup=True, warmup_power=0.75) if ema else None
     run = _Run(task, delivered, optimiser, average, hooks)
     parameters = [p for p in task.parameters() if p.requires_grad]

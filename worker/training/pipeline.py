@@ -13,7 +13,7 @@ from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Parity
 from app.domain.progress import DoneLine
-from app.domain.spec import Method, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
 from worker.training.balance import class_weights
 from worker.training.describe import EVALUATION_NAME, Delivered, Trained, describe, preprocessing_of
@@ -125,9 +125,8 @@ def _distil_one(
 ) -> Student:
     """Returns the student with its averaged weights, in eval mode."""
     config, classes = spec.distill, len(images.index.classes)
-    pretrained = spec.pretrained or spec.method is Method.FINETUNE
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
-    student = build_student(name, classes, spec.image_size, pretrained=pretrained).to(run.device)
+    student = build_student(name, classes, spec.image_size, pretrained=spec.starts_pretrained).to(run.device)
     torch.manual_seed(spec.seed)
     task = build_task(
         spec,
@@ -137,8 +136,9 @@ def _distil_one(
         tap_widths=knowledge.taps.teacher.widths if knowledge is not None else (),
         class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
     ).to(run.device)
-    rate = config.learning_rate or (3e-4 if pretrained else 1e-3)
-    how = Optimisation(feed.steps, rate, config.weight_decay, config.warmup, config.clip_norm)
+    how = Optimisation(
+        feed.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
+    )
     trained = fit(task, student, feed.at, how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
     task.finish(trained)
