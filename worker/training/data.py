@@ -15,7 +15,8 @@ import PIL
 
 from app.domain.dataset import DatasetIndex, Sample, Split
 from app.imaging import UnreadableImage, fit_square, open_rgb
-from worker.training.cache import Cache, Description, Records, RecordStore
+from worker.training.cache import Cache, Description
+from worker.training.records import Records, RecordStore
 
 MARGIN = 1.15
 """Stored squares are this much larger than the views cut from them: crops are sharp, and sampling needs no filter."""

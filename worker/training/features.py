@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from app.domain.spec import ViewConfig
-from worker.training.cache import Cache, Description, Records, RecordStore
+from worker.training.cache import Cache, Description
 from worker.training.data import Pool, decode, square_description, stored_side
 from worker.training.models import Teacher
+from worker.training.records import Records, RecordStore
 from worker.training.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 
 _TEACHER_BATCH = 128

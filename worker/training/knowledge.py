@@ -18,12 +18,12 @@ from app.domain.files import replaced_atomically
 from app.domain.states import Stage
 from worker.training import losses
 from worker.training.balance import class_weights
-from worker.training.cache import Records
 from worker.training.data import Batches, Pool
 from worker.training.distill import needs_taps
 from worker.training.loop import Hooks, Optimisation, fit
 from worker.training.models import state_digest
 from worker.training.prepare import Images, Run, TeacherTaps
+from worker.training.records import Records
 from worker.training.reprogram import (
     LinearProbe,
     ProbeTask,

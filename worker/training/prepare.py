@@ -15,13 +15,14 @@ from app.domain.dataset import DatasetIndex, Split
 from app.domain.errors import InvalidSpec
 from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
-from worker.training.cache import Cache, Records
+from worker.training.cache import Cache
 from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
 from worker.training.features import Answers, TapSource
 from worker.training.input_reprogram import reprogram_input
 from worker.training.models import Teacher, build_teacher
 from worker.training.pace import expected_seconds
+from worker.training.records import Records
 from worker.training.report import Reporter
 
 INTERPOLATION = "bilinear"

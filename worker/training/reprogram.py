@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from app.domain.spec import ReprogramConfig
 from worker.training import losses
-from worker.training.cache import Records
 from worker.training.loop import StepOutput
+from worker.training.records import Records
 
 FIRST_SCALE, LARGEST_SCALE = 16.0, 64.0
 _CLIP = 6.0

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from worker.training.cache import Cache, RecordStore
+from worker.training.cache import Cache
 from worker.training.loop import Stopped
+from worker.training.records import RecordStore
 
 SHAPE = (3, 5)
 PLENTY = 1 << 30
