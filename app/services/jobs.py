@@ -11,7 +11,7 @@ from app.db.ids import new_id
 from app.db.models import IdempotencyKey, Job
 from app.db.queries import Page
 from app.domain.errors import IdempotencyKeyReused, NotFound, StateConflict
-from app.domain.spec import JobSpec, Method
+from app.domain.spec import JobSpec
 from app.domain.states import TERMINAL_JOB_STATES, JobState
 from app.services import catalog, datasets
 from app.services.states import add_event, move_job
@@ -134,9 +134,8 @@ def _queue(session: Session, tenant: str, spec: JobSpec) -> Job:
 
 
 def _check_models(session: Session, spec: JobSpec) -> list[str]:
-    pretrained = spec.pretrained or spec.method is Method.FINETUNE
     param = "student" if spec.students is None else "students"
-    students = catalog.find_students(session, spec.every_student, pretrained=pretrained, param=param)
+    students = catalog.find_students(session, spec.every_student, pretrained=spec.starts_pretrained, param=param)
     teacher = None if spec.teacher is None else catalog.find_teacher(session, spec.teacher)
     warnings = []
     if students and not spec.method.needs_student:
@@ -144,7 +143,7 @@ def _check_models(session: Session, spec: JobSpec) -> list[str]:
     warnings += [
         f"'{name}' names weights, but without 'pretrained' the student starts from none."
         for name in spec.every_student
-        if "." in name and not pretrained
+        if "." in name and not spec.starts_pretrained
     ]
     if teacher is None:
         return warnings
