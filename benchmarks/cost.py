@@ -60,6 +60,7 @@ RATIOS = (
 """What is divided by the sum of what."""
 PARTS = ("decode", "teacher", "reprogram", "distill", "evaluate", "export")
 """Of a run's seconds; the rest is the start of Python and what lies between."""
+STAGES = ("prepare", "reprogram", "distill", "evaluate", "export")
 HERE = Path(__file__).parent
 
 
@@ -150,13 +151,14 @@ def split(lines: Sequence[Line]) -> str:
 
 
 def memory_table(lines: Sequence[Line]) -> str:
-    """Peaks in MiB. Anonymous memory is what a machine must have; resident memory counts mapped files too."""
-    rows = [
-        [str(line["unlabelled_limit"])]
-        + [_median([one[name] for one in line["runs"]]) for name in ("peak_anonymous_mib", "peak_rss_mib")]
-        for line in lines
-    ]
-    return markdown(("unlabelled images", "anonymous, MiB", "resident, MiB"), rows)
+    """Peaks in MiB: of anonymous memory by stage and in all, which a machine must have; resident, mapped files too."""
+    rows = []
+    for line in lines:
+        (only,) = line["runs"]
+        stages = [only["anonymous_mib"].get(stage) for stage in STAGES]
+        peaks = [only["peak_anonymous_mib"], only["peak_rss_mib"]]
+        rows.append([str(line["unlabelled_limit"]), *(_median([figure]) for figure in (*stages, *peaks))])
+    return markdown(("unlabelled images", *STAGES, "anonymous, MiB", "resident, MiB"), rows)
 
 
 def _measured(outcome: Outcome) -> dict[str, Any]:
@@ -168,6 +170,7 @@ def _measured(outcome: Outcome) -> dict[str, Any]:
         "stage_seconds": {stage: round(seconds, 2) for stage, seconds in stages.items()},
         "peak_rss_mib": outcome.peak_rss_mib,
         "peak_anonymous_mib": outcome.peak_anonymous_mib,
+        "anonymous_mib": outcome.anonymous_mib,
     }
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.domain.progress import LINE, FailureLine, Line, MetricLine
+from app.domain.progress import LINE, FailureLine, Line, MetricLine, StageLine
 from app.domain.states import Stage
 from worker.child import Child
 
 _POLL_SECONDS = 0.1
 _KIB_IN_A_MIB = 1024
+_MEMORY = ("VmHWM", "RssAnon")
+"""Of /proc/PID/status: the most resident memory so far, and what of it is no file's now."""
 
 
 class RunFailed(Exception):
@@ -57,6 +59,8 @@ class Outcome:
     """Most resident memory, mapped files included; the system may drop those pages at any time."""
     peak_anonymous_mib: float | None
     """Most memory that is no file's: what the machine must have."""
+    anonymous_mib: dict[str, float] = field(default_factory=dict)
+    """The same by stage: the export's own peak must not hide what training takes."""
     curves: dict[str, float] = field(default_factory=dict)
     """The last value of every curve of stage 2."""
 
@@ -97,7 +101,8 @@ def run_training(
         seconds = time.monotonic() - began
         if status != 0:
             raise RunFailed(f"{seen.failure or f'exit status {status}'}\n{child.stderr_tail()}")
-        return Outcome(_manifests(out), seconds, seen.memory.get("VmHWM"), seen.memory.get("RssAnon"), seen.curves)
+        anonymous = max(seen.anonymous.values(), default=None)
+        return Outcome(_manifests(out), seconds, seen.resident, anonymous, seen.anonymous, seen.curves)
 
 
 def machine_name() -> str:
@@ -123,23 +128,29 @@ class _Seen:
     def __init__(self) -> None:
         self.failure: str | None = None
         self.curves: dict[str, float] = {}
-        self.memory: dict[str, float] = {}
+        self.stage = "start"
+        self.resident: float | None = None
+        self.anonymous: dict[str, float] = {}
+        """Largest so far, by stage."""
 
     def hear(self, line: Line) -> None:
         if isinstance(line, FailureLine):
             self.failure = f"{line.code}: {line.detail}"
+        elif isinstance(line, StageLine):
+            self.stage = line.stage
         elif isinstance(line, MetricLine) and line.stage is Stage.DISTILL:
             self.curves.update(line.values)
 
     def look(self, pid: int) -> None:
-        """Peaks in MiB; none where there is no /proc."""
+        """At its memory, in MiB; at nothing where there is no /proc."""
         try:
             lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         except OSError:
             return
-        for name, value in (line.split(":", 1) for line in lines):
-            if name in ("VmHWM", "RssAnon"):
-                self.memory[name] = max(self.memory.get(name, 0.0), int(value.split()[0]) / _KIB_IN_A_MIB)
+        kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines) if name in _MEMORY}
+        if len(kib) == len(_MEMORY):  # a process that is ending has none
+            self.resident = kib["VmHWM"] / _KIB_IN_A_MIB
+            self.anonymous[self.stage] = max(self.anonymous.get(self.stage, 0.0), kib["RssAnon"] / _KIB_IN_A_MIB)
 
 
 def _watch(child: Child, stop: threading.Event | None) -> _Seen:

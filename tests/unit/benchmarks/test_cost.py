@@ -40,7 +40,19 @@ class TestRatios:
 class TestMemory:
     def test_shows_the_peaks_by_number_of_images(self) -> None:
         lines = [
-            {"unlabelled_limit": images, "runs": [{"peak_anonymous_mib": 500.25, "peak_rss_mib": 700.0 + images}]}
+            {
+                "unlabelled_limit": images,
+                "runs": [
+                    {
+                        "anonymous_mib": {"prepare": 400.0, "distill": 450.25},
+                        "peak_anonymous_mib": 500.25,
+                        "peak_rss_mib": 700.0 + images,
+                    }
+                ],
+            }
             for images in (10, 40)
         ]
-        assert cost.memory_table(lines).splitlines()[2:] == ["| 10 | 500.2 | 710.0 |", "| 40 | 500.2 | 740.0 |"]
+        assert cost.memory_table(lines).splitlines()[2:] == [
+            "| 10 | 400.0 | – | 450.2 | – | – | 500.2 | 710.0 |",
+            "| 40 | 400.0 | – | 450.2 | – | – | 500.2 | 740.0 |",
+        ]

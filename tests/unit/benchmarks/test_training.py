@@ -31,7 +31,8 @@ class TestRunTraining:
         assert 0 <= outcome.manifest["metrics"]["student_accuracy"] <= 1
         assert 0 <= outcome.curves["val_accuracy"] <= 1
         assert outcome.seconds >= sum(outcome.manifest["seconds"][stage] for stage in ("prepare", "distill"))
-        assert outcome.peak_rss_mib is None or outcome.peak_rss_mib > 50
+        assert outcome.peak_rss_mib is not None and outcome.peak_anonymous_mib is not None
+        assert outcome.peak_rss_mib > outcome.peak_anonymous_mib == max(outcome.anonymous_mib.values()) > 50
 
     def test_a_failure_keeps_its_words(self, archive: Path, machine: Machine, tmp_path: Path) -> None:
         with pytest.raises(RunFailed, match=r"^model_not_buildable: timm has no architecture 'no_such_net'"):
