@@ -56,6 +56,7 @@ ROWS: dict[str, Row] = {
     "schedule: progressive": Row({"distill.schedule": "progressive"}),
     "schedule: static": Row({"distill.schedule": "static"}),
     "schedule: reversed": Row({"distill.schedule": "reversed"}),
+    "optimiser: adamw": Row({"distill.optimiser": "adamw"}),
     "temperature 1": Row({"distill.temperature": 1}),
     "temperature 4": Row({"distill.temperature": 4}),
     "4 views": Row({"views.count": 4}),

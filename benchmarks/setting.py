@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from app.domain.spec import Method
+from app.domain.spec import DistillConfig, Method
 from benchmarks.cells import Cell, Line
 from benchmarks.data import Subset
 from benchmarks.training import Machine, machine_name, run_training
@@ -32,7 +32,8 @@ class Setting:
     """Equal for all methods."""
     views: int = 16
     """Cached views an image."""
-    batch_size: int = 128
+    batch_size: int = DistillConfig().batch_size
+    """Images per step in stage 2."""
 
     def spec(self, method: str, seed: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A TrainingSpec as JSON, with `changes`."""

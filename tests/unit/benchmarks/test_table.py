@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.spec import TrainingSpec
 from benchmarks import ablations, ladder
 from benchmarks.cells import Line
 from benchmarks.plot import draw
+from benchmarks.setting import Setting
 from benchmarks.table import by_seed, differences, gap_closed, over_sets, paired, spread
 
 
@@ -100,6 +102,11 @@ class TestAblationsTable:
         assert row(text, "tdmr")[3] == "+30.0"
         assert row(text, "schedule: static")[3] == "+2.0"
         assert row(text, "control: shuffled labels")[2:4] == ["scratch, shuffled labels", "+2.0"]
+
+    @pytest.mark.parametrize("name", ablations.ROWS)
+    def test_every_row_changes_what_the_spec_knows(self, name: str) -> None:
+        row = ablations.ROWS[name]
+        TrainingSpec.model_validate(Setting().spec(row.method, 0, row.changes))
 
     def test_every_reference_is_a_row(self) -> None:
         assert {row.against for row in ablations.ROWS.values()} <= ablations.ROWS.keys()
