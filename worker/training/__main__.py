@@ -2,8 +2,8 @@
 
 SPEC.json is a TrainingSpec (app/domain/spec.py); DATA_DIR an image folder, or a prepared data set with its
 index.json. Progress is printed as one JSON object a line (app/domain/progress.py). Exit status: 0 done, 1 failed
-(the last line says why), 75 stopped by SIGTERM with a checkpoint: run the same command again to go on. A student's files
-lie in OUT_DIR; where the spec names `students`, in a folder of its name there.
+(the last line says why), 75 stopped by SIGTERM with a checkpoint: run the same command again to go on. A student's
+files lie in OUT_DIR; where the spec names `students`, in a folder of its name there.
 
 Environment: TDMR_MODELS_DIR (a folder of local teachers), TDMR_DEVICE (auto, cpu, cuda, cuda:1), TDMR_CACHE_DIR and
 TDMR_CACHE_GB (what runs on one host share, and how large it may grow; default: in OUT_DIR, 20).
