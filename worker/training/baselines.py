@@ -160,7 +160,7 @@ class BorrowedClassifier(nn.Module):
     def __init__(self, width: int, probe: nn.Linear) -> None:
         super().__init__()
         self.projector = nn.Linear(width, probe.in_features, device=probe.weight.device)
-        self.probe = copy.deepcopy(probe).requires_grad_(False)
+        self.probe = copy.deepcopy(probe)
 
     def forward(self, pre_logits_BC: Tensor) -> Tensor:
         return self.probe(self.projector(pre_logits_BC))
