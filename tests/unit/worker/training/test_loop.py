@@ -108,7 +108,7 @@ class TestFit:
 
 
 class TestPrefetched:
-    @pytest.mark.parametrize("depth", [0, 1, DEPTH, 9])
+    @pytest.mark.parametrize("depth", [1, DEPTH, 9])
     def test_gives_the_batches_in_order_and_ends_its_thread(self, depth: int) -> None:
         assert list(prefetched(str, range(3, 8), depth)) == ["3", "4", "5", "6", "7"]
         assert not prefetching()
@@ -165,7 +165,7 @@ class TestCheckpoint:
             newest = checkpoint.save(tmp_path, step, {"step": step})
         content = bytearray(newest.read_bytes())
         content[len(content) // 2] ^= 1
-        newest.write_bytes({"flipped": content, "truncated": content[:50], "empty": b""}[damage])
+        newest.write_bytes({"flipped": bytes(content), "truncated": bytes(content[:50]), "empty": b""}[damage])
         passed: list[str] = []
         state = checkpoint.load_newest(tmp_path, passed.append)
         assert state == {"step": 1}

@@ -1,0 +1,221 @@
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.domain.errors import TrainingFailed
+from app.domain.spec import TrainingSpec
+from worker.training import fast
+from worker.training.fast import FILE_NAME, PLAIN, fastest, resolved_learning_rate, settle_student, settle_teacher
+from worker.training.models import Execution, Teacher, build_student, build_teacher
+
+SIDE = 32
+NARROW, NARROW_LAST = Execution("bfloat16"), Execution("bfloat16", channels_last=True)
+LAST = Execution(channels_last=True)
+
+
+@pytest.fixture(autouse=True)
+def a_host_that_remembers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_here", {})
+    monkeypatch.delenv("TDMR_CACHE_DIR", raising=False)
+    monkeypatch.delenv("TDMR_PRECISION", raising=False)
+
+
+class Events(list[str]):
+    def __call__(self, code: str, message: str) -> None:
+        assert code == "device_settings"
+        self.append(message)
+
+
+class Paced(nn.Module):
+    """A network whose speed depends on how it is asked, so that the choice is known: seconds a call by execution."""
+
+    def __init__(self, seconds: dict[Execution, float], *, crude: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.seconds = seconds
+        self.crude = crude
+        self.asked = 0
+
+    def forward_features(self, images_BCHW: Tensor) -> Tensor:
+        narrow = torch.is_autocast_enabled("cpu")
+        last = images_BCHW.is_contiguous(memory_format=torch.channels_last)
+        self.asked += 1
+        time.sleep(self.seconds.get(Execution("bfloat16" if narrow else "float32", last), 0.03))
+        features: Tensor = self.stem(images_BCHW)
+        return features.flip(1) if narrow and self.crude else features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        return features.mean((2, 3))
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(images_BCHW))
+
+
+def paced(seconds: dict[Execution, float], *, crude: bool = False) -> Teacher:
+    torch.manual_seed(0)
+    card = {"architecture": "paced", "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    return Teacher("paced.test", Paced(seconds, crude=crude), card, SIDE)
+
+
+def asked(teacher: Teacher) -> int:
+    assert isinstance(teacher.network, Paced)
+    return teacher.network.asked
+
+
+class TestFastest:
+    @pytest.mark.parametrize(
+        ("seconds", "expected"),
+        [
+            ((1.0, 0.95, 1.0, 0.96), PLAIN),
+            ((1.0, 0.6, 2.0, 1.9), LAST),
+            ((1.0, 0.8, 0.5, 0.48), NARROW),
+            ((1.0, 0.8, 0.7, 0.5), NARROW_LAST),
+        ],
+    )
+    def test_prefers_the_plainer_where_others_are_hardly_faster(
+        self, seconds: tuple[float, ...], expected: Execution
+    ) -> None:
+        assert fastest(dict(zip((PLAIN, LAST, NARROW, NARROW_LAST), seconds, strict=True))) == expected
+
+
+class TestSettleTeacher:
+    @pytest.mark.parametrize("fastest", [LAST, NARROW, NARROW_LAST])
+    def test_takes_the_fastest_way_and_says_so(self, fastest: Execution, tmp_path: Path) -> None:
+        events = Events()
+        teacher = settle_teacher(paced({fastest: 0.005}), tmp_path, events)
+        assert teacher.execution == fastest
+        assert teacher.precision == fastest.precision
+        assert len(events) == 1
+        assert f"runs in {fastest.precision}" in events[0]
+        assert "× plain" in events[0]
+
+    def test_never_takes_a_precision_that_answers_otherwise(self, tmp_path: Path) -> None:
+        teacher = paced({NARROW: 0.001, NARROW_LAST: 0.001, LAST: 0.01}, crude=True)
+        assert settle_teacher(teacher, tmp_path, Events()).execution == LAST
+
+    def test_a_resumed_run_goes_on_as_it_began_whatever_the_environment_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events = Events()
+        settle_teacher(paced({NARROW: 0.001}), tmp_path, events)
+        monkeypatch.setattr(fast, "_here", {})
+        monkeypatch.setenv("TDMR_PRECISION", "float32")
+        again = paced({LAST: 0.001})
+        before = asked(again)
+        assert settle_teacher(again, tmp_path, events).execution == NARROW
+        assert asked(again) == before
+        assert len(events) == 1
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_another_run_on_this_host_computes_alike_without_timing(
+        self, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if shared:
+            monkeypatch.setenv("TDMR_CACHE_DIR", str(tmp_path / "cache"))
+        (tmp_path / "one").mkdir()
+        (tmp_path / "two").mkdir()
+        settle_teacher(paced({NARROW: 0.001}), tmp_path / "one", Events())
+        if shared:  # another process remembers nothing of its own
+            monkeypatch.setattr(fast, "_here", {})
+        other = paced({LAST: 0.001})
+        before, events = asked(other), Events()
+        assert settle_teacher(other, tmp_path / "two", events).execution == NARROW
+        assert asked(other) == before
+        assert len(events) == 1
+
+    def test_measures_again_where_the_memory_is_damaged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TDMR_CACHE_DIR", str(tmp_path / "cache"))
+        settle_teacher(paced({NARROW: 0.001}), tmp_path, Events())
+        for path in [tmp_path / FILE_NAME, *(tmp_path / "cache" / "fast").iterdir()]:
+            path.write_text("{")
+        assert settle_teacher(paced({LAST: 0.001}), tmp_path, Events()).execution == LAST
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_what_is_asked_for_is_taken_without_timing(
+        self, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_PRECISION", precision)
+        teacher, events = paced({}), Events()
+        before = asked(teacher)
+        assert settle_teacher(teacher, tmp_path, events).precision == precision
+        assert asked(teacher) == before
+        assert "TDMR_PRECISION" in events[0]
+
+    def test_refuses_a_precision_that_there_is_not(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TDMR_PRECISION", "float8")
+        with pytest.raises(TrainingFailed, match="float8"):
+            settle_teacher(paced({}), tmp_path, Events())
+
+    def test_leaves_weights_random_numbers_and_modes_alone(self, tmp_path: Path) -> None:
+        teacher = build_teacher("test_resnet.random", SIDE)
+        digest, state = teacher.digest(), torch.get_rng_state()
+        settle_teacher(teacher, tmp_path, Events())
+        assert teacher.digest() == digest
+        assert torch.equal(torch.get_rng_state(), state)
+        assert not teacher.training
+
+
+class TestSettleStudent:
+    def test_leaves_the_student_as_it_was(self, tmp_path: Path) -> None:
+        student = build_student("test_resnet", 3, SIDE)
+        before = {name: value.clone() for name, value in student.state_dict().items()}
+        state = torch.get_rng_state()
+        settle_student(student, 64, tmp_path, Events())
+        assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+        assert all(parameter.grad is None for parameter in student.parameters())
+        assert student.training
+        assert torch.equal(torch.get_rng_state(), state)
+        assert student.precision == "float32"  # on a CPU
+        assert all(
+            key.startswith("Student test_resnet at 32 px") for key in json.loads((tmp_path / FILE_NAME).read_text())
+        )
+
+    def test_stays_in_float32_on_a_cpu_even_when_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TDMR_PRECISION", "bfloat16")
+        assert settle_student(build_student("test_resnet", 3, SIDE), 8, tmp_path, Events()).precision == "float32"
+
+
+class TestRunAs:
+    @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "test_mambaout"])
+    @pytest.mark.parametrize("execution", [LAST, NARROW_LAST])
+    def test_computes_nearly_the_same_in_float32(self, architecture: str, execution: Execution) -> None:
+        student = build_student(architecture, 3, SIDE).eval()
+        images = torch.rand(4, 3, SIDE, SIDE)
+        with torch.no_grad():
+            plain = student.answer(images)
+            other = student.run_as(execution).answer(images)
+        tolerance = 1e-4 if execution.precision == "float32" else 0.05
+        for a, b in zip([*plain.stages, *plain[1:]], [*other.stages, *other[1:]], strict=True):
+            assert b.dtype == torch.float32
+            torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+    @pytest.mark.parametrize("execution", [LAST, NARROW_LAST])
+    def test_gradients_reach_every_weight(self, execution: Execution) -> None:
+        student = build_student("test_resnet", 3, SIDE).run_as(execution)
+        loss = student.answer(torch.rand(4, 3, SIDE, SIDE)).logits.square().sum()
+        torch.autograd.backward(loss)
+        for parameter in student.parameters():
+            assert parameter.grad is not None
+            assert parameter.grad.dtype == torch.float32
+            assert torch.isfinite(parameter.grad).all()
+
+
+class TestResolvedLearningRate:
+    @pytest.mark.parametrize(
+        ("changes", "rate"),
+        [
+            ({}, 1e-3),
+            ({"pretrained": True}, 3e-4),
+            ({"method": "finetune"}, 3e-4),
+            ({"method": "finetune", "distill": {"learning_rate": 0.01}}, 0.01),
+        ],
+    )
+    def test_follows_where_the_student_starts(
+        self, changes: dict[str, object], rate: float, spec: Callable[..., TrainingSpec]
+    ) -> None:
+        assert resolved_learning_rate(spec(**changes)) == rate

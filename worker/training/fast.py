@@ -1,0 +1,252 @@
+"""How a network computes fastest on this machine: precision and memory format, timed on a few batches.
+
+It cannot be known without looking: on a CPU with bfloat16 instructions a MobileNetV2 teacher is 1.9 times faster in
+bfloat16 and channels last than plain, while training a MobileNetV3 is 1.7 times faster channels last in float32, and
+slower than plain in bfloat16.
+"""
+
+import copy
+import hashlib
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from app.domain.base import Frozen
+from app.domain.errors import TrainingFailed
+from app.domain.files import replaced_atomically
+from app.domain.spec import Method, TrainingSpec
+from worker.training.models import Execution, Network, Student, Teacher
+
+PRECISION_VARIABLE = "TDMR_PRECISION"
+"""`auto`, the default: time them. `float32` or `bfloat16`: compute in that and time nothing, for people who must
+reproduce. Two runs in folders of their own agree bit for bit on one CPU if they share a TDMR_CACHE_DIR, which
+remembers what was chosen, or if this is fixed. A student on a CPU stays in float32 either way."""
+
+FILE_NAME = "fast.json"
+MARGIN = 1.1
+"""How many times faster than a plainer way another one must be: nearer than that, noise would decide."""
+LEAST_AGREEMENT = 0.99
+"""Mean cosine of bfloat16's centred pre-logits to float32's below which bfloat16 is out of the question. On random
+pixels two MobileNetV2 reach 0.996 to 0.997, and 0.998 or more on photographs."""
+_BATCH = 16
+_ROUNDS = 5
+_SECONDS = 10.0
+
+PLAIN = Execution()
+_FLOAT32 = (PLAIN, Execution(channels_last=True))
+_BFLOAT16 = (Execution("bfloat16"), Execution("bfloat16", channels_last=True))
+
+Report = Callable[[str, str], None]
+"""Takes a code and a sentence."""
+
+log = logging.getLogger(__name__)
+
+
+class Choice(Frozen):
+    """How a network computes, and what that is worth."""
+
+    execution: Execution
+    times_plain: float | None
+    """Speed as a multiple of plain float32's; None where nothing was timed."""
+
+
+_CHOICES = TypeAdapter(dict[str, Choice])
+_here: dict[str, Choice] = {}
+"""What this process has measured: the memory of a host without TDMR_CACHE_DIR."""
+
+
+def resolved_learning_rate(spec: TrainingSpec) -> float:
+    """The spec's own, else 1e-3 from scratch and 3e-4 from pretrained weights, which a higher one would undo."""
+    if spec.distill.learning_rate is not None:
+        return spec.distill.learning_rate
+    return 3e-4 if spec.pretrained or spec.method is Method.FINETUNE else 1e-3
+
+
+def fastest(seconds: Mapping[Execution, float]) -> Execution:
+    """From plain to less plain, as they are ordered: each must be `MARGIN` times faster than the one it replaces."""
+    chosen = next(iter(seconds))
+    for candidate in seconds:
+        if seconds[chosen] > MARGIN * seconds[candidate]:
+            chosen = candidate
+    return chosen
+
+
+def settle_teacher(teacher: Teacher, out_dir: Path, report: Report) -> Teacher:
+    """Let the teacher compute the fastest way that this machine has for it.
+
+    The choice is kept in `out_dir`, so that a resumed run goes on as it began, and in TDMR_CACHE_DIR, so that the same
+    job gives the same student on the same machine again. It is reported once a run.
+    """
+    images_BCHW = _example(teacher, _BATCH)
+    key = _key("Teacher", teacher, teacher.name, _BATCH)
+    candidates = (*_FLOAT32, *_BFLOAT16)
+    choice = _choose(key, teacher, candidates, lambda: teacher(images_BCHW), out_dir, report)
+    return teacher.run_as(choice.execution)
+
+
+def settle_student(student: Student, batch_size: int, out_dir: Path, report: Report) -> Student:
+    """The same for training a student."""
+    batch = min(_BATCH, batch_size)
+    images_BCHW = _example(student, batch)
+    twin = copy.deepcopy(student).train()  # looking must move no running statistics
+
+    def learn() -> None:
+        stages, logits = twin(images_BCHW)
+        loss = logits.square().mean() + torch.stack([stage.mean() for stage in stages]).sum()
+        loss.backward()
+
+    key = _key("Student", student, student.architecture, batch)
+    candidates = _FLOAT32 if student.mean.device.type == "cpu" else (*_FLOAT32, *_BFLOAT16)
+    choice = _choose(key, twin, candidates, learn, out_dir, report)
+    return student.run_as(choice.execution)
+
+
+def _choose(
+    key: str,
+    network: Network,
+    candidates: Sequence[Execution],
+    once: Callable[[], object],
+    out_dir: Path,
+    report: Report,
+) -> Choice:
+    """What this run has chosen before; else what was asked for, or is known of this host, or is measured now."""
+    path = out_dir / FILE_NAME
+    of_run = _read(path)
+    if key in of_run:
+        return of_run[key]
+    choice = _asked_for(candidates) or _known_of_host(
+        f"{key}; {_machine(network)}", lambda: _measure(network, candidates, once)
+    )
+    _write(path, {**of_run, key: choice})
+    report("device_settings", f"{key} runs in {_words(choice)}.")
+    return choice
+
+
+def _asked_for(candidates: Sequence[Execution]) -> Choice | None:
+    asked = os.environ.get(PRECISION_VARIABLE, "auto")
+    if asked == "auto":
+        return None
+    if asked not in ("float32", "bfloat16"):
+        raise TrainingFailed(
+            f"{PRECISION_VARIABLE} is '{asked}'.", hint="Set it to 'auto', 'float32' or 'bfloat16' on the worker."
+        )
+    fitting = [candidate for candidate in candidates if candidate.precision == asked]
+    return Choice(execution=fitting[-1] if fitting else _FLOAT32[-1], times_plain=None)
+
+
+def _known_of_host(key: str, measure: Callable[[], Choice]) -> Choice:
+    folder = os.environ.get("TDMR_CACHE_DIR")
+    if not folder:
+        if key not in _here:
+            _here[key] = measure()
+        return _here[key]
+    path = Path(folder, "fast", f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")
+    if key not in _read(path):
+        choice = measure()
+        if key not in _read(path):  # else another job measured meanwhile, and the first one holds for all
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, {key: choice})
+    return _read(path)[key]
+
+
+def _measure(network: Network, candidates: Sequence[Execution], once: Callable[[], object]) -> Choice:
+    device = network.mean.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        exact = _pre_logits(network, PLAIN)
+        fitting = [
+            candidate
+            for candidate in candidates
+            if candidate.precision == "float32" or _agreement(exact, _pre_logits(network, candidate)) > LEAST_AGREEMENT
+        ]
+        seconds = _time(network, fitting, once)
+    chosen = fastest(seconds)
+    return Choice(execution=chosen, times_plain=round(seconds[PLAIN] / seconds[chosen], 2))
+
+
+def _time(network: Network, candidates: Sequence[Execution], once: Callable[[], object]) -> dict[Execution, float]:
+    """The fastest of a few rounds, in seconds. In turns, so that a busy moment of the machine meets all of them."""
+    seconds = dict.fromkeys(candidates, float("inf"))
+    began = time.perf_counter()
+    for number in range(1 + _ROUNDS):
+        for candidate in candidates:
+            network.run_as(candidate)
+            _wait_for(network)
+            start = time.perf_counter()
+            once()
+            _wait_for(network)
+            if number > 0:  # the first round warms up
+                seconds[candidate] = min(seconds[candidate], time.perf_counter() - start)
+        if number > 0 and time.perf_counter() - began > _SECONDS:
+            break
+    return seconds
+
+
+@torch.no_grad()
+def _pre_logits(network: Network, execution: Execution) -> Tensor:
+    training = network.training
+    _, features = network.eval().run_as(execution).read(_example(network, _BATCH))
+    pre_logits = network.tapped.head(features, pre_logits=True)
+    network.train(training)
+    return pre_logits
+
+
+def _agreement(exact_BF: Tensor, other_BF: Tensor) -> float:
+    """Centred, as what all images have in common says nothing and would hide the difference."""
+    return float(F.cosine_similarity(exact_BF - exact_BF.mean(0), other_BF - other_BF.mean(0)).mean())
+
+
+def _example(network: Network, batch: int) -> Tensor:
+    pixels = torch.rand(batch, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(0))
+    return pixels.to(network.mean.device)
+
+
+def _wait_for(network: Network) -> None:
+    if network.mean.is_cuda:
+        torch.cuda.synchronize(network.mean.device)
+
+
+def _key(role: str, network: Network, name: str, batch: int) -> str:
+    return f"{role} {name} at {network.image_size} px on {network.mean.device.type}, {batch} images a time,"
+
+
+def _machine(network: Network) -> str:
+    """What a timing holds for."""
+    device = network.mean.device
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    return f"{hardware}; torch {torch.__version__}, timm {timm.__version__}"
+
+
+def _words(choice: Choice) -> str:
+    order = ", channels last" if choice.execution.channels_last else ""
+    if choice.times_plain is None:
+        worth = f" (as {PRECISION_VARIABLE} says)"
+    else:
+        worth = f" ({choice.times_plain} × plain)" if choice.execution != PLAIN else " (nothing else is faster)"
+    return f"{choice.execution.precision}{order}{worth}"
+
+
+def _read(path: Path) -> dict[str, Choice]:
+    try:
+        return _CHOICES.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValidationError:
+        log.warning("%s is damaged; the networks are timed again", path)
+        return {}
+
+
+def _write(path: Path, choices: dict[str, Choice]) -> None:
+    with replaced_atomically(path) as temporary:
+        temporary.write_bytes(_CHOICES.dump_json(choices, indent=1))
