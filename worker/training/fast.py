@@ -23,7 +23,6 @@ from torch import Tensor
 from app.domain.base import Frozen
 from app.domain.errors import TrainingFailed
 from app.domain.files import replaced_atomically
-from app.domain.spec import Method, TrainingSpec
 from worker.training.models import Execution, Network, Student, Teacher
 
 PRECISION_VARIABLE = "TDMR_PRECISION"
@@ -62,13 +61,6 @@ class Choice(Frozen):
 _CHOICES = TypeAdapter(dict[str, Choice])
 _here: dict[str, Choice] = {}
 """What this process has measured: the memory of a host without TDMR_CACHE_DIR."""
-
-
-def resolved_learning_rate(spec: TrainingSpec) -> float:
-    """The spec's own, else 1e-3 from scratch and 3e-4 from pretrained weights, which a higher one would undo."""
-    if spec.distill.learning_rate is not None:
-        return spec.distill.learning_rate
-    return 3e-4 if spec.pretrained or spec.method is Method.FINETUNE else 1e-3
 
 
 def fastest(seconds: Mapping[Execution, float]) -> Execution:

@@ -1,6 +1,7 @@
 """How long the stages will take on this machine: a few batches are timed, so that progress and ETA mean something."""
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -23,6 +24,7 @@ def expected_seconds(
     decodes: int,
     teacher_views: int,
     live: bool,
+    settle: Callable[[Student], Student] = lambda student: student,
 ) -> dict[Stage, float]:
     """Seconds per stage.
 
@@ -30,12 +32,13 @@ def expected_seconds(
         decodes: images decoded, counted once a size.
         teacher_views: views the teacher answers before stage 2.
         live: whether the teacher answers in stage 2 too.
+        settle: makes a student compute as it will in stage 2; see worker.training.fast.
     """
     students = spec.every_student if spec.method.needs_student else ()
     per_step = 0.0
     with torch.random.fork_rng():  # looking at the clock must not change the student
         for name in students:
-            student = build_student(name, classes, spec.image_size).to(device)
+            student = settle(build_student(name, classes, spec.image_size).to(device))
             per_step += _per_image(student, spec.image_size, learns=True)
     per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
     return {

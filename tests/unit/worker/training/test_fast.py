@@ -1,6 +1,5 @@
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import TrainingFailed
-from app.domain.spec import TrainingSpec
 from worker.training import fast
-from worker.training.fast import FILE_NAME, PLAIN, fastest, resolved_learning_rate, settle_student, settle_teacher
+from worker.training.fast import FILE_NAME, PLAIN, fastest, settle_student, settle_teacher
 from worker.training.models import Execution, Teacher, build_student, build_teacher
 
 SIDE = 32
@@ -203,19 +201,3 @@ class TestRunAs:
             assert parameter.grad is not None
             assert parameter.grad.dtype == torch.float32
             assert torch.isfinite(parameter.grad).all()
-
-
-class TestResolvedLearningRate:
-    @pytest.mark.parametrize(
-        ("changes", "rate"),
-        [
-            ({}, 1e-3),
-            ({"pretrained": True}, 3e-4),
-            ({"method": "finetune"}, 3e-4),
-            ({"method": "finetune", "distill": {"learning_rate": 0.01}}, 0.01),
-        ],
-    )
-    def test_follows_where_the_student_starts(
-        self, changes: dict[str, object], rate: float, spec: Callable[..., TrainingSpec]
-    ) -> None:
-        assert resolved_learning_rate(spec(**changes)) == rate
