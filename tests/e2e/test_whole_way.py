@@ -117,6 +117,36 @@ class TestWholeWay:
         right = np.mean([answer == name.split("/")[1] for answer, name in zip(answers, names, strict=True)])
         assert right == pytest.approx(evaluation["student"]["top1"])
 
+    def test_several_students_and_a_probe_of_one_teacher(self, client: Client, tmp_path: Path) -> None:
+        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
+        dataset = client.upload(tmp_path / "digits.zip")
+        names = ["test_resnet", "test_vit"]
+        body = SPEC | {"dataset_id": dataset["id"], "student": None, "export": {"formats": ["torchscript"]}}
+        several = client.submit(body | {"students": names})
+        probe = client.submit(body | {"method": "probe"})
+
+        job, progress = wait(client, several)
+        assert job["error"] is None
+        assert progress == sorted(progress)
+        shared = {"manifest.json", "reprogrammed.safetensors"}
+        own = {"manifest.json", "evaluation.json", "student.safetensors", "student.ts"}
+        downloaded = client.download(job["id"], tmp_path / "files")
+        assert set(downloaded) == shared | {f"{name}/{file}" for name in names for file in own}
+        assert verify(tmp_path / "files", tmp_path / "digits.zip").ok
+        for name in names:
+            evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation", student=name)
+            assert evaluation["student"]["top1"] == job["metrics"][f"{name}/student_accuracy"]
+        curves = client.get(f"/v1/jobs/{job['id']}/metrics", stage="distill")["points"]
+        assert [point["step"] for point in curves if "test_vit/loss" in point["values"]] == list(range(11, 21))
+
+        job, _ = wait(client, probe)
+        assert job["error"] is None
+        files = [file["name"] for file in client.get(f"/v1/jobs/{job['id']}/artifacts")["data"]]
+        assert files == ["evaluation.json", "manifest.json", "probe.safetensors"]
+        evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation")
+        assert evaluation["student"] is None
+        assert evaluation["probe"]["top1"] == job["metrics"]["probe_accuracy"]
+
     def test_cancel_frees_the_worker_for_the_next_job(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
         dataset = client.upload(tmp_path / "digits.zip")
