@@ -127,6 +127,7 @@ def _distil_one(
     config, classes = spec.distill, len(images.index.classes)
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
     student = build_student(name, classes, spec.image_size, pretrained=spec.starts_pretrained).to(run.device)
+    run.settle_student(student)
     torch.manual_seed(spec.seed)
     task = build_task(
         spec,

@@ -18,9 +18,10 @@ from app.domain.states import Stage
 from worker.training.cache import Cache
 from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
+from worker.training.fast import settle_student, settle_teacher
 from worker.training.features import Answers, TapSource
 from worker.training.input_reprogram import reprogram_input
-from worker.training.models import Teacher, build_teacher
+from worker.training.models import Student, Teacher, build_teacher
 from worker.training.pace import expected_seconds
 from worker.training.records import Records
 from worker.training.report import Reporter
@@ -52,6 +53,10 @@ class Run:
         """Whether the teacher answers during stage 2 instead of before it."""
         mode = self.spec.views.mode
         return mode == "live" or (mode == "auto" and self.device.type == "cuda")
+
+    def settle_student(self, student: Student) -> Student:
+        """Let it compute the fastest way that this machine has for it."""
+        return settle_student(student, self.spec.distill.batch_size, self.out_dir, self.reporter.event)
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
         decodes=decoder.count + asks,
         teacher_views=0 if asker is None else asker.views,
         live=run.live,
+        settle=run.settle_student,
     )
     decoding = _DECODING_SHARE if asks else 1.0
     decoder.progress = run.reporter.within(0.0, decoding)
@@ -173,6 +179,7 @@ def _source(run: Run, labelled: Pool, classes: int) -> TapSource | None:
     assert spec.teacher is not None
     torch.manual_seed(spec.seed)  # decides the weights of a random control
     teacher = build_teacher(spec.teacher, spec.reprogram.image_size).to(run.device)
+    settle_teacher(teacher, run.out_dir, run.reporter.event)
     source = TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
     if not spec.reprogram.input_reprogramming:
         return source
