@@ -21,11 +21,12 @@ from worker.training.evaluate import compare
 from worker.training.export.student import export_student
 from worker.training.feed import Feed
 from worker.training.judge import judge_so_far, student_logits
-from worker.training.knowledge import Knowledge, Targets, reprogram
+from worker.training.knowledge import Knowledge, Targets
 from worker.training.loop import Hooks, Optimisation, fit
 from worker.training.methods import build_task
 from worker.training.models import Student, build_student
 from worker.training.prepare import Images, Run, TeacherTaps, prepare
+from worker.training.stage_one import reprogram
 
 _RUN_NAME = "run.json"
 

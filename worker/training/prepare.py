@@ -27,8 +27,10 @@ from worker.training.records import Records
 from worker.training.report import Reporter
 
 INTERPOLATION = "bilinear"
-SHIFTED_VIEWS = 8
+SHIFTED_VIEWS = 4
 """Shifted twins per image: stage 1 needs many views, but not a twin of each."""
+LIVE_VIEWS = 4
+"""Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
 _DECODING_SHARE = 0.1
 
 
@@ -101,7 +103,8 @@ class TeacherTaps:
     shifted: Records
     """The domain-shifted twins of the labelled images' first views."""
     unlabelled: Records
-    """One view each where the teacher answers live: stage 1 needs their statistics."""
+    """Fewer views where the teacher answers live: stage 1 alone sees these."""
+    unlabelled_shifted: Records
     val: Records
     judged: Records
     squares: Records | None
@@ -251,12 +254,13 @@ class _Asker:
         count = run.spec.views.count
         views = Answers.of(run.cache, source, "views", count)
         shifted = Answers.of(run.cache, source, "shifted", min(SHIFTED_VIEWS, count))
-        single = Answers.of(run.cache, source, "views", 1)
+        fewer = Answers.of(run.cache, source, "views", min(LIVE_VIEWS, count))
         clean = Answers.of(run.cache, source, "clean")
         self._wanted = [
             (views, pools.labelled),
             (shifted, pools.labelled),
-            (single if run.live else views, pools.unlabelled),
+            (fewer if run.live else views, pools.unlabelled),
+            (shifted, pools.unlabelled),
             (clean, pools.val),
             (clean, pools.judged),
         ]
@@ -276,5 +280,15 @@ class _Asker:
                 progress((before + fraction * work) / self.views)
 
             records.append(answers.ask(pool, self.run.data_dir, told, self.run.stop_requested))
-        labelled, shifted, unlabelled, val, judged = records
-        return TeacherTaps(self.source, self.pools.training, labelled, shifted, unlabelled, val, judged, squares)
+        labelled, shifted, unlabelled, unlabelled_shifted, val, judged = records
+        return TeacherTaps(
+            source=self.source,
+            pool=self.pools.training,
+            labelled=labelled,
+            shifted=shifted,
+            unlabelled=unlabelled,
+            unlabelled_shifted=unlabelled_shifted,
+            val=val,
+            judged=judged,
+            squares=squares,
+        )

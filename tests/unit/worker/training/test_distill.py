@@ -8,7 +8,7 @@ from worker.training.distill import DistillBatch, Setting, TdmrTask, needs_taps,
 from worker.training.models import build_student
 from worker.training.reprogram import Reprogrammer
 
-CONFIG = DistillConfig()
+CONFIG = DistillConfig(schedule="progressive")
 
 
 class TestSchedule:
@@ -27,6 +27,14 @@ class TestSchedule:
         config = DistillConfig(schedule="static")
         assert len({weights_at(t / 10, config) for t in range(11)}) == 1
 
+    def test_fading_leaves_the_task_alone_at_the_end(self) -> None:
+        fading, static = DistillConfig(), weights_at(0.0, DistillConfig(schedule="static"))
+        assert weights_at(0.0, fading) == weights_at(0.5, fading) == static
+        half, last = weights_at(0.75, fading), weights_at(1.0, fading)
+        assert (half.align[3], half.proxy, half.relation) == pytest.approx((0.4, 0.25, 0.5))
+        assert (*last.align, last.proxy, last.relation) == (0,) * 6
+        assert (last.kd, last.ce) == (half.kd, half.ce) == (static.kd, static.ce)
+
     def test_reversed_aligns_deep_before_shallow_and_leaves_the_rest_in_order(self) -> None:
         config = DistillConfig(schedule="reversed")
         peaks = [max(range(101), key=lambda t, k=k: weights_at(t / 100, config).align[k]) for k in range(3)]
@@ -36,7 +44,7 @@ class TestSchedule:
             assert backwards.align == pytest.approx(weights_at(1 - tau, CONFIG).align)
             assert (backwards.kd, backwards.ce) == (forwards.kd, forwards.ce)
 
-    @pytest.mark.parametrize("schedule", ["progressive", "static", "reversed"])
+    @pytest.mark.parametrize("schedule", ["fading", "progressive", "static", "reversed"])
     def test_the_jobs_own_weights_scale_each_schedule(self, schedule: Any) -> None:
         plain = weights_at(0.3, DistillConfig(schedule=schedule))
         scaled = weights_at(
@@ -79,7 +87,7 @@ class TestTdmr:
 
     def test_the_loss_is_the_weighted_sum_of_its_parts(self) -> None:
         output = TdmrTask(setting("test_resnet", 32))(batch(32), 0.6)
-        weights = weights_at(0.6, CONFIG)
+        weights = weights_at(0.6, DistillConfig())
         expected = weights.kd * output.parts["kd"] + weights.ce * output.parts["ce"]
         expected += weights.proxy * output.parts["proxy"] + weights.relation * output.parts["relation"]
         for k in range(4):

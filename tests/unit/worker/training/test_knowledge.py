@@ -14,10 +14,11 @@ from app.domain.progress import LINE, EventLine, MetricLine
 from app.domain.spec import TrainingSpec
 from worker.training.distill import DistillBatch
 from worker.training.feed import Feed
-from worker.training.knowledge import Knowledge, Targets, reprogram
+from worker.training.knowledge import Knowledge, Targets
 from worker.training.models import build_teacher, state_digest
 from worker.training.prepare import Images, Run, prepare
 from worker.training.report import Reporter
+from worker.training.stage_one import reprogram
 
 from .conftest import picture
 

@@ -8,7 +8,15 @@ import torch
 from app.domain.spec import ReprogramConfig
 from worker.training.cache import Cache
 from worker.training.records import Records
-from worker.training.reprogram import LinearProbe, ProbeTask, Reprogrammer, ReprogramTask, Standardise, TapItems
+from worker.training.reprogram import (
+    LinearProbe,
+    ProbeTask,
+    Reprogrammer,
+    ReprogramTask,
+    StageOneBatch,
+    Standardise,
+    TapItems,
+)
 
 WIDTHS = [3, 5]
 
@@ -37,13 +45,12 @@ class TestStandardise:
 class TestTapItems:
     def test_views_take_turns_and_a_twin_is_of_the_same_image(self, tmp_path: Path) -> None:
         taps, shifted = some_taps(6, 4, 2), some_taps(6, 3, 3)
-        items = TapItems(kept(tmp_path, taps), kept(tmp_path, shifted), np.arange(6) % 2)
+        items = TapItems(kept(tmp_path, taps), kept(tmp_path, shifted))
         assert len(items) == 24
         rows, visits = np.array([5, 0, 3, 3]), np.array([0, 5, 6, 11])
-        a, b, labels = items.batch(rows, visits, torch.device("cpu"))
+        a, b = items.take(rows, visits, torch.device("cpu"))
         np.testing.assert_array_equal(a, taps[rows, [0, 1, 2, 3]])
         np.testing.assert_array_equal(b, shifted[rows, [0, 2, 0, 2]])
-        assert labels.tolist() == [1, 0, 1, 1]
 
 
 class TestProxies:
@@ -78,9 +85,39 @@ class TestClassWeights:
                 config = ReprogramConfig(width=8, view_weight=0, moment_weight=0)
                 task = ReprogramTask(Reprogrammer(WIDTHS, 2, config), config, weights)
             taps, shifted, wanted = batch
-            return task.eval()((taps[rows], shifted[rows], wanted[rows]), 0.0).loss
+            return task.eval()(StageOneBatch(taps[rows], shifted[rows], wanted[rows]), 0.0).loss
 
         weighted = ce(slice(None), torch.tensor([0.5, 1.5]))
         by_hand = (0.5 * 3 * ce(slice(0, 3), None) + 1.5 * ce(slice(3, 4), None)) / 4
         torch.testing.assert_close(weighted, by_hand)
         assert not torch.isclose(weighted, ce(slice(None), None))
+
+
+class TestUnlabelledImages:
+    def parts(self, batch: StageOneBatch) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        config = ReprogramConfig(width=8)
+        return ReprogramTask(Reprogrammer(WIDTHS, 2, config), config).eval()(batch, 0.0).parts
+
+    def test_join_the_domain_terms_and_leave_the_labels_cross_entropy_alone(self) -> None:
+        torch.manual_seed(0)
+        labelled = StageOneBatch(torch.randn(4, 8), torch.randn(4, 8), torch.tensor([0, 1, 0, 1]))
+        more = torch.randn(3, 8), torch.randn(3, 8)
+        alone, joined = self.parts(labelled), self.parts(labelled._replace(unlabelled=more))
+        torch.testing.assert_close(alone["ce"], joined["ce"])
+        assert not torch.isclose(alone["view"], joined["view"])
+        together = StageOneBatch(
+            torch.cat([labelled.taps_BW, more[0]]), torch.cat([labelled.shifted_BW, more[1]]), torch.zeros(7).long()
+        )
+        for term in ("view", "moment"):
+            torch.testing.assert_close(joined[term], self.parts(together)[term])
+
+    def test_guesses_are_learned_as_soft_labels_of_the_unlabelled_alone(self) -> None:
+        torch.manual_seed(0)
+        labelled = StageOneBatch(torch.randn(4, 8), torch.randn(4, 8), torch.tensor([0, 1, 0, 1]))
+        more, guesses = (torch.randn(3, 8), torch.randn(3, 8)), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+        guessed = self.parts(labelled._replace(unlabelled=more, guesses_UK=guesses))["guess"]
+        torch.manual_seed(1)
+        reprogrammer = Reprogrammer(WIDTHS, 2, ReprogramConfig(width=8)).eval()
+        by_hand = -(guesses * reprogrammer(more[0]).logits_BK.log_softmax(1)).sum(1).mean()
+        torch.testing.assert_close(guessed, by_hand.detach())
