@@ -7,6 +7,7 @@ on the frozen teacher, and where it needs features from the teacher's standardis
 """
 
 import copy
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +137,7 @@ class SimkdTask(StudentTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         assert setting.probe is not None
-        classifier = self.student.network.get_classifier()
+        classifier = _classifier(self.student.network)
         if not isinstance(classifier, nn.Linear) or classifier.bias is None:
             raise InvalidSpec(
                 f"'simkd' needs a student that ends in one linear layer, and '{self.student.architecture}' does not.",
@@ -147,11 +148,11 @@ class SimkdTask(StudentTask):
         _replace_classifier(self.student.network, BorrowedClassifier(classifier.in_features, setting.probe.linear))
 
     def parts(self, answer: StudentAnswer, batch: DistillBatch, _progress: float) -> Parts:
-        projected = self.student.network.get_classifier().projector(answer.pre_logits)
+        projected = _classifier(self.student.network).projector(answer.pre_logits)
         return {"feature": (1.0, F.mse_loss(projected.float(), _pre_logits_tap(batch, self._width)))}
 
     def finish(self, delivered: Student) -> None:
-        _replace_classifier(delivered.network, delivered.network.get_classifier().folded())
+        _replace_classifier(delivered.network, _classifier(delivered.network).folded())
 
 
 class BorrowedClassifier(nn.Module):
@@ -175,8 +176,13 @@ class BorrowedClassifier(nn.Module):
         return one
 
 
+def _classifier(network: nn.Module) -> Any:
+    """timm's own name for it, which `nn.Module` does not declare."""
+    return cast(Any, network).get_classifier()
+
+
 def _replace_classifier(network: nn.Module, new: nn.Module) -> None:
-    old = network.get_classifier()
+    old = _classifier(network)
     name = next(name for name, module in network.named_modules() if module is old)
     network.set_submodule(name, new.train(old.training))
 
