@@ -28,7 +28,7 @@ class Setting:
     student: str = "mobilenetv3_small_050"
     image_size: int = 96
     """Side in pixels of the student's views."""
-    image_steps: int = 40_000
+    image_steps: int = 30_000
     """Equal for all methods."""
     views: int = 16
     """Cached views an image."""
