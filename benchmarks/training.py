@@ -116,8 +116,8 @@ def machine_name() -> str:
 
 
 def _manifests(out: Path) -> dict[str, dict[str, Any]]:
-    """One at the top, or one in each student's folder."""
-    found = [path for path in (out / "manifest.json",) if path.is_file()] or sorted(out.glob("*/manifest.json"))
+    """One in each student's folder where there are several, else the one at the top."""
+    found = sorted(out.glob("*/manifest.json")) or [out / "manifest.json"]
     manifests = [json.loads(path.read_bytes()) for path in found]
     return {manifest["spec"]["student"] or "": manifest for manifest in manifests}
 

@@ -246,6 +246,8 @@ class TrainingSpec(Frozen):
     @property
     def every_student(self) -> tuple[str, ...]:
         """All students of the job, in the order they are trained; none for `probe`."""
+        if not self.method.needs_student:
+            return ()
         if self.students is not None:
             return self.students
         return (self.student,) if self.student is not None else ()

@@ -138,7 +138,7 @@ def _check_models(session: Session, spec: JobSpec) -> list[str]:
     students = catalog.find_students(session, spec.every_student, pretrained=spec.starts_pretrained, param=param)
     teacher = None if spec.teacher is None else catalog.find_teacher(session, spec.teacher)
     warnings = []
-    if students and not spec.method.needs_student:
+    if (spec.student or spec.students) and not spec.method.needs_student:
         warnings.append(f"Method '{spec.method}' trains no student; what is named is ignored.")
     warnings += [
         f"'{name}' names weights, but without 'pretrained' the student starts from none."

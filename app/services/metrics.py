@@ -44,7 +44,7 @@ def evaluation(session: Session, tenant: str, job_id: str, student: str | None =
     if job.evaluation is None:
         raise NotFound(f"The job has no evaluation: it is {job.state}.", hint="It appears when the job has succeeded.")
     spec = JobSpec.model_validate(job.spec)
-    trained = spec.every_student if spec.method.needs_student else ()
+    trained = spec.every_student
     if student is not None and student not in trained:
         named = f"It trained {', '.join(trained)}." if trained else "It trained none; ask without naming one."
         raise NotFound(f"The job has no student named '{student}'.", hint=named, param="student")

@@ -34,16 +34,18 @@ def expected_seconds(
         live: whether the teacher answers in stage 2 too.
         settle: makes a student compute as it will in stage 2; see worker.training.fast.
     """
-    students = spec.every_student if spec.method.needs_student else ()
+    students = spec.every_student
     per_step = 0.0
     with torch.random.fork_rng():  # looking at the clock must not change the student
         for name in students:
             student = settle(build_student(name, classes, spec.image_size).to(device))
             per_step += _per_image(student, spec.image_size, learns=True)
+    probe, proxy_space = int(teacher is not None), (1 + spec.reprogram.self_training) * spec.method.reprograms
+    rounds = probe + proxy_space
     per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
     return {
         Stage.PREPARE: decodes * _SECONDS_PER_DECODE + teacher_views * per_view + 0.1,
-        Stage.REPROGRAM: spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP if teacher is not None else 0.0,
+        Stage.REPROGRAM: rounds * spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP,
         Stage.DISTILL: spec.distill.image_steps * (per_step + (len(students) * per_view if live else 0.0)) + 0.1,
         Stage.EVALUATE: 1.0,
         Stage.EXPORT: len(students) * _SECONDS_PER_EXPORT * (1 + len(spec.export.formats)),
