@@ -59,6 +59,7 @@ class Hooks:
 
     metric: Callable[[int, dict[str, float]], None] = lambda step, values: None
     progress: Callable[[float], None] = lambda fraction: None
+    """Told after each step; who listens may well skip some."""
     event: Callable[[str, str], None] = lambda code, message: None
     stop_requested: Callable[[], bool] = lambda: False
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
@@ -124,10 +125,10 @@ def fit(
                 average.update(delivered, step=step + 1)
             means.add({"loss": output.loss.detach(), **output.parts})
             done = step + 1
+            hooks.progress(done / how.steps)
             point: dict[str, float] = {}
             if done % every_log == 0 or done == how.steps:
                 point = {**means.take(), "learning_rate": how.rate(step)}
-                hooks.progress(done / how.steps)
             if hooks.evaluate and (done % every_evaluation == 0 or done == how.steps):
                 point |= run.evaluate()
             if point:  # one point a step: a later one of the same step would replace it
