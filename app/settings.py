@@ -6,7 +6,7 @@ Production differs in the URLs and nothing else.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """The shared cache's bound in 10⁹ bytes; what was not used for longest goes first. A job may exceed it alone."""
     device: str = "auto"
     """Where a training worker trains: `auto`, `cpu`, `cuda`, `cuda:1`."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """How teachers and, on a GPU, students compute. `auto`: what a few timed batches found fastest on this machine."""
     log_level: str = "info"
     """Least severe message that is logged."""
 

@@ -231,6 +231,7 @@ def training_environment(settings: Settings) -> dict[str, str]:
     """The settings that the training room reads; it knows no `Settings`."""
     environment = {
         "TDMR_DEVICE": settings.device,
+        "TDMR_PRECISION": settings.precision,
         "TDMR_HUB": str(settings.hub).lower(),
         "TDMR_CACHE_DIR": str(settings.cache),
         "TDMR_CACHE_GB": str(settings.cache_gb),
