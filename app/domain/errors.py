@@ -147,10 +147,10 @@ class NonFiniteLoss(TrainingFailed):
 
 
 class WeightsUnavailable(TrainingFailed):
-    """The teacher's weights could not be loaded or do not match their card."""
+    """A network's weights could not be loaded or do not match their card."""
 
     code = "weights_unavailable"
-    title = "The teacher's weights are not available"
+    title = "The network's weights are not available"
 
 
 class ModelNotBuildable(TrainingFailed):

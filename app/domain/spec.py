@@ -225,7 +225,8 @@ class TrainingSpec(Frozen):
     distill: DistillConfig = DistillConfig()
     export: ExportConfig = ExportConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Fixes initial weights, views and batch order: on one CPU the same seed gives the same student."""
+    """Fixes initial weights, batch order and jitter: on one CPU the same seed gives the same student, where the way of
+    computing is remembered in the worker's cache or fixed by TDMR_PRECISION."""
 
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:

@@ -6,7 +6,8 @@ index.json. Progress is printed as one JSON object a line (app/domain/progress.p
 files lie in OUT_DIR; where the spec names `students`, in a folder of its name there.
 
 Environment: TDMR_MODELS_DIR (a folder of local teachers), TDMR_DEVICE (auto, cpu, cuda, cuda:1), TDMR_CACHE_DIR and
-TDMR_CACHE_GB (what runs on one host share, and how large it may grow; default: in OUT_DIR, 20).
+TDMR_CACHE_GB (what runs on one host share, and how large it may grow; default: in OUT_DIR, 20), TDMR_PRECISION (auto,
+float32, bfloat16: fix it, or share a cache folder, where two runs must agree bit for bit).
 """
 
 import argparse
