@@ -92,17 +92,20 @@ class TestTrain:
     def test_live_teacher_and_cached_teacher_teach_alike(
         self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
     ) -> None:
-        # 8 passes over 36 images at most, so both modes show views 0..8 once each
+        # 16 passes over the 12 labelled images: both modes show views 0..15 once each
+        distill = {"image_steps": 192, "batch_size": 12, "use_unlabelled": False}
+
         def taught(name: str, **views: object) -> dict[str, np.ndarray]:
-            return student_of(run_training(spec(views={"count": 16, **views}), shapes, tmp_path / name))
+            wanted = spec(views={"count": 16, **views}, distill=distill)
+            return student_of(run_training(wanted, shapes, tmp_path / name))
 
         def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
             return float(np.mean([np.abs(one[name].astype(float) - other[name]).mean() for name in one]))
 
         cached, live = taught("cached", mode="cached"), taught("live", mode="live")
         other_views = taught("other", mode="cached", seed=1)
-        # live, stage 1 sees 4 unlabelled views instead of 16, and answers are not rounded to 16 bits
-        assert 0 < apart(cached, live) < 0.5 * apart(cached, other_views)
+        # cached answers are rounded to 16 bits, which Muon makes more of than it was
+        assert 0 < apart(cached, live) < 0.3 * apart(cached, other_views)
 
     def test_unlabelled_images_are_used_and_can_be_left_out(
         self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
