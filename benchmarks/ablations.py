@@ -38,7 +38,7 @@ class Row:
 
 
 _NO_DOMAIN_TERM = {"reprogram.view_weight": 0, "reprogram.moment_weight": 0}
-_NO_ALIGNMENT = {"distill.align_weight": 0, "distill.relation_weight": 0}
+_ALIGNED = {"distill.align_weight": 1, "distill.relation_weight": 1}
 
 ROWS: dict[str, Row] = {
     TDMR: Row(against=SCRATCH),
@@ -50,13 +50,14 @@ ROWS: dict[str, Row] = {
     "no moments": Row({"reprogram.moment_weight": 0}),
     "no domain term": Row(_NO_DOMAIN_TERM),
     "no self-training": Row({"reprogram.self_training": 0}),
-    "no alignment": Row({"distill.align_weight": 0}),
     "no proxy KL": Row({"distill.proxy_weight": 0}),
-    "no relation": Row({"distill.relation_weight": 0}),
-    "neither alignment nor relation": Row(_NO_ALIGNMENT),
-    "schedule: progressive": Row({"distill.schedule": "progressive"}),
-    "schedule: static": Row({"distill.schedule": "static"}),
-    "schedule: reversed": Row({"distill.schedule": "reversed"}),
+    "alignment": Row({"distill.align_weight": 1}),
+    "relation": Row({"distill.relation_weight": 1}),
+    "alignment and relation, static": Row(_ALIGNED),
+    "alignment and relation, fading": Row(_ALIGNED | {"distill.schedule": "fading"}),
+    "alignment and relation, progressive": Row(_ALIGNED | {"distill.schedule": "progressive"}),
+    "alignment and relation, reversed": Row(_ALIGNED | {"distill.schedule": "reversed"}),
+    "a quarter labelled": Row({"distill.label_share": 0.25, "distill.ce_weight": 1}),
     "batches of 32": Row({"distill.batch_size": 32}),
     "optimiser: adamw": Row({"distill.optimiser": "adamw"}),
     "temperature 1": Row({"distill.temperature": 1}),

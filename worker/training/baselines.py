@@ -18,7 +18,7 @@ from worker.training import losses
 from worker.training.distill import DistillBatch, Parts, Setting, StudentTask
 from worker.training.models import Student, StudentAnswer
 
-_KD, _CE = 0.9, 0.2
+_KD = 0.9
 """Weights of KD and of the labels, alone or with a method's own losses beside them: those of TDMR when static."""
 
 
@@ -30,13 +30,13 @@ class LabelsTask(StudentTask):
 
 
 class KdTask(StudentTask):
-    """`kd` and `reprogrammed-kd`: 0.2 CE + 0.9 KD (Hinton et al., arXiv 1503.02531).
+    """`kd` and `reprogrammed-kd`: 0.2 CE + 0.9 KD by default (Hinton et al., arXiv 1503.02531).
 
     They differ in the teacher's logits alone: the probe's, or the reprogrammed teacher's.
     """
 
     def parts(self, answer: StudentAnswer, batch: DistillBatch, _progress: float) -> Parts:
-        return {"ce": (_CE, self.ce(answer, batch)), "kd": (_KD, self.kd(answer.logits, batch))}
+        return {"ce": (self.config.ce_weight, self.ce(answer, batch)), "kd": (_KD, self.kd(answer.logits, batch))}
 
 
 class FitnetTask(KdTask):

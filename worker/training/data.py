@@ -193,3 +193,20 @@ class Batches:
 
     def _permuted(self, what: int, number: int, count: int) -> np.ndarray:
         return np.random.default_rng([self.seed, number, what]).permutation(count)
+
+
+class WithLabels:
+    """Batches whose last places are taken by labelled images: where few images carry a label, most batches have few."""
+
+    def __init__(self, batches: Batches, labelled: Batches) -> None:
+        assert labelled.batch_size <= batches.batch_size
+        self.batches = batches
+        self.labelled = labelled
+        self.batch_size = batches.batch_size
+
+    def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `Batches.at`."""
+        rows, visits = self.batches.at(step)
+        places = slice(self.batch_size - self.labelled.batch_size, None)
+        rows[places], visits[places] = self.labelled.at(step)
+        return rows, visits

@@ -104,20 +104,20 @@ class LossWeights:
 def weights_at(progress: float, config: DistillConfig) -> LossWeights:
     """The schedule of TDMR.
 
-    Fading: the proxy space first, then the task: what static has, but alignment, proxy and relation losses fall to 0
-    over the second half. Progressive: w_1..w_3 are triangles of height 0.5 around τ = 0, .15, .35, gone by .8; w_4
-    falls from 1 to 0.2 and w_ce rises from 0.1 to 0.3 over the second half; w_kd reaches 0.9 at τ = .3. Static: what
-    these are on average. Reversed: w_1..w_4 are those of 1 − τ, the others run forwards. Each stage is then aligned as
-    much in total as in the progressive run, only deep before shallow, so a difference is due to the order alone.
+    Static: the mean of what follows. Fading: static, but alignment, proxy and relation losses fall to 0 over the second
+    half: the proxy space first, then the task. Progressive: w_1..w_3 are triangles of height 0.5 around τ = 0, .15,
+    .35, gone by .8; w_4 falls from 1 to 0.2 and w_ce rises from half to 1.5 times its weight over the second half;
+    w_kd reaches 0.9 at τ = .3. Reversed: w_1..w_4 are those of 1 − τ, the others run forwards. Each stage is then
+    aligned as much in total as in the progressive run, only deep before shallow, so a difference is due to the order.
     """
     late = _ramp(progress, 0.5, 1.0)
     fade = 1 - late if config.schedule == "fading" else 1.0
     if config.schedule in ("fading", "static"):
-        align, kd, ce = (0.15, 0.2, 0.25, 0.8), 0.9, 0.2
+        align, kd, ce = (0.15, 0.2, 0.25, 0.8), 0.9, config.ce_weight
     else:
         align = _alignment_at(1 - progress if config.schedule == "reversed" else progress)
         kd = 0.9 * _ramp(progress, 0.0, 0.3)
-        ce = 0.1 + 0.2 * late
+        ce = config.ce_weight * (0.5 + late)
     return LossWeights(
         align=tuple(fade * config.align_weight * w for w in align),  # type: ignore[arg-type]
         kd=kd,

@@ -6,7 +6,7 @@ B batch, N images.
 import numpy as np
 import torch
 
-from worker.training.data import Batches
+from worker.training.data import Batches, WithLabels
 from worker.training.distill import DistillBatch
 from worker.training.knowledge import Targets
 from worker.training.prepare import Images, Run
@@ -14,6 +14,7 @@ from worker.training.views import crop_matrices, cut, uniform
 
 # the student's jitter must not repeat the numbers that cut the view
 _JITTER_SEED = 2_000_003
+_LABELS_SEED = 4_000_037  # labelled images come in an order of their own too
 
 
 class Feed:
@@ -31,7 +32,13 @@ class Feed:
         self.keys = images.pools.training.keys
         self.labels = images.pools.training.labels
         balanced = self.labels if run.spec.balance == "sampling" else None
-        self.batches = Batches(np.arange(count), self.batch_size, run.spec.seed, balanced)
+        self.batches: Batches | WithLabels = Batches(np.arange(count), self.batch_size, run.spec.seed, balanced)
+        labelled = len(images.pools.labelled)
+        places = round(run.spec.distill.label_share * self.batch_size)
+        if places and labelled < count:
+            of_labelled = None if balanced is None else balanced[:labelled]
+            seed = run.spec.seed + _LABELS_SEED
+            self.batches = WithLabels(self.batches, Batches(np.arange(labelled), places, seed, of_labelled))
 
     @property
     def steps(self) -> int:

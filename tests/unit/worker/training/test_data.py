@@ -8,7 +8,7 @@ from app.domain.dataset import Split
 from app.domain.layout import index_folder
 from app.imaging import UnreadableImage, fit_square, open_rgb
 from worker.training.cache import Cache
-from worker.training.data import Batches, Pool, decode_squares
+from worker.training.data import Batches, Pool, WithLabels, decode_squares
 
 
 class TestBatches:
@@ -29,6 +29,24 @@ class TestBatches:
 
     def test_the_seed_decides_the_order(self) -> None:
         assert not np.array_equal(Batches(np.arange(50), 50, 0).at(0)[0], Batches(np.arange(50), 50, 1).at(0)[0])
+
+
+class TestWithLabels:
+    def mixed(self) -> WithLabels:
+        return WithLabels(Batches(np.arange(40), 8, seed=1), Batches(np.arange(5), 3, seed=2))
+
+    def test_the_last_places_are_labelled_and_the_others_what_they_were(self) -> None:
+        plain = Batches(np.arange(40), 8, seed=1)
+        for step in range(10):
+            rows, visits = self.mixed().at(step)
+            np.testing.assert_array_equal(rows[:5], plain.at(step)[0][:5])
+            assert set(rows[5:]) <= set(range(5))
+            assert len(visits) == len(rows) == 8
+
+    def test_labelled_images_take_turns(self) -> None:
+        mixed = self.mixed()
+        rows = np.concatenate([mixed.at(step)[0][5:] for step in range(5)])
+        assert np.bincount(rows).tolist() == [3] * 5
 
 
 class TestPool:

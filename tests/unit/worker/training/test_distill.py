@@ -8,7 +8,8 @@ from worker.training.distill import DistillBatch, Setting, TdmrTask, needs_taps,
 from worker.training.models import build_student
 from worker.training.reprogram import Reprogrammer
 
-CONFIG = DistillConfig(schedule="progressive")
+WHOLE = {"align_weight": 1.0, "relation_weight": 1.0}
+CONFIG = DistillConfig(schedule="progressive", **WHOLE)
 
 
 class TestSchedule:
@@ -24,11 +25,14 @@ class TestSchedule:
         assert (first.ce, weights_at(0.5, CONFIG).ce, last.ce) == pytest.approx((0.1, 0.1, 0.3))
 
     def test_static_weights_never_move(self) -> None:
-        config = DistillConfig(schedule="static")
+        config = DistillConfig(schedule="static", **WHOLE)
         assert len({weights_at(t / 10, config) for t in range(11)}) == 1
 
     def test_fading_leaves_the_task_alone_at_the_end(self) -> None:
-        fading, static = DistillConfig(), weights_at(0.0, DistillConfig(schedule="static"))
+        fading, static = (
+            DistillConfig(schedule="fading", **WHOLE),
+            weights_at(0.0, DistillConfig(schedule="static", **WHOLE)),
+        )
         assert weights_at(0.0, fading) == weights_at(0.5, fading) == static
         half, last = weights_at(0.75, fading), weights_at(1.0, fading)
         assert (half.align[3], half.proxy, half.relation) == pytest.approx((0.4, 0.25, 0.5))
@@ -36,7 +40,7 @@ class TestSchedule:
         assert (last.kd, last.ce) == (half.kd, half.ce) == (static.kd, static.ce)
 
     def test_reversed_aligns_deep_before_shallow_and_leaves_the_rest_in_order(self) -> None:
-        config = DistillConfig(schedule="reversed")
+        config = DistillConfig(schedule="reversed", **WHOLE)
         peaks = [max(range(101), key=lambda t, k=k: weights_at(t / 100, config).align[k]) for k in range(3)]
         assert peaks == [100, 85, 65]
         for tau in (0.0, 0.1, 0.4, 0.75, 1.0):
@@ -46,7 +50,7 @@ class TestSchedule:
 
     @pytest.mark.parametrize("schedule", ["fading", "progressive", "static", "reversed"])
     def test_the_jobs_own_weights_scale_each_schedule(self, schedule: Any) -> None:
-        plain = weights_at(0.3, DistillConfig(schedule=schedule))
+        plain = weights_at(0.3, DistillConfig(schedule=schedule, **WHOLE))
         scaled = weights_at(
             0.3, DistillConfig(schedule=schedule, align_weight=3.0, proxy_weight=0.25, relation_weight=0)
         )
@@ -86,8 +90,9 @@ class TestTdmr:
         assert not any("proxies" in name for name in task.state_dict())
 
     def test_the_loss_is_the_weighted_sum_of_its_parts(self) -> None:
-        output = TdmrTask(setting("test_resnet", 32))(batch(32), 0.6)
-        weights = weights_at(0.6, DistillConfig())
+        given = setting("test_resnet", 32, schedule="fading", **WHOLE)
+        output = TdmrTask(given)(batch(32), 0.6)
+        weights = weights_at(0.6, given.spec.distill)
         expected = weights.kd * output.parts["kd"] + weights.ce * output.parts["ce"]
         expected += weights.proxy * output.parts["proxy"] + weights.relation * output.parts["relation"]
         for k in range(4):
