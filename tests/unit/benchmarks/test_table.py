@@ -94,13 +94,13 @@ class TestAblationsTable:
         found = {
             "tdmr": [line("clothing", "tdmr", 0, 0.7)],
             "scratch": [line("clothing", "scratch", 0, 0.4)],
-            "schedule: static": [line("clothing", "tdmr", 0, 0.72)],
+            "alignment and relation, static": [line("clothing", "tdmr", 0, 0.72)],
             "control: shuffled labels": [line("clothing", "tdmr", 0, 0.12)],
             "scratch, shuffled labels": [line("clothing", "scratch", 0, 0.1)],
         }
         text = ablations.table(found)
         assert row(text, "tdmr")[3] == "+30.0"
-        assert row(text, "schedule: static")[3] == "+2.0"
+        assert row(text, "alignment and relation, static")[3] == "+2.0"
         assert row(text, "control: shuffled labels")[2:4] == ["scratch, shuffled labels", "+2.0"]
 
     @pytest.mark.parametrize("name", ablations.ROWS)
