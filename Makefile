@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format lock clean
+.PHONY: help demo up test test-faults lint format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -16,7 +16,7 @@ SEED ?=
 LABELS ?=
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Distil a student for handwritten digits through the service (TEACHER=name SEED=0 LABELS=2)
 	@$(BIN)/tdmr demo $(if $(TEACHER),--teacher=$(TEACHER)) $(if $(SEED),--seed=$(SEED)) \
@@ -25,8 +25,11 @@ demo: $(INSTALLED) ## Distil a student for handwritten digits through the servic
 up: $(INSTALLED) ## Start the service on this machine and leave it running until Ctrl-C
 	@$(BIN)/tdmr up
 
-test: lint ## All checks and tests, as CI runs them
-	$(BIN)/pytest -n 2
+test: lint ## All checks and tests, as CI runs them; of the faults those that take seconds
+	$(BIN)/pytest -n 2 -m "not slow_fault"
+
+test-faults: $(INSTALLED) ## Every fault of docs/faults.md, with the table: kills, full disks, frozen servers
+	$(BIN)/pytest -n 2 tests/faults
 
 lint: $(INSTALLED) ## Style, types and the directions between the rooms
 	$(BIN)/ruff check

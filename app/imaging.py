@@ -5,11 +5,14 @@ evaluation and the preprocessing promised in a manifest all go through `fit_squa
 """
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
+
+from app.domain.manifest import Preprocessing
 
 SUFFIXES = {
     "JPEG": ".jpg",
@@ -47,6 +50,8 @@ _UPRIGHT = {
 }
 """EXIF orientation to what turns the image upright (EXIF 2.32, tag 274)."""
 
+_PLAIN_FORMATS, _PLAIN_MODES = frozenset({"JPEG", "PNG", "WEBP"}), frozenset({"RGB", "L"})
+
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _WHITE_IS_ZERO = 0
 
@@ -55,8 +60,21 @@ class UnreadableImage(ValueError):
     """The file cannot be used as a training image. Its message is a short reason for a person."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A completely decoded file."""
+
+    image: Image.Image
+    """Upright, 8-bit RGB."""
+    format: str
+    """The file's format, a key of SUFFIXES."""
+    plain: bool
+    """Whether every decoder reads the file alike: JPEG, PNG or WebP in 8-bit grey or colour, nothing transparent. A
+    JPEG stays plain when its EXIF tag turns it: writing it anew would cost either quality or many times its bytes."""
+
+
 def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image completely, upright, as 8-bit RGB; its `format` names the file's format (a key of SUFFIXES).
+    """Decode an image completely, upright, as 8-bit RGB.
 
     CMYK is converted, 16-bit samples are rescaled, palettes are resolved, transparency is laid on white, grey is
     repeated over the channels. Colour profiles are ignored, as common training pipelines do.
@@ -69,23 +87,39 @@ def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         UnreadableImage: with the reason: not an image, damaged, animated, too large, of an extreme shape.
         OSError: the file itself cannot be read.
     """
-    source = io.BytesIO(data if isinstance(data, bytes) else data.read_bytes())
+    return decode(data if isinstance(data, bytes) else data.read_bytes(), max_pixels).image
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """As `open_rgb`, with what the file was.
+
+    Raises:
+        UnreadableImage: as `open_rgb`.
+    """
     try:
-        with Image.open(source, formats=tuple(SUFFIXES)) as image:
+        with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as image:
             _check_header(image, max_pixels)
             image.load()
             rgb = _to_rgb(image)
             rotation = _UPRIGHT.get(_orientation(image))
-            upright = rgb if rotation is None else rgb.transpose(rotation)
             # a phone's MPO is a JPEG with a second picture behind it
-            upright.format = "JPEG" if image.format == "MPO" else image.format
-            return upright
+            format = "JPEG" if image.format == "MPO" else image.format or ""
+            return Decoded(
+                image=rgb if rotation is None else rgb.transpose(rotation),
+                format=format,
+                plain=format in _PLAIN_FORMATS
+                and image.mode in _PLAIN_MODES
+                and not image.has_transparency_data
+                and (rotation is None or format == "JPEG"),
+            )
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(f"not an image, or not one of {', '.join(SUFFIXES)}") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than the {max_pixels} pixels allowed") from None
+    except MemoryError:
+        raise UnreadableImage("it needs too much memory to be decoded") from None
     except Exception as error:  # a decoder may raise anything on damaged or hostile bytes
         raise UnreadableImage("damaged or truncated image data") from error
 
@@ -112,6 +146,15 @@ def fit_square(image: Image.Image, side: int, interpolation: str = "bilinear") -
     resized = image.resize(size, INTERPOLATIONS[interpolation])
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
     return np.array(resized.crop((left, top, left + side, top + side)), dtype=np.uint8)
+
+
+def clean_square(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """What a student sees of an image before its values are scaled, as its manifest tells: uint8 [S, S, 3] with S the
+    side of the crop."""
+    square = fit_square(image, preprocessing.resize_short_side, preprocessing.interpolation)
+    margin = round((preprocessing.resize_short_side - preprocessing.center_crop) / 2)
+    inside = slice(margin, margin + preprocessing.center_crop)
+    return square[inside, inside]
 
 
 def _check_header(image: Image.Image, max_pixels: int) -> None:
@@ -150,8 +193,11 @@ def _rescaled(image: Image.Image) -> Image.Image:
         inverted = tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
         if image.mode == "I":
             raise UnreadableImage("signed or 32-bit samples have no agreed white; save it with 8 or 16 bits")
-    samples = np.asarray(image).astype(np.uint64)
-    grey = ((samples * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
+    samples = np.asarray(image).clip(0, white).astype(np.uint32)
+    samples *= 255
+    samples += white // 2
+    samples //= white
+    grey = samples.astype(np.uint8)
     return Image.fromarray(255 - grey if inverted else grey)
 
 

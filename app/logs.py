@@ -4,7 +4,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from app.request_id import current_request_id
+from app import log_context
 
 # What every LogRecord has; anything else was given as `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -18,8 +18,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := current_request_id():
-            line["request_id"] = request_id
+        line |= log_context.current()
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

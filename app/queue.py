@@ -5,6 +5,8 @@ A message is a nudge; the row is the truth. So a message may be lost or doubled 
 
 from celery import Celery
 from kombu.entity import Queue
+from kombu.exceptions import ChannelError
+from kombu.messaging import Producer
 
 from app.settings import Settings
 
@@ -31,13 +33,37 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
-def send(celery: Celery, task: str, object_id: str) -> None:
+def send(celery: Celery, task: str, object_id: str, producer: Producer | None = None) -> None:
     """Nudge a worker. Call it after the commit.
+
+    Args:
+        producer: from `open_producer`; without one, one of the pool is set up for this message, which costs as much as
+            sending.
 
     Raises:
         kombu.exceptions.OperationalError: if the broker is away; the row is safe, so callers log it and go on.
     """
-    celery.send_task(task, args=[object_id], retry=False)
+    celery.send_task(task, args=[object_id], retry=False, producer=producer)
+
+
+def open_producer(celery: Celery) -> Producer:
+    """For one thread, until something goes wrong; then release its connection. Raises as `send`."""
+    connection = celery.connection_for_write()
+    try:
+        producer: Producer = celery.amqp.Producer(connection, auto_declare=False)
+        return producer
+    except Exception:
+        connection.release()
+        raise
+
+
+def waiting_messages(celery: Celery, queue: str) -> int:
+    """How many messages wait in a queue."""
+    with celery.connection_for_write() as connection, connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:  # Redis keeps no empty list, so the queue is not there
+            return 0
 
 
 def probe(celery: Celery) -> None:

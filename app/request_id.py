@@ -1,13 +1,9 @@
-"""The id of the request under way, for answers and log lines alike."""
+"""The id of the request under way, which answers and log lines carry."""
 
-from contextvars import ContextVar
-
-_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-
-set_request_id = _REQUEST_ID.set
-reset_request_id = _REQUEST_ID.reset
+from app import log_context
 
 
 def current_request_id() -> str | None:
     """None outside a request."""
-    return _REQUEST_ID.get()
+    request_id = log_context.current().get("request_id")
+    return None if request_id is None else str(request_id)

@@ -11,7 +11,11 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.domain.access import Quotas
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+KEYED_REQUESTS_PER_MINUTE = 600
+"""A script that polls fifty jobs every ten seconds stays below it."""
 
 
 class Settings(BaseSettings):
@@ -35,10 +39,27 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     api_key: SecretStr | None = None
-    """Bearer key that every /v1 request must carry. None: no key asked, allowed on loopback only."""
+    """The operator's first key: all scopes, and keys for every tenant can be made with it. None: no key is asked for,
+    allowed on loopback only."""
+
+    rate_limit: int | None = Field(default=None, ge=0)
+    """Requests a minute of one key (one address where no key is sent). None: 600 where keys are asked for, else no
+    limit; 0: no limit. Counted in the broker where that is Redis, else by this process."""
+    tenant_max_bytes: int | None = Field(default=None, ge=0)
+    """Most bytes of a tenant's data sets, as uploaded. None: no limit. `tdmr tenants set` says otherwise for one."""
+    tenant_max_queued: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Most jobs of a tenant that wait for a worker. None: no limit."""
+    tenant_max_running: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Most jobs of a tenant that run at a time; further ones wait. None: no limit."""
 
     max_upload_bytes: int = Field(default=20 * 2**30, gt=0)
     """Largest archive accepted, in bytes."""
+    keep_upload_hours: float = Field(default=24, gt=0)
+    """A resumable upload to which nothing was added for this long is removed."""
+    upload_idle_seconds: float = Field(default=30, gt=0)
+    """A request whose body brings less than `upload_min_bytes_per_second` over this long ends with 408."""
+    upload_min_bytes_per_second: float = Field(default=256, gt=0)
+    """Least rate of a body that is waited for. Only time spent waiting for the client counts."""
     max_unpacked_bytes: int = Field(default=100 * 2**30, gt=0)
     """Largest sum of an archive's unpacked members, in bytes."""
     max_images: int = Field(default=1_000_000, gt=0)
@@ -46,6 +67,17 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=64_000_000, gt=0)
     """Largest single image, in pixels; larger ones are skipped and reported."""
 
+    max_predict_bytes: int = Field(default=32 * 2**20, gt=0)
+    """Largest image that `POST /v1/jobs/{id}/predict` takes, in bytes; in pixels `max_image_pixels` bounds it."""
+    predict_at_once: int = Field(default=2, ge=1, le=64)
+    """Predictions that one API process computes at a time, each on one thread, its image decoded in a process of its
+    own; up to eight times as many wait for their turn, further ones are answered 503."""
+    predict_cache_gb: float = Field(default=0.5, ge=0)
+    """Students kept loaded by one API process, by the bytes of their ONNX files, in 10⁹; what was not used for longest
+    goes first. One takes about three times its file in memory: 126 MB for 42 MB. 0: each is loaded for each image."""
+
+    request_seconds: float = Field(default=10, gt=0)
+    """A request to which no answer has begun for this long, while no file is sent with it, is answered 503."""
     heartbeat_seconds: float = Field(default=10, gt=0)
     """A supervisor tells the store this often that its job is alive, and learns whether it was cancelled."""
     fence_seconds: float = Field(default=45, gt=0)
@@ -56,6 +88,19 @@ class Settings(BaseSettings):
     """A supervisor asks this often whether its job was cancelled."""
     stop_grace_seconds: float = Field(default=5, gt=0)
     """A child told to stop has this long before it is killed."""
+    caretaker_seconds: float = Field(default=5, gt=0)
+    """Each worker looks this often for claims whose holder is lost and for what waits without a message."""
+    checkpoint_seconds: float = Field(default=300, gt=0)
+    """A running job's checkpoint is copied to the storage this often: a host that is lost for good costs no more."""
+    keep_checkpoint_days: float = Field(default=7, ge=0)
+    """A failed job's checkpoint is kept this long, for a retry to go on from."""
+    child_memory_gb: float | None = Field(default=None, gt=0)
+    """Most memory of a training or import process, in 10⁹ bytes without mapped files; one that needs more is ended and
+    its job fails as `out_of_memory`. None: what the machine has."""
+    job_hours: float | None = Field(default=None, gt=0)
+    """Longest attempt of a job; a longer one is ended and fails as `time_limit_exceeded`. None: no limit."""
+    import_minutes: float = Field(default=120, gt=0)
+    """Longest check of an uploaded archive; a longer one is ended and the data set rejected."""
     cache_dir: Path | None = None
     """Where a host's training jobs share decoded images and a teacher's answers. None: in `home`."""
     cache_gb: float = Field(default=20, gt=0)
@@ -101,9 +146,26 @@ class Settings(BaseSettings):
         return self.root / "scratch"
 
     @property
+    def partial_uploads(self) -> Path:
+        """Local folder of uploads under way; what has arrived survives a restart."""
+        return self.scratch / "uploads"
+
+    @property
     def cache(self) -> Path:
         """Local folder that training jobs of this host share."""
         return self.cache_dir.expanduser().resolve() if self.cache_dir is not None else self.scratch / "cache"
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Of one key or address; 0: no limit."""
+        if self.rate_limit is None:
+            return 0 if self.api_key is None else KEYED_REQUESTS_PER_MINUTE
+        return self.rate_limit
+
+    @property
+    def quotas(self) -> Quotas:
+        """Of a tenant that has none of its own."""
+        return Quotas(self.tenant_max_bytes, self.tenant_max_queued, self.tenant_max_running)
 
     def check_exposed(self) -> None:
         """Refuse to listen beyond loopback without a key.

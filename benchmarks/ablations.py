@@ -58,7 +58,7 @@ ROWS: dict[str, Row] = {
     "alignment and relation, progressive": Row(_ALIGNED | {"distill.schedule": "progressive"}),
     "alignment and relation, reversed": Row(_ALIGNED | {"distill.schedule": "reversed"}),
     "a quarter labelled": Row({"distill.label_share": 0.25, "distill.ce_weight": 1}),
-    "batches of 32": Row({"distill.batch_size": 32}),
+    "batches of 64": Row({"distill.batch_size": 64}),
     "optimiser: adamw": Row({"distill.optimiser": "adamw"}),
     "temperature 1": Row({"distill.temperature": 1}),
     "temperature 4": Row({"distill.temperature": 4}),
@@ -79,11 +79,12 @@ HEADER = ("row", "student", "against", "difference", "reprogrammed teacher", "s"
 def main() -> int:
     arguments = _options()
     planned = list(plan(arguments))
-    failures = []
+    failures, ladder = [], read(arguments.ladder)
     if not arguments.table:
         run = functools.partial(setting.run_on_photographs, arguments)
-        failures = run_cells([cell for _, cell in planned], arguments.results, run, arguments.jobs)
-    recorded = read(arguments.results)
+        cells = [cell for _, cell in planned if find(cell, ladder) is None]
+        failures = run_cells(cells, arguments.results, run, arguments.jobs)
+    recorded = ladder + read(arguments.results)
     found: dict[str, list[Line]] = {}
     for name, cell in planned:
         if (line := find(cell, recorded)) is not None:
@@ -129,6 +130,12 @@ def table(found: Mapping[str, Sequence[Line]]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     setting.add_options(parser, HERE / "results" / "ablations.jsonl")
+    parser.add_argument(
+        "--ladder",
+        type=Path,
+        default=HERE / "results" / "ladder.jsonl",
+        help="runs that need no repeating (%(default)s)",
+    )
     parser.add_argument("--set", default="clothing", help="name of the zip file (%(default)s)")
     parser.add_argument("--labels", type=setting.labels, default=20, help="per class; or all (%(default)s)")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help="names of rows")

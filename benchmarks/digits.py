@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def plan(method: str, seed: int, labels: int) -> Cell:
-    spec = demo_spec(method, seed=seed) | {"export": {"formats": ["onnx"]}}
+    spec = demo_spec(method, seed=seed) | {"export": {"formats": ["onnx"], "measure": False}}
     facts = {
         "data": "scikit-learn digits",
         "method": method,

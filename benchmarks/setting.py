@@ -28,7 +28,7 @@ class Setting:
     student: str = "mobilenetv3_small_050"
     image_size: int = 96
     """Side in pixels of the student's views."""
-    image_steps: int = 30_000
+    image_steps: int = 60_000
     """Equal for all methods."""
     views: int = 16
     """Cached views an image."""
@@ -47,7 +47,7 @@ class Setting:
             "views": {"count": self.views},
             "reprogram": {"image_size": self.teacher_size},
             "distill": {"image_steps": self.image_steps, "batch_size": self.batch_size},
-            "export": {"formats": ["onnx"]},
+            "export": {"formats": ["onnx"], "measure": False},
         }
         return changed(spec, changes or {})
 

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Engine, text
 
+from app.db import access_models, upload_models  # noqa: F401 (their tables belong to the metadata)
 from app.db.models import Base
 
 # Any constant will do, as long as nothing else takes this advisory lock.
@@ -18,6 +19,7 @@ def run(engine: Engine) -> None:
             render_as_batch=sqlite,  # SQLite alters a table by copying it
             transactional_ddl=True,  # true of SQLite too, with BEGIN sent by hand
             compare_type=True,
+            include_object=lambda thing, *_: sqlite is False or not thing.info.get("postgresql_only"),
         )
         with context.begin_transaction():
             if not sqlite:

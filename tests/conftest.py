@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.settings import Settings
+from tests.needs import lacking
 
 # Tests run side by side, one a core: more threads than that would wait for each other. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,15 +27,26 @@ REDIS_DATABASES = 8
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """An empty schema on the test server, dropped afterwards."""
+    with empty_schema() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url() -> Iterator[str]:
+    """As `postgres_url`, for all tests of a module."""
+    with empty_schema() as url:
+        yield url
+
+
+@contextmanager
+def empty_schema() -> Iterator[str]:
     schema = f"t_{uuid.uuid4().hex}"
     engine = create_engine(POSTGRES_URL, poolclass=NullPool)
     try:
         with engine.begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
     except OperationalError:
-        if os.environ.get("TDMR_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip("no Postgres answers at TDMR_TEST_POSTGRES_URL")
+        lacking("no Postgres answers at TDMR_TEST_POSTGRES_URL")
     yield f"{POSTGRES_URL}?options=-csearch_path%3D{schema}"
     with engine.begin() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
@@ -73,9 +86,7 @@ def redis_url() -> Iterator[str]:
     try:
         client.flushdb()
     except redis.ConnectionError:
-        if os.environ.get("TDMR_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip("no Redis answers at TDMR_TEST_REDIS_URL")
+        lacking("no Redis answers at TDMR_TEST_REDIS_URL")
     yield url
     client.flushdb()
     client.close()

@@ -1,24 +1,20 @@
-"""What a worker does before it consumes: say that it is here and what it can build, and look for what waits."""
+"""What a worker does before it consumes: say that it is here and what it can build."""
 
 import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import select
 from sqlalchemy.exc import ProgrammingError
 
 from app.db.engine import Store
-from app.db.models import Dataset, Job
 from app.domain.catalog import Catalog
-from app.domain.states import TERMINAL_JOB_STATES, DatasetState, JobState
 from app.queue import TRAINING_QUEUE
 from app.services import catalog as catalogue
 from app.settings import Settings
 from worker.child import Child
 from worker.lease import STORE_AWAY
-from worker.scratch import sweep_jobs
 from worker.supervisor import training_environment
 
 CATALOG = (sys.executable, "-m", "worker.training.catalog")
@@ -27,9 +23,10 @@ _RETRY_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
-def announce(settings: Settings, store: Store, queue: str) -> str:
-    """Publish what this worker is and can build; gives the worker's id. Waits for a store that is away."""
-    catalog = read_catalog(settings) if queue == TRAINING_QUEUE else None
+def announce(settings: Settings, store: Store, queue: str, command: Sequence[str] = CATALOG) -> str:
+    """Publish what this worker is and, as `command` prints it, can build; gives the worker's id. Waits for a store that
+    is away."""
+    catalog = read_catalog(settings, command) if queue == TRAINING_QUEUE else None
     while True:
         try:
             with store.write() as session:
@@ -56,31 +53,3 @@ def read_catalog(settings: Settings, command: Sequence[str] = CATALOG) -> Catalo
     if status != 0:
         raise RuntimeError(f"the catalogue cannot be read (status {status}):\n{child.stderr_tail()}")
     return Catalog.model_validate_json(printed)
-
-
-def sweep(settings: Settings, store: Store) -> None:
-    """Remove what is left of jobs that have ended elsewhere."""
-
-    def is_over(job_id: str) -> bool:
-        with store.read() as session:
-            state = session.scalar(select(Job.state).where(Job.id == job_id))
-        return state is None or state in TERMINAL_JOB_STATES
-
-    sweep_jobs(settings, is_over)
-
-
-def nudge_waiting(store: Store, queue: str, send: Callable[[str], None]) -> None:
-    """Send the id of everything that waits in this queue: a message may have been lost while nobody consumed.
-    One too many does no harm."""
-    with store.read() as session:
-        if queue == TRAINING_QUEUE:
-            waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED).order_by(Job.id))
-        else:
-            waiting = session.scalars(
-                select(Dataset.id).where(Dataset.state == DatasetState.VALIDATING).order_by(Dataset.id)
-            )
-        ids = list(waiting)
-    for object_id in ids:
-        send(object_id)
-    if ids:
-        log.info("%d waited", len(ids))

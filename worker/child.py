@@ -47,7 +47,7 @@ class Child:
         self._lines: queue.Queue[str] = queue.Queue(QUEUED_LINES)
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._unread = threading.Event()
-        """Set once nobody reads any more: further output is thrown away, so that the command never blocks on it."""
+        """Set once nobody reads: what finds no room is thrown away, so that the command never blocks on its output."""
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
             threading.Thread(target=self._read_output, args=(self._process.stdout,), daemon=True),
@@ -76,6 +76,8 @@ class Child:
     def close(self, grace: float = 0.0) -> int:
         """Make sure that nothing of it runs any more: SIGTERM, `grace` seconds later SIGKILL, to all it started.
 
+        What it says in the time of grace can be read afterwards, as far as there is room.
+
         Returns:
             The exit status; minus the signal's number where a signal ended it.
         """
@@ -90,6 +92,10 @@ class Child:
         for reader in self._readers:
             reader.join(timeout=1)
         return status
+
+    def kill(self) -> None:
+        """End it from another thread, without waiting for its end."""
+        self._kill_all()
 
     def stderr_tail(self) -> str:
         """The last lines of standard error: for our logs, never for users."""
@@ -111,9 +117,12 @@ class Child:
 
     def _read_output(self, stream: BinaryIO) -> None:
         for line in _lines_of(stream):
-            while not self._unread.is_set():
+            while True:
+                unread = self._unread.is_set()
                 with contextlib.suppress(queue.Full):
-                    self._lines.put(line, timeout=_POLL_SECONDS)
+                    self._lines.put(line, block=not unread, timeout=_POLL_SECONDS)
+                    break
+                if unread:
                     break
 
     def _read_errors(self, stream: BinaryIO) -> None:

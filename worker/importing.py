@@ -15,17 +15,20 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.db.engine import Store
-from app.db.models import Dataset
-from app.domain.dataset import ImportResult
+from app.domain.dataset import DatasetReport, ImportResult
+from app.log_context import bound, environment
 from app.services import dataset_leases
 from app.services.dataset_leases import DatasetClaim
+from app.services.datasets import drop_blobs
 from app.services.leases import Heartbeat
 from app.settings import Settings
 from app.storage.blobs import Blobs
-from app.storage.keys import prepared_key
+from app.storage.keys import prepared_key, preview_key
 from worker import problems
 from worker.child import Child
 from worker.lease import STORE_AWAY, Lease, LeaseLost, WorkerStopping
+from worker.limits import Limits, Watchdog
+from worker.problems import Failed
 from worker.scratch import lock_folder, remove
 
 INGEST = (sys.executable, "-m", "app.ingest")
@@ -59,6 +62,7 @@ class Importer:
         self._settings, self._store, self._blobs = settings, store, blobs
         self._worker_id, self._stopping = worker_id, stopping
         self._command, self._requeue = command, requeue
+        self._progress = 0.0
 
     def run(self, dataset_id: str) -> None:
         """Import the data set if it waits for that."""
@@ -69,18 +73,23 @@ class Importer:
         if claim is None:
             log.info("%s does not wait for an import", dataset_id)
             return
-        log.info("%s: import, attempt %d", claim.id, claim.epoch)
+        with bound(dataset_id=claim.id, epoch=claim.epoch):
+            log.info("import begins, attempt %d", claim.epoch)
+            self._run(claim)
+
+    def _run(self, claim: DatasetClaim) -> None:
+        self._progress = 0.0
 
         def beat() -> Heartbeat:
             with self._store.write() as session:
-                return dataset_leases.beat_dataset(session, claim)
+                return dataset_leases.beat_dataset(session, claim, self._progress)
 
         folder = self._settings.scratch / "imports" / f"{claim.id}-e{claim.epoch}"
         with lock_folder(folder, fcntl.LOCK_EX), Lease(self._settings, self._store, self._stopping, beat=beat) as lease:
             try:
                 self._bring_to_an_end(claim, lease, folder)
             except LeaseLost as lost:
-                log.warning("%s: leaving attempt %d: %s", claim.id, claim.epoch, lost)
+                log.warning("leaving attempt %d: %s", claim.epoch, lost)
             finally:
                 remove(folder)
             self._tidy(claim)
@@ -94,6 +103,7 @@ class Importer:
                 self._end(lease, claim, "rejected", lambda s: dataset_leases.reject_dataset(s, claim, problem))
                 return
             report, key = result.report, prepared_key(claim.id, claim.epoch)
+            self._blobs.put_file(preview_key(key), folder / "out" / "preview.json")
             self._blobs.put_file(key, folder / "out" / "prepared.zip")
             self._end(lease, claim, "ready", lambda s: dataset_leases.accept_dataset(s, claim, key, report))
         except LeaseLost:
@@ -101,8 +111,11 @@ class Importer:
         except WorkerStopping:
             self._end(lease, claim, "handed back", lambda s: dataset_leases.release_dataset(s, claim))
             self._requeue(claim.id)
+        except Failed as failed:
+            problem = failed.problem
+            self._end(lease, claim, "rejected", lambda s: dataset_leases.reject_dataset(s, claim, problem))
         except Exception as error:
-            log.exception("%s: the import failed", claim.id)
+            log.exception("the import failed")
             problem = problems.of_failed_import(error)
             self._end(lease, claim, "rejected", lambda s: dataset_leases.reject_dataset(s, claim, problem))
 
@@ -115,57 +128,73 @@ class Importer:
         for attempt in range(1, TRIES + 1):
             out = folder / "out"
             remove(out)
-            child = Child([*self._command, str(folder / "archive"), str(out), *self._limits()])
+            child = Child([*self._command, str(folder / "archive"), str(out), *self._limits()], env=environment())
             try:
                 last = self._listen(lease, child)
             finally:
                 status = child.close()
-            if status == 0 and (result := _result_of(last)) is not None:
+            if status == 0 and (result := _result_of(last, out)) is not None:
                 return result
-            log.warning("%s: try %d died with status %d:\n%s", claim.id, attempt, status, child.stderr_tail())
+            log.warning("try %d died with status %d:\n%s", attempt, status, child.stderr_tail())
         raise ChildProcessError("the import died every time")
 
     def _limits(self) -> list[str]:
         settings = self._settings
+        memory = [] if settings.child_memory_gb is None else [f"--memory-gb={settings.child_memory_gb}"]
         return [
             f"--max-images={settings.max_images}",
             f"--max-unpacked-bytes={settings.max_unpacked_bytes}",
             f"--max-image-pixels={settings.max_image_pixels}",
+            *memory,
         ]
 
-    @staticmethod
-    def _listen(lease: Lease, child: Child) -> str:
+    def _listen(self, lease: Lease, child: Child) -> str:
         """The last line; those before it tell how far it is."""
-        last = ""
+        last, memory = "", self._settings.child_memory_gb
+        limits = Limits(None if memory is None else memory * 1e9, self._settings.import_minutes * 60)
+        watchdog = Watchdog(child.pid, limits)
         while not child.ended():
             lease.check()
-            last = child.read(_READ_SECONDS) or last
+            if limit := watchdog.passed():
+                raise Failed(problems.of_import_limit(limit, self._settings))
+            if line := child.read(_READ_SECONDS):
+                last, self._progress = line, _progress_of(line) or self._progress
         return last
 
     @staticmethod
     def _end(lease: Lease, claim: DatasetClaim, how: str, change: Callable[[Session], bool]) -> None:
         if not lease.write(change):
             raise LeaseLost("it was taken over, has ended or was deleted")
-        log.info("%s: %s", claim.id, how)
+        log.info(how)
 
     def _tidy(self, claim: DatasetClaim) -> None:
-        """Delete the blobs that the row does not name: a commit may have got through whose answer did not."""
+        """Delete the blobs that no row names: a commit may have got through whose answer did not."""
+        written = {prepared_key(claim.id, epoch) for epoch in range(1, claim.epoch + 1)}
         try:
             with self._store.read() as session:
-                dataset = session.get(Dataset, claim.id)
-            named = {dataset.upload_key, dataset.prepared_key} if dataset else set()
-            for key in (claim.upload_key, prepared_key(claim.id, claim.epoch)):
-                if key not in named:
-                    self._blobs.delete(key)
+                drop_blobs(session, self._blobs, written | {claim.upload_key})
         except STORE_AWAY:
-            log.warning("%s: the store is away, so its blobs stay", claim.id)
+            log.warning("the store is away, so the data set's blobs stay")
         except Exception:
-            log.exception("%s: a blob that nobody needs is still there", claim.id)
+            log.exception("a blob that nobody needs is still there")
 
 
-def _result_of(line: str) -> ImportResult | None:
+def _progress_of(line: str) -> float | None:
+    try:
+        return min(1.0, max(0.0, float(json.loads(line)["progress"])))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _result_of(line: str, out: Path) -> ImportResult | None:
+    """The verdict; the report is a file, since it may be longer than any line."""
     try:
         content = json.loads(line)
-        return ImportResult.model_validate(content) if content.pop("type") == "result" else None
-    except (ValueError, AttributeError, KeyError):  # pydantic's own error is a ValueError
+        if content.pop("type") != "result":
+            return None
+        result = ImportResult.model_validate(content)
+        if result.code is not None:
+            return result
+        return ImportResult(report=DatasetReport.model_validate_json((out / "report.json").read_bytes()))
+    except (ValueError, AttributeError, KeyError, OSError):  # pydantic's own error is a ValueError
         return None

@@ -1,12 +1,13 @@
 """Keeping a claim: heartbeats from a thread of their own, so that nothing the supervisor waits for can hold them up.
 
-The supervisor asks `check()` between its steps. It raises when the supervisor must stop, for one of three reasons.
+The supervisor asks `check()` between its steps. It raises when the supervisor must stop, and says why.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from app.db.engine import Store
+from app.domain.states import StopRequest
 from app.services.leases import Heartbeat
 from app.settings import Settings
 
@@ -34,8 +36,16 @@ class CancelAsked(Exception):
     """The user wants the job to end."""
 
 
-class WorkerStopping(Exception):
-    """This worker is to stop: hand the object back."""
+class HandBack(Exception):
+    """The holder shall save what it has and free the machine."""
+
+
+class PauseAsked(HandBack):
+    """The user wants to go on later."""
+
+
+class WorkerStopping(HandBack):
+    """This worker is to stop."""
 
 
 class Lease:
@@ -60,13 +70,17 @@ class Lease:
         self._settings, self._store, self._stopping = settings, store, stopping
         self._beat, self._look, self._waiting = beat, look, waiting
         self._last_beat = time.monotonic()
-        self._over = self._cancel = False
+        self._over = False
+        self._stop: StopRequest | None = None
         self._error: Exception | None = None
+        self._kill: Callable[[], None] = lambda: None
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="heartbeat", daemon=True)
+        # in a copy of our context, so that its log lines tell whose heartbeat it is
+        self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        threading.Thread(target=self._watch, name="fence", daemon=True).start()
         return self
 
     def __exit__(
@@ -81,13 +95,20 @@ class Lease:
         Raises:
             LeaseLost: somebody else may hold it now.
             CancelAsked: the user wants it to end.
-            WorkerStopping: this worker is to stop.
+            HandBack: the user wants to go on later, or this worker is to stop.
         """
         self._check_held()
-        if self._cancel:
+        if self._stop == StopRequest.CANCEL:
             raise CancelAsked
+        if self._stop == StopRequest.PAUSE:
+            raise PauseAsked
         if self._stopping.is_set():
             raise WorkerStopping
+
+    def guard(self, kill: Callable[[], None]) -> None:
+        """Call `kill` once no heartbeat got through for too long, even where whoever should `check()` hangs in a store
+        that does not answer."""
+        self._kill = kill
 
     def write(self, change: Callable[[Session], T]) -> T:
         """Run `change` in a transaction, again and again while the store is away, for as long as the claim may stand.
@@ -118,6 +139,12 @@ class Lease:
     def _is_fenced(self) -> bool:
         return time.monotonic() - self._last_beat > self._settings.fence_seconds
 
+    def _watch(self) -> None:
+        while not self._left.wait(_RETRY_SECONDS):
+            if self._is_fenced():
+                self._kill()
+                return
+
     def _keep(self) -> None:
         next_beat = time.monotonic() + self._settings.heartbeat_seconds
         while not self._left.wait(min(self._settings.cancel_poll_seconds, self._settings.heartbeat_seconds)):
@@ -137,7 +164,7 @@ class Lease:
             except Exception as error:  # ours; the supervisor's next check() raises it
                 self._error = error
                 return
-            self._over, self._cancel = not answer.alive, answer.cancel_requested
+            self._over, self._stop = not answer.alive, answer.stop_requested
             if self._over:
                 return
 

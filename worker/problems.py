@@ -3,19 +3,21 @@
 import errno
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.domain.dataset import ImportResult
 from app.domain.errors import (
     DatasetRejected,
     DiskFull,
+    ImportFailed,
     OutOfMemory,
     StoreUnavailable,
     TdmrError,
+    TimeLimitExceeded,
     TrainingFailed,
-    WorkerLost,
 )
 from app.domain.progress import FailureLine
+from app.settings import Settings
 
 Problem = dict[str, Any]
 
@@ -28,6 +30,10 @@ class Failed(Exception):
         self.problem = problem
 
 
+class AttemptLost(Exception):
+    """The child is gone without a word. Another attempt goes on from its checkpoint."""
+
+
 def of_error(error: TdmrError) -> Problem:
     return error.as_problem()
 
@@ -37,22 +43,52 @@ def of_line(line: FailureLine) -> Problem:
     return _problem(line.code, _titles().get(line.code, TrainingFailed.title), line.detail, line.hint)
 
 
-def of_silent_exit(status: int, *, out_of_memory: bool) -> Problem:
-    """Why a child that said nothing is gone. `status` is negative for a signal."""
-    if out_of_memory:
-        return of_error(
-            OutOfMemory(
-                "The training process was stopped because the machine's memory was used up.",
-                hint="Choose a smaller batch size, a smaller image size or a smaller teacher.",
-            )
-        )
-    how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
+def of_memory_used_up() -> Problem:
+    """The kernel has killed the child for its memory."""
     return of_error(
-        WorkerLost(
-            f"The training process {how} and did not say why.",
-            hint="Send the job again. If it happens again, the worker's log has the cause.",
+        OutOfMemory(
+            "The training process was stopped because the machine's memory was used up.",
+            hint="Choose a smaller batch size, a smaller image size or a smaller teacher.",
         )
     )
+
+
+def of_job_limit(limit: Literal["time", "memory"], settings: Settings) -> Problem:
+    """The job's process has passed a limit of this service."""
+    if limit == "time":
+        return of_error(
+            TimeLimitExceeded(
+                f"The attempt was ended after {settings.job_hours:g} hours, the limit of this service.",
+                hint="Ask for fewer image steps or a smaller network; or have TDMR_JOB_HOURS raised and retry the job, "
+                "which goes on from its checkpoint.",
+            )
+        )
+    return of_error(
+        OutOfMemory(
+            f"The job needed more than the {settings.child_memory_gb:g} GB that this service allows one.",
+            hint="Choose a smaller batch size, image size or teacher, or have TDMR_CHILD_MEMORY_GB raised.",
+        )
+    )
+
+
+def of_import_limit(limit: Literal["time", "memory"], settings: Settings) -> Problem:
+    """The import's process has passed a limit of this service: no fault of ours, so it is a verdict."""
+    if limit == "time":
+        what = f"could not be checked within {settings.import_minutes:g} minutes"
+    else:
+        what = f"needed more than {settings.child_memory_gb:g} GB of memory to be checked"
+    return of_error(
+        DatasetRejected(
+            f"The archive {what}, the limit of this service.",
+            hint="Split it, or look for a file in it that is far larger than the others.",
+        )
+    )
+
+
+def of_silent_exit(status: int) -> str:
+    """How a child that said nothing is gone. `status` is negative for a signal."""
+    how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
+    return f"The training process {how} and did not say why."
 
 
 def of_exception(error: Exception) -> Problem:
@@ -82,11 +118,11 @@ def of_failed_import(error: Exception) -> Problem:
     """An import that ended without a verdict: the fault is ours, and the archive may be fine."""
     if isinstance(error, OSError) and not isinstance(error, ChildProcessError):
         return of_exception(error)
-    return _problem(
-        "import_failed",
-        "The data set could not be checked",
-        "The import ended without a verdict.",
-        "Upload the archive again. If it happens again, the worker's log has the cause.",
+    return of_error(
+        ImportFailed(
+            "The import ended without a verdict.",
+            hint="Upload the archive again. If it happens again, the worker's log has the cause.",
+        )
     )
 
 

@@ -44,12 +44,9 @@ class Relay:
         """How the claim stands, without writing."""
         claim = self._claim
         with self._store.read() as session:
-            cancel_requested = session.scalar(
-                select(Job.cancel_requested).where(
-                    Job.id == claim.id, Job.epoch == claim.epoch, Job.state == JobState.RUNNING
-                )
-            )
-        return Heartbeat(alive=cancel_requested is not None, cancel_requested=bool(cancel_requested))
+            held = (Job.id == claim.id, Job.epoch == claim.epoch, Job.state == JobState.RUNNING)
+            row = session.execute(select(Job.stop_requested).where(*held)).first()
+        return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, stop_requested=row.stop_requested)
 
     def end(self, lease: Lease, change: Callable[[Session], bool]) -> bool:
         """Write what is left and make `change`, which ends the claim, in one transaction. False: it was over before."""

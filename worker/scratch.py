@@ -67,6 +67,13 @@ def sweep_jobs(settings: Settings, is_over: Callable[[str], bool]) -> None:
                 remove(folder)
 
 
+def sweep_imports(settings: Settings) -> None:
+    """Remove what imports that died have left: a folder that nobody holds is nobody's."""
+    for folder in _folders(settings.scratch / "imports"):
+        with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
+            remove(folder)
+
+
 def remove(folder: Path) -> None:
     """Delete a folder that we hold."""
     shutil.rmtree(folder, ignore_errors=True)

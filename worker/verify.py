@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +31,14 @@ from app.domain.errors import ExportParityFailed, NotFound, TdmrError
 from app.domain.files import sha256_file
 from app.domain.layout import load_index
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
-from app.domain.spec import TrainingSpec
-from app.imaging import UnreadableImage, fit_square, open_rgb
+from app.domain.spec import ExportFormat, TrainingSpec
+from app.imaging import UnreadableImage, clean_square, open_rgb
 from worker.training.evaluate import predict
+from worker.training.export.accuracy import Withheld, check_accuracy
+from worker.training.export.gate import Judged, answers, bound_of
 from worker.training.export.inputs import BATCH
 from worker.training.export.manifest import MANIFEST_NAME
-from worker.training.export.parity import allowed, check_parity, measure, run_exported
+from worker.training.export.parity import allowed, check_parity, measure
 from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME
 from worker.verify_report import FileCheck, VerifyReport, show
 
@@ -47,9 +50,18 @@ DISAGREEMENT, UNUSABLE = 1, 2
 class Images:
     """What the student is tried on."""
 
+    folder: Path
     squares_NHWC: npt.NDArray[np.uint8]
     labels_N: npt.NDArray[np.int64]
     paths: Sequence[str]
+    """Below `folder`."""
+
+
+class _Limits(NamedTuple):
+    """What a file is held to: the bound on |Δlogit|; for int8 that on the fraction of images lost."""
+
+    logits: float
+    accuracy_loss: float
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def read_images(folder: Path, manifest: Manifest, split: Split | None) -> Images
     assert manifest.preprocessing is not None
     paths, labels = zip(*chosen, strict=True)
     squares = [_prepared(folder, path, manifest.preprocessing) for path in paths]
-    return Images(np.stack(squares), np.array(labels, np.int64), paths)
+    return Images(folder, np.stack(squares), np.array(labels, np.int64), paths)
 
 
 def rebuild(folder: Path, manifest: Manifest) -> nn.Module:
@@ -165,10 +177,7 @@ def _prepared(folder: Path, path: str, preprocessing: Preprocessing) -> npt.NDAr
         image = open_rgb(folder / path)
     except UnreadableImage as error:
         raise NotFound(f"'{path}' cannot be read: {error}.", hint="Take it out of the data.") from None
-    square = fit_square(image, preprocessing.resize_short_side, preprocessing.interpolation)
-    margin = round((preprocessing.resize_short_side - preprocessing.center_crop) / 2)
-    inside = slice(margin, margin + preprocessing.center_crop)
-    return square[inside, inside]
+    return clean_square(image, preprocessing)
 
 
 def _check_bytes(folder: Path, file: ArtifactFile) -> FileCheck:
@@ -190,43 +199,53 @@ def _compare(folder: Path, student: _Student, images: Images, checks: Mapping[st
         device="cpu",
     )
     weights = student.prefix + WEIGHTS_NAME
-    results = {weights: _measured(checks[weights], expected_NK, expected_NK, images)}
-    asked = TrainingSpec.model_validate(manifest.spec).export.max_logit_difference
-    for file in FILE_NAMES.values():
+    results = {weights: _measured(checks[weights], expected_NK, expected_NK, images.labels_N)}
+    config = TrainingSpec.model_validate(manifest.spec).export
+    for chosen, file in FILE_NAMES.items():
         name = student.prefix + file
         # what is not the manifest's file may be anything, and loading TorchScript or .pt2 runs code
         if name in checks and checks[name].problem is None:
             judged = manifest.parity.get(file)
-            bound = (judged and judged.bound) or allowed(asked, float(np.abs(expected_NK).max()))
-            results[name] = _run(folder / name, checks[name], expected_NK, images, preprocessing, bound)
+            bound = (judged and judged.bound) or allowed(bound_of(chosen, config), float(np.abs(expected_NK).max()))
+            limits = _Limits(bound, config.max_accuracy_loss)
+            results[name] = _run(chosen, folder / name, checks[name], expected_NK, images, limits)
     return results
 
 
 def _run(
+    chosen: ExportFormat,
     path: Path,
     check: FileCheck,
     expected_NK: npt.NDArray[np.float32],
     images: Images,
-    preprocessing: Preprocessing,
-    bound: float,
+    limits: _Limits,
 ) -> FileCheck:
     try:
-        actual_NK = run_exported(path, images.squares_NHWC, preprocessing)
+        actual_NK, rows = answers(chosen, path, Judged(images.squares_NHWC, images.paths, images.folder))
+        expected_NK, labels_N = expected_NK[rows], images.labels_N[rows]
         if actual_NK.shape == expected_NK.shape:
-            check = _measured(check, expected_NK, actual_NK, images)
-        check_parity(path.name, expected_NK, actual_NK, images.paths, bound)
+            check = _measured(check, expected_NK, actual_NK, labels_N)
+        if chosen is ExportFormat.ONNX_INT8:
+            check_accuracy(path.name, expected_NK, actual_NK, labels_N, limits.accuracy_loss)
+        else:
+            check_parity(path.name, expected_NK, actual_NK, [images.paths[row] for row in rows], limits.logits)
     except ExportParityFailed as error:
         return check.model_copy(update={"problem": error.detail})
+    except Withheld as error:
+        return check.model_copy(update={"problem": str(error)})
     return check
 
 
 def _measured(
-    check: FileCheck, expected_NK: npt.NDArray[np.float32], actual_NK: npt.NDArray[np.float32], images: Images
+    check: FileCheck,
+    expected_NK: npt.NDArray[np.float32],
+    actual_NK: npt.NDArray[np.float32],
+    labels_N: npt.NDArray[np.int64],
 ) -> FileCheck:
     parity = measure(expected_NK, actual_NK)
     return check.model_copy(
         update={
-            "accuracy": float((actual_NK.argmax(1) == images.labels_N).mean()),
+            "accuracy": float((actual_NK.argmax(1) == labels_N).mean()),
             "top1_agreement": parity.top1_agreement,
             "max_logit_difference": parity.max_logit_difference,
         }

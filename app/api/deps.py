@@ -1,81 +1,203 @@
-"""What routes ask for: a session, the caller, the things the application holds."""
+"""What routes ask for: a session, the caller, the things the application holds.
 
-import hmac
-from collections.abc import Iterator
-from dataclasses import dataclass
+What never waits is `async`: each plain function costs a request one more way to a thread and back.
+"""
+
+from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from celery import Celery
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
+from app import log_context
+from app.api.nudge import Nudger
+from app.api.ratelimit import RateLimiter
+from app.api.telemetry import Telemetry
 from app.db.engine import Store
-from app.db.models import DEFAULT_TENANT
+from app.db.ids import find_id
+from app.domain.access import OPERATOR_TENANT, Caller, Scope
 from app.domain.errors import Unauthorized
+from app.domain.faults import fault_point
+from app.inference.predictor import Predictor
+from app.request_id import current_request_id
+from app.services import audit, keys
+from app.services.keyring import KeyRing
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from app.storage.partial import PartialUploads
 
-_bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer …`; asked for where `TDMR_API_KEY` is set.")
+REQUESTS_AT_WORK = 8
+"""On the database at once; the others wait. Python runs one thread at a time, so more would only get in each other's
+way; fewer, and some that wait for a lock would hold up the rest."""
+LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL = "local"
+"""Who asks where no key is asked for."""
+
+_bearer = HTTPBearer(
+    auto_error=False, description="`Authorization: Bearer tdmr_…`; asked for everywhere but on loopback."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose request it is; objects of other tenants do not exist for it."""
-
-    tenant: str
-
-
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     return cast("Settings", request.app.state.settings)
 
 
-def get_store(request: Request) -> Store:
+async def get_store(request: Request) -> Store:
     return cast("Store", request.app.state.store)
 
 
-def get_blobs(request: Request) -> Blobs:
+async def get_blobs(request: Request) -> Blobs:
     return cast("Blobs", request.app.state.blobs)
 
 
-def get_celery(request: Request) -> Celery:
+async def get_celery(request: Request) -> Celery:
     return cast("Celery", request.app.state.celery)
 
 
-def authenticate(
+async def get_nudger(request: Request) -> Nudger:
+    return cast("Nudger", request.app.state.nudger)
+
+
+async def get_partials(request: Request) -> PartialUploads:
+    return cast("PartialUploads", request.app.state.partials)
+
+
+async def get_predictor(request: Request) -> Predictor:
+    return cast("Predictor", request.app.state.predictor)
+
+
+async def get_telemetry(request: Request) -> Telemetry:
+    return cast("Telemetry", request.app.state.telemetry)
+
+
+async def get_keyring(request: Request) -> KeyRing:
+    return cast("KeyRing", request.app.state.keyring)
+
+
+async def identify(
+    request: Request,
     settings: Annotated[Settings, Depends(get_settings)],
+    keyring: Annotated[KeyRing, Depends(get_keyring)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """
+    """Who asks; the request counts towards their rate limit.
+
     Raises:
-        Unauthorized: if a key is asked for and this is not it.
+        Unauthorized: if a key is asked for or sent, and this is none.
+        TooManyRequests: over the rate limit.
     """
-    if settings.api_key is None:
-        return Caller(DEFAULT_TENANT)
-    given = credentials.credentials if credentials else ""
-    # in constant time: how long the answer takes must not tell how much of the key was right
-    if not hmac.compare_digest(given.encode(), settings.api_key.get_secret_value().encode()):
+    if credentials is None and settings.api_key is None:
+        caller: Caller | None = Caller(OPERATOR_TENANT, LOCAL)
+    else:
+        caller = await run_in_threadpool(keyring.find, credentials.credentials if credentials else "")
+    limiter = cast("RateLimiter", request.app.state.limiter)
+    if limiter.counts:
+        who = caller.actor if caller and caller.actor != LOCAL else f"address {address_of(request)}"
+        await run_in_threadpool(limiter.spend, request, who)
+    if caller is None:
         raise Unauthorized(
             "The request carries no valid API key.", hint="Send it as `Authorization: Bearer …`.", param="Authorization"
         )
-    return Caller(DEFAULT_TENANT)
+    log_context.add(tenant=caller.tenant, actor=caller.actor)
+    return caller
 
 
-def open_read_session(store: Annotated[Store, Depends(get_store)]) -> Iterator[Session]:
-    with store.read() as session:
+async def authorise(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """
+    Raises:
+        Forbidden: if the key lacks the scope, `read` for looking and `write` for the rest.
+    """
+    keys.require_scope(caller, Scope.READ if request.method in LOOKING else Scope.WRITE)
+    return caller
+
+
+async def look(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """For what looks by POST.
+
+    Raises:
+        Forbidden: if the key lacks the scope `read`.
+    """
+    keys.require_scope(caller, Scope.READ)
+    return caller
+
+
+async def administer(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """
+    Raises:
+        Forbidden: if the key lacks the scope `admin`.
+    """
+    keys.require_scope(caller, Scope.ADMIN)
+    return caller
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; behind a proxy that FORWARDED_ALLOW_IPS names, what the proxy says."""
+    return request.client.host if request.client else "unknown"
+
+
+async def take_turn(request: Request) -> AsyncIterator[None]:
+    """Wait until fewer requests than there are connections are at work on the database, and keep one's place for as
+    long as the session is open. Who waits here holds neither a thread nor a connection; else, under load, those with a
+    connection would wait for a thread and those with a thread for a connection."""
+    async with request.app.state.turns:
+        yield
+
+
+Turn = Annotated[None, Depends(take_turn, scope="function")]
+
+
+async def open_read_session(store: Annotated[Store, Depends(get_store)], _: Turn) -> AsyncIterator[Session]:
+    with store.read() as session:  # connects at the first statement, which the route sends from its thread
         yield session
 
 
-def open_write_session(store: Annotated[Store, Depends(get_store)]) -> Iterator[Session]:
-    with store.write() as session:
+async def open_write_session(
+    request: Request,
+    response: Response,
+    caller: Annotated[Caller, Depends(identify)],
+    store: Annotated[Store, Depends(get_store)],
+    _: Turn,
+) -> AsyncIterator[Session]:
+    """What is done in it is noted in the audit trail, in the same transaction."""
+    writing = store.write()
+    session = writing.__enter__()  # connects at the first statement, which the route sends from its thread
+
+    def end(error: Exception | None) -> None:
+        if error is None:
+            changed = response.headers.get("Location") or request.url.path
+            audit.record(
+                session,
+                caller,
+                request.scope["route"].operation_id,
+                find_id(changed),
+                request_id=current_request_id(),
+                address=address_of(request),
+            )
+        writing.__exit__(type(error) if error else None, error, None)
+
+    try:
         yield session
+    except Exception as error:
+        await run_in_threadpool(end, error)
+        raise
+    await run_in_threadpool(end, None)
+    fault_point("committed")
 
 
 AppSettings = Annotated[Settings, Depends(get_settings)]
 AppStore = Annotated[Store, Depends(get_store)]
 AppBlobs = Annotated[Blobs, Depends(get_blobs)]
 AppCelery = Annotated[Celery, Depends(get_celery)]
-CurrentCaller = Annotated[Caller, Depends(authenticate)]
+AppNudger = Annotated[Nudger, Depends(get_nudger)]
+AppPartials = Annotated[PartialUploads, Depends(get_partials)]
+AppPredictor = Annotated[Predictor, Depends(get_predictor)]
+AppTelemetry = Annotated[Telemetry, Depends(get_telemetry)]
+CurrentCaller = Annotated[Caller, Depends(authorise)]
+LookingCaller = Annotated[Caller, Depends(look)]
+AdminCaller = Annotated[Caller, Depends(administer)]
 # scope="function": the commit happens before the answer leaves, so that what was acknowledged is there
 ReadSession = Annotated[Session, Depends(open_read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(open_write_session, scope="function")]

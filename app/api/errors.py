@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,27 +13,37 @@ from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.api.problems import ProblemItem, problem_response
 from app.domain import errors as domain
-from app.domain.errors import StoreUnavailable, TdmrError
+from app.domain.errors import OffsetMismatch, StoreUnavailable, TdmrError, TooManyRequests
 from app.domain.spec import JobSpec
+from app.services.datasets import NO_SPACE, storage_error
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "5"
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 STATUS: Mapping[type[TdmrError], int] = {
     domain.MalformedRequest: 400,
     domain.Unauthorized: 401,
+    domain.Forbidden: 403,
     domain.NotFound: 404,
     domain.StateConflict: 409,
+    domain.UnsupportedTusVersion: 412,
     domain.UploadTooLarge: 413,
     domain.UnsupportedMediaType: 415,
     domain.InvalidSpec: 422,
     domain.IdempotencyKeyReused: 422,
+    domain.UnusableImage: 422,
+    domain.UploadLocked: 423,
+    domain.TooManyRequests: 429,
+    domain.ChecksumMismatch: 460,  # tus' own
     domain.StoreUnavailable: 503,
     domain.CatalogEmpty: 503,
+    domain.PredictionsBusy: 503,
     domain.DiskFull: 507,
 }
 """A subclass takes its parent's status."""
@@ -41,7 +52,13 @@ _HTTP_CODES = {
     400: ("malformed_request", "The request cannot be read"),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "This resource does not know this method"),
+    408: ("upload_too_slow", "The body comes too slowly"),
     413: ("too_large", "The body is too large"),
+}
+_HTTP_HINTS = {
+    404: "GET /openapi.json lists every path.",
+    405: "GET /openapi.json lists every path.",
+    408: "POST /v1/uploads takes an upload that can go on where it broke off.",
 }
 
 
@@ -62,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(TdmrError)(_domain_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(OSError)(_disk_error)
     for database_away in (OperationalError, InterfaceError, PoolTimeout):
         app.exception_handler(database_away)(_database_away)
 
@@ -81,6 +99,10 @@ def unexpected(request: Request) -> JSONResponse:
 def _domain_error(request: Request, error: TdmrError) -> JSONResponse:
     status = status_of(type(error))
     headers = {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, OffsetMismatch):
+        headers["Upload-Offset"] = str(error.offset)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="tdmr"'
     if status == 503:
@@ -102,6 +124,12 @@ def _database_away(request: Request, error: Exception) -> JSONResponse:
     return _domain_error(request, StoreUnavailable("The database does not answer.", hint="Try again in a few seconds."))
 
 
+def _disk_error(request: Request, error: OSError) -> JSONResponse:
+    if error.errno not in NO_SPACE:
+        raise error  # our own mistake like any other
+    return _domain_error(request, storage_error(error))
+
+
 def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     code, title = _HTTP_CODES.get(error.status_code, ("http_error", str(error.detail)))
     detail = {404: "There is nothing at this path.", 405: f"{request.method} is not possible here."}
@@ -110,10 +138,19 @@ def _http_error(request: Request, error: HTTPException) -> JSONResponse:
         code=code,
         title=title,
         detail=detail.get(error.status_code, str(error.detail)),
-        hint="GET /openapi.json lists every path." if error.status_code in {404, 405} else None,
+        hint=_HTTP_HINTS.get(error.status_code),
         instance=request.url.path,
-        headers=error.headers,
+        headers={"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers,
     )
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the path knows; the router names those of its first route alone."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
+from app.domain.errors import UnsupportedMediaType
 from app.domain.spec import Metadata
 
 _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -16,6 +17,8 @@ _METADATA_PARAMETER = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
 AfterDataset = Annotated[str | None, Query(pattern=f"^ds_{_ULID}$", description="The `last_id` of the page before.")]
 AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the page before.")]
+AfterKey = Annotated[str | None, Query(pattern=f"^key_{_ULID}$", description="The `last_id` of the page before.")]
+AfterAudit = Annotated[str | None, Query(pattern=f"^aud_{_ULID}$", description="The `last_id` of the page before.")]
 AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the page before.")]
 Search = Annotated[str, Query(max_length=128, description="Only those whose name or family contains this.")]
 IdempotencyKey = Annotated[
@@ -27,6 +30,18 @@ IdempotencyKey = Annotated[
         "body gives the same job instead of a second one.",
     ),
 ]
+
+
+def expect_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+    """
+    Raises:
+        UnsupportedMediaType: for anything but JSON.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            "The body is sent as application/json.", hint="Send `Content-Type: application/json`.", param="Content-Type"
+        )
 
 
 def metadata_filter(request: Request) -> dict[str, str]:
@@ -53,7 +68,7 @@ METADATA_PARAMETER_DOCS = {
             "description": "Only jobs that carry these pairs: `?metadata[owner]=ann&metadata[run]=7`.",
             "style": "deepObject",
             "explode": True,
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "schema": _METADATA.json_schema(),
         }
     ]
 }

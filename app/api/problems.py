@@ -14,9 +14,11 @@ PROBLEM_JSON = "application/problem+json"
 class ProblemItem(BaseModel):
     """One of several things wrong with a request."""
 
-    param: str | None = Field(description="Where it stands, `distill.learning_rate` for example; null: the whole body.")
     code: str
     detail: str
+    param: str | None = Field(
+        default=None, description="Where it stands, `distill.learning_rate` for example; without it, the whole body."
+    )
     hint: str | None = None
 
 

@@ -1,15 +1,18 @@
 """The shapes on the wire."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import models
+from app.domain.choice import Choice
+from app.domain.line import Place
+from app.domain.manifest import Preprocessing
 from app.domain.progress import MetricLine
 from app.domain.spec import JobSpec
-from app.domain.states import DatasetState, JobState, Stage
+from app.domain.states import DatasetState, JobState, Stage, StopRequest
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -48,6 +51,7 @@ class DatasetRead(BaseModel):
     object: Literal["dataset"] = "dataset"
     name: str = Field(examples=["digits.zip"])
     state: DatasetState = Field(description="Jobs run on data sets that are `ready`.")
+    progress: float = Field(description="0..1 of the import; it begins anew where another worker takes over.")
     bytes: int = Field(description="Size of the uploaded archive.", examples=[1048576])
     sha256: str = Field(description="Of the uploaded archive.")
     digest: str | None = Field(description="Of the content: the same images, labels and splits have the same digest.")
@@ -65,6 +69,7 @@ class DatasetRead(BaseModel):
             id=dataset.id,
             name=dataset.name,
             state=dataset.state,
+            progress=dataset.progress,
             bytes=dataset.bytes,
             sha256=dataset.sha256,
             digest=dataset.digest,
@@ -80,7 +85,20 @@ class DatasetRead(BaseModel):
 class QueuePlace(BaseModel):
     """Where a queued job stands."""
 
-    position: int = Field(description="1 runs next.", ge=1, examples=[3])
+    position: int = Field(
+        description="1 runs next. The order is by priority, then in turn for each key's owner, then by age.",
+        ge=1,
+        examples=[3],
+    )
+    reason: str = Field(description="What it waits for, in words.", examples=["2 ahead", "waiting for a worker"])
+
+    @classmethod
+    def of(cls, place: Place) -> Self:
+        if place.held:
+            reason = "you run as many jobs as you may; one of them must end first"
+        else:
+            reason = f"{place.position - 1} ahead" if place.position > 1 else "waiting for a worker"
+        return cls(position=place.position, reason=reason)
 
 
 class JobRead(BaseModel):
@@ -94,15 +112,23 @@ class JobRead(BaseModel):
     eta_seconds: float | None = Field(description="Estimated seconds to the end, while it runs.")
     queue: QueuePlace | None = Field(description="Null unless it is queued.")
     dataset_id: str
-    spec: JobSpec = Field(description="As asked, defaults filled in.")
+    spec: JobSpec | dict[str, Any] = Field(
+        description="As asked, defaults filled in. Of another shape where another version of the service took the job."
+    )
     warnings: list[str] = Field(description="What you should know although it was accepted.")
     metrics: dict[str, float] = Field(
         description="The latest value of each metric; with `students`, `<student>/` stands before what is one's own.",
         examples=[{"student_accuracy": 0.94}],
     )
+    choice: Choice | dict[str, Any] | None = Field(
+        description="With `constraints`, once it has succeeded: the file that fits them, or the one that comes closest "
+        "and by how much it misses. Of another shape where another version of the service ran the job."
+    )
     error: Failure | None = Field(description="Why it failed.")
     attempts: int = Field(description="How often a worker took it since it last progressed.")
-    cancel_requested: bool
+    cancel_requested: bool = Field(description="Its worker was asked to end it.")
+    pause_requested: bool = Field(description="Its worker was asked to save it and let it wait.")
+    retry_of: str | None = Field(description="The ended job that this one tries again.")
     metadata: dict[str, str]
     created_at: datetime
     updated_at: datetime
@@ -110,21 +136,24 @@ class JobRead(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, job: models.Job, positions: dict[str, int]) -> Self:
+    def of(cls, job: models.Job, places: Mapping[str, Place]) -> Self:
         return cls(
             id=job.id,
             state=job.state,
             stage=job.stage,
             progress=job.progress,
             eta_seconds=job.eta_seconds,
-            queue=QueuePlace(position=positions[job.id]) if job.id in positions else None,
+            queue=QueuePlace.of(places[job.id]) if job.id in places else None,
             dataset_id=job.dataset_id,
-            spec=JobSpec.model_validate(job.spec),
+            spec=job.spec,
             warnings=job.warnings,
             metrics=job.metrics,
+            choice=job.choice,
             error=Failure.model_validate(job.error) if job.error else None,
             attempts=job.attempts,
-            cancel_requested=job.cancel_requested,
+            cancel_requested=job.stop_requested == StopRequest.CANCEL,
+            pause_requested=job.stop_requested == StopRequest.PAUSE,
+            retry_of=job.retry_of,
             metadata=job.user_metadata,
             created_at=job.created_at,
             updated_at=job.updated_at,
@@ -186,6 +215,25 @@ class ArtifactRead(BaseModel):
     @classmethod
     def of(cls, artifact: models.Artifact) -> Self:
         return cls(name=artifact.name, bytes=artifact.bytes, sha256=artifact.sha256, media_type=artifact.media_type)
+
+
+class ClassProbability(BaseModel):
+    """How probable the student holds one class."""
+
+    name: str = Field(serialization_alias="class", examples=["0"])
+    probability: float = Field(description="Softmax of the logits; of all classes they sum to 1.", examples=[0.97])
+
+
+class PredictionRead(BaseModel):
+    """What a student makes of an image."""
+
+    object: Literal["prediction"] = "prediction"
+    job_id: str
+    student: str = Field(examples=["mobilenetv3_small_050"])
+    file: str = Field(description="The artefact that was run.", examples=["student.onnx"])
+    predictions: list[ClassProbability] = Field(description="The most probable first.")
+    preprocessing: Preprocessing = Field(description="What was done to the image before, as the manifest has it.")
+    latency_ms: float = Field(description="Of the network alone, on one thread: no loading, no decoding.")
 
 
 class Health(BaseModel):

@@ -3,8 +3,11 @@
 import click
 
 from app.cli.api import api
+from app.cli.check import check
 from app.cli.demo import demo
+from app.cli.keys import keys
 from app.cli.migrate import migrate
+from app.cli.tenants import tenants
 from app.cli.up import up
 from app.cli.worker import worker
 
@@ -21,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (up, api, worker, migrate, demo):
+for command in (up, api, worker, migrate, keys, tenants, check, demo):
     main.add_command(command)

@@ -1,15 +1,27 @@
 """Engines and sessions for SQLite (WAL) and Postgres."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
+from psycopg.errors import IdleInTransactionSessionTimeout
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-SQLITE_BUSY_SECONDS = 10
+SQLITE_BUSY_SECONDS = 7
+"""Shorter than `request_seconds`, so that nothing is written for a client that was told to try again."""
+POOL_SECONDS = 5
 POSTGRES_CONNECT_SECONDS = 5
+POSTGRES_CONNECTIONS = 20
+"""Kept open by a process. As many more are opened when requests come thick, but each only for one of them, and opening
+one takes longer than most of what is asked."""
+POSTGRES_IDLE_SECONDS = 30
+"""A process that is frozen in the middle of a transaction keeps its locks no longer than this."""
 
 
 class Store:
@@ -17,16 +29,21 @@ class Store:
 
     `write()` takes SQLite's write lock at its first statement (BEGIN IMMEDIATE): a transaction that reads first and
     writes later would otherwise fail with "database is locked" instead of waiting its turn.
+
+    `read()` opens no transaction on Postgres. There each statement of one sees what was committed before it either way
+    (READ COMMITTED), and BEGIN and ROLLBACK would be two more ways to the server and back for each request.
     """
 
     def __init__(self, url: str, **engine_options: Any) -> None:
         self.engine = _make_engine(url, **engine_options)
         self._writer = self.engine.execution_options(tdmr_write=True)
+        on_sqlite = self.engine.dialect.name == "sqlite"
+        self._reader = self.engine if on_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that is rolled back at the end."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A session that only reads: what it changes is not kept on SQLite, and must not be tried."""
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -41,23 +58,60 @@ class Store:
 
 def _make_engine(url: str, **options: Any) -> Engine:
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, **options)
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_timeout=POOL_SECONDS, **options)
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
     # pre_ping: a database that was restarted costs one reconnect, not one failed request per pooled connection
     arguments = {"connect_timeout": POSTGRES_CONNECT_SECONDS}
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=10, max_overflow=20, **options)
+    pool = {
+        "pool_pre_ping": True,
+        "pool_size": POSTGRES_CONNECTIONS,
+        "max_overflow": POSTGRES_CONNECTIONS,
+        "pool_timeout": POOL_SECONDS,
+    }
+    engine = create_engine(url, connect_args=arguments, **(pool | options))
+    event.listen(engine, "connect", _postgres_connect)
+    event.listen(engine, "handle_error", _postgres_error)
+    return engine
+
+
+def _postgres_connect(connection: psycopg.Connection[Any], _record: object) -> None:
+    # no transaction of ours waits for anything; whoever stops in one would hold up the reaper of its own job
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_SECONDS} s'")
+    connection.commit()
+
+
+def _postgres_error(context: ExceptionContext) -> None:
+    # the connection is gone, whatever class psycopg files it under
+    if isinstance(context.original_exception, IdleInTransactionSessionTimeout):
+        context.is_disconnect = True
+        raise OperationalError(context.statement, context.parameters, context.original_exception)
 
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
     # pysqlite would begin transactions by itself, and not before DDL; _sqlite_begin does it instead
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged job survives a power cut
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    # The file keeps the mode, so only its first connection has to change it. That needs the file to itself, and SQLite
+    # answers SQLITE_BUSY at once where it would wait for any other lock.
+    give_up = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                return
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _sqlite_begin(connection: Connection) -> None:

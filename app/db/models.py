@@ -3,12 +3,23 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, MetaData, String, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.domain.states import DatasetState, JobState, Stage
+from app.domain.states import DatasetState, JobState, Stage, StopRequest
 
 DEFAULT_TENANT = "default"
 
@@ -71,16 +82,28 @@ class Dataset(Leased, Base):
     sha256: Mapped[str] = mapped_column(String(64))
     """Of the uploaded archive."""
     upload_key: Mapped[str | None] = mapped_column(String(256))
-    """Storage key of the uploaded archive; None once the import has read it."""
+    """Storage key of the uploaded archive, which data sets with the same bytes share; None once the import has read
+    it."""
     prepared_key: Mapped[str | None] = mapped_column(String(256))
-    """Storage key of `prepared.zip` (index.json and images), once ready."""
+    """Storage key of `prepared.zip` (index.json and images), once ready; shared likewise where it holds the same."""
     digest: Mapped[str | None] = mapped_column(String(64))
+    progress: Mapped[float] = mapped_column(default=0.0)
+    """0..1 of the import."""
     report: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
-    __table_args__ = (Index(None, "tenant", "id"), Index(None, "state"))
+    __table_args__ = (
+        Index(None, "tenant", "id"),
+        Index(None, "state"),
+        Index(None, "tenant", "sha256"),
+        Index(None, "upload_key"),
+        Index(None, "prepared_key"),
+    )
+
+
+_KEPT = text("checkpoint_key IS NOT NULL")
 
 
 class Job(Leased, Base):
@@ -102,10 +125,19 @@ class Job(Leased, Base):
     """The latest value of each metric."""
     evaluation: Mapped[dict[str, Any] | None]
     """What evaluation.json holds; where the job names `students`, by student."""
+    choice: Mapped[dict[str, Any] | None]
+    """The file that fits the job's constraints, or comes closest (app.domain.choice); None until it has succeeded."""
     error: Mapped[dict[str, Any] | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    """Claims since the last progress."""
-    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    """Claims since the last progress that did not end with the job being handed back."""
+    stop_requested: Mapped[StopRequest | None] = mapped_column(String(16))
+    """What its worker shall do to it while it runs."""
+    checkpoint_key: Mapped[str | None] = mapped_column(String(256))
+    """Storage key of the newest checkpoint that was taken off its worker."""
+    checkpoint_epoch: Mapped[int] = mapped_column(default=0)
+    """The attempt that wrote it; 0 in a retried job, whose checkpoint another job wrote."""
+    retry_of: Mapped[str | None] = mapped_column(Id)
+    """The ended job that this one tries again."""
     user_metadata: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
@@ -114,9 +146,34 @@ class Job(Leased, Base):
 
     __table_args__ = (
         Index(None, "tenant", "id"),
-        Index(None, "state", "priority", "id"),
+        Index(None, "tenant", "state", "id"),
+        Index(None, "state", "priority", "tenant", "id"),
         Index(None, "dataset_id"),
+        # the few that the caretaker has to look at
+        Index("ix_jobs_checkpoint_key", "checkpoint_key", postgresql_where=_KEPT, sqlite_where=_KEPT),
+        Index("ix_jobs_user_metadata", "user_metadata", postgresql_using="gin", info={"postgresql_only": True}),
     )
+
+
+class QueueTurn(Base):
+    """When a tenant last had its turn among jobs of one priority: the number of the claim, counted over all tenants."""
+
+    __tablename__ = "queue_turns"
+
+    priority: Mapped[int] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    turn: Mapped[int]
+
+
+class Total(Base):
+    """What is counted over all time and all processes, for `/metrics`."""
+
+    __tablename__ = "totals"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
+    """Tells the parts of one total apart, a stage or a state; empty where there is one only."""
+    value: Mapped[float]
 
 
 class JobEvent(Base):

@@ -2,17 +2,66 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, cast, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, defer
 
+from app.db.access_models import Tenant
 from app.db.ids import is_id
-from app.db.models import Artifact, CatalogRow, Dataset, IdempotencyKey, Job, JobEvent, JobMetric, Worker
-from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
+from app.db.models import Artifact, CatalogRow, Dataset, IdempotencyKey, Job, JobEvent, JobMetric, QueueTurn, Worker
+from app.domain.line import Group, Line, Place
+from app.domain.states import TERMINAL_JOB_STATES, DatasetState, JobState, Stage
+
+# What nearly every request sends is built once: building a statement takes as long as sending it.
+_OF_TENANT = {table: (table.id == bindparam("id"), table.tenant == bindparam("tenant")) for table in (Dataset, Job)}
+_JOB = select(Job).where(*_OF_TENANT[Job]).options(defer(Job.evaluation))
+_STAMP = select(Job.id, Job.state, Job.epoch, Job.updated_at).where(*_OF_TENANT[Job])
+_DATASET = select(Dataset).where(*_OF_TENANT[Dataset]).options(defer(Dataset.report))
+_LOCKED_DATASET = {exclusive: _DATASET.with_for_update(read=not exclusive) for exclusive in (True, False)}
+_EVENTS = (
+    select(JobEvent)
+    .where(JobEvent.job_id == bindparam("id"), JobEvent.seq > bindparam("after"))
+    .order_by(JobEvent.seq)
+    .limit(bindparam("limit"))
+)
+_IS_ANNOUNCED = exists().where(Worker.catalog_sha256 == CatalogRow.sha256)
+_ANNOUNCED = select(CatalogRow.sha256).where(_IS_ANNOUNCED).order_by(CatalogRow.sha256)
+_PEER = aliased(Job)
+_ROUND = (
+    select(func.count())
+    .where(_PEER.state == JobState.QUEUED, _PEER.priority == Job.priority, _PEER.tenant == Job.tenant)
+    .where(_PEER.id <= Job.id)
+)
+_ROUNDS = select(Job.id, Job.priority, Job.tenant, _ROUND.scalar_subquery().label("round")).where(
+    Job.id.in_(bindparam("job_ids", expanding=True)), Job.state == JobState.QUEUED
+)
+_WAITING = (
+    select(Job.priority, Job.tenant, func.count().label("jobs"), func.min(Job.id).label("oldest"))
+    .where(Job.state == JobState.QUEUED)
+    .group_by(Job.priority, Job.tenant)
+    .subquery()
+)
+_RUNNING = (
+    select(Job.tenant, func.count().label("jobs")).where(Job.state == JobState.RUNNING).group_by(Job.tenant).subquery()
+)
+_GROUPS = (
+    select(
+        _WAITING,
+        func.coalesce(QueueTurn.turn, 0).label("turn"),
+        func.coalesce(_RUNNING.c.jobs, 0).label("running"),
+        Tenant.max_running.label("limit"),
+    )
+    .outerjoin(QueueTurn, and_(QueueTurn.priority == _WAITING.c.priority, QueueTurn.tenant == _WAITING.c.tenant))
+    .outerjoin(Tenant, Tenant.name == _WAITING.c.tenant)
+    .outerjoin(_RUNNING, _RUNNING.c.tenant == _WAITING.c.tenant)
+)
 
 Row = TypeVar("Row")
+_CLAIMING = 2304_02264
+"""The advisory lock of those who choose a job to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +82,14 @@ def lock_dataset(session: Session, tenant: str, dataset_id: str, *, exclusive: b
     """As `get_dataset`, and until the transaction ends nobody deletes it (shared) or uses it (exclusive)."""
     if not is_id(dataset_id, "ds"):
         return None
-    statement = select(Dataset).where(Dataset.id == dataset_id, Dataset.tenant == tenant)
-    return session.scalar(statement.with_for_update(read=not exclusive))
+    return session.scalar(_LOCKED_DATASET[exclusive], {"id": dataset_id, "tenant": tenant})
 
 
 def list_datasets(session: Session, tenant: str, *, after: str | None, limit: int) -> Page[Dataset]:
     statement = select(Dataset).where(Dataset.tenant == tenant).order_by(Dataset.id.desc())
     if after is not None:
         statement = statement.where(Dataset.id < after)
-    return _page(session, statement, limit)
+    return page_of(session, statement, limit)
 
 
 def dataset_in_use(session: Session, dataset_id: str) -> bool:
@@ -50,10 +98,27 @@ def dataset_in_use(session: Session, dataset_id: str) -> bool:
     return bool(session.scalar(select(active)))
 
 
+class Stamp(NamedTuple):
+    """What tells one version of a job from another: a change that users see sets `updated_at`."""
+
+    id: str
+    state: JobState
+    epoch: int
+    updated_at: datetime
+
+
 def get_job(session: Session, tenant: str, job_id: str) -> Job | None:
+    """Its evaluation, which may be long, is read when it is asked for."""
     if not is_id(job_id, "job"):
         return None
-    return session.scalar(select(Job).where(Job.id == job_id, Job.tenant == tenant))
+    return session.scalar(_JOB, {"id": job_id, "tenant": tenant})
+
+
+def get_stamp(session: Session, tenant: str, job_id: str) -> Stamp | None:
+    if not is_id(job_id, "job"):
+        return None
+    row = session.execute(_STAMP, {"id": job_id, "tenant": tenant}).first()
+    return None if row is None else Stamp(*row)
 
 
 def list_jobs(
@@ -66,36 +131,97 @@ def list_jobs(
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Job]:
     """Jobs in any of `states` (none given: all) that carry all pairs of `metadata`."""
-    statement = select(Job).where(Job.tenant == tenant).order_by(Job.id.desc())
+    statement = select(Job).where(Job.tenant == tenant).order_by(Job.id.desc()).options(defer(Job.evaluation))
     if after is not None:
         statement = statement.where(Job.id < after)
     if states:
         statement = statement.where(Job.state.in_(states))
     for key, value in (metadata or {}).items():
         statement = statement.where(_has_pair(session, key, value))
-    return _page(session, statement, limit)
+    return page_of(session, statement, limit)
 
 
-def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """1 for the queued job that runs next; jobs that are not queued are left out. One query for a whole page."""
-    ahead = aliased(Job)
-    count = (
-        select(func.count())
-        .select_from(ahead)
-        .where(
-            ahead.state == JobState.QUEUED,
-            or_(ahead.priority > Job.priority, and_(ahead.priority == Job.priority, ahead.id <= Job.id)),
-        )
-        .scalar_subquery()
+def queue_places(session: Session, job_ids: Sequence[str], max_running: int | None = None) -> dict[str, Place]:
+    """Jobs that are not queued are left out.
+
+    Args:
+        max_running: most running jobs of a tenant that has no quota of its own; None: no limit.
+    """
+    rows = session.execute(_ROUNDS, {"job_ids": job_ids}).all()
+    line = _line(session, max_running)
+    places = {row.id: line.place(row.priority, row.tenant, row.round) for row in rows}
+    return {job_id: place for job_id, place in places.items() if place is not None}
+
+
+def next_queued_job(session: Session, max_running: int | None = None) -> str | None:
+    """The id of the queued job that runs next, None if none may. Until the transaction ends nobody else asks: two
+    workers at once would both take a tenant's last place."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+    return _line(session, max_running).first
+
+
+def _line(session: Session, max_running: int | None) -> Line:
+    groups, left = [], {}
+    for row in session.execute(_GROUPS):
+        groups.append(Group(row.priority, row.tenant, row.jobs, row.oldest, row.turn, free=row.jobs))
+        limit = max_running if row.limit is None else row.limit
+        if limit is not None:
+            left[row.tenant] = limit - row.running
+    return Line.of(groups, left)
+
+
+class Held(NamedTuple):
+    """A claim as the store sees it. Another value of any of the three is a sign of life."""
+
+    id: str
+    epoch: int
+    hb_seq: int
+
+
+def held_jobs(session: Session) -> list[Held]:
+    """Of all running jobs."""
+    rows = session.execute(select(Job.id, Job.epoch, Job.hb_seq).where(Job.state == JobState.RUNNING))
+    return [Held(*row) for row in rows]
+
+
+def held_datasets(session: Session) -> list[Held]:
+    """Of all imports that a worker has taken."""
+    held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None))
+    rows = session.execute(select(Dataset.id, Dataset.epoch, Dataset.hb_seq).where(*held))
+    return [Held(*row) for row in rows]
+
+
+def waiting_jobs(session: Session, max_running: int | None = None) -> Sequence[str]:
+    """Ids of the queued jobs that a worker may take, the next one first; `max_running` as for `queue_places`."""
+    waiting = select(Job.id, Job.priority, Job.tenant).where(Job.state == JobState.QUEUED).order_by(Job.id)
+    return _line(session, max_running).order(
+        (job_id, priority, tenant) for job_id, priority, tenant in session.execute(waiting)
     )
-    rows = session.execute(select(Job.id, count).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED))
-    return {row[0]: row[1] for row in rows}
 
 
-def next_queued_job(session: Session) -> str | None:
-    """The id of the queued job that runs next: highest priority, then oldest."""
-    statement = select(Job.id).where(Job.state == JobState.QUEUED).order_by(Job.priority.desc(), Job.id).limit(1)
-    return session.scalar(statement)
+def waiting_datasets(session: Session) -> Sequence[str]:
+    """Ids of the data sets whose import no worker has taken, oldest first."""
+    waits = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
+    return session.scalars(select(Dataset.id).where(*waits).order_by(Dataset.id)).all()
+
+
+def kept_checkpoints(session: Session, failed_before: datetime) -> Sequence[Job]:
+    """Ended jobs whose checkpoint nobody will ask for: of a failed one, which can be retried, until it is old."""
+    too_old = and_(Job.state == JobState.FAILED, Job.finished_at < failed_before)
+    needless = or_(Job.state.in_((JobState.SUCCEEDED, JobState.CANCELLED)), too_old)
+    return session.scalars(select(Job).where(Job.checkpoint_key.is_not(None), needless)).all()
+
+
+def is_kept_checkpoint(session: Session, key: str) -> bool:
+    """Whether a job may yet go on from it."""
+    return bool(session.scalar(select(exists().where(Job.checkpoint_key == key))))
+
+
+def forget_checkpoint(session: Session, job_id: str, key: str) -> None:
+    """Unless the job has another one meanwhile."""
+    of_job = (Job.id == job_id, Job.checkpoint_key == key)
+    session.execute(update(Job).where(*of_job).values(checkpoint_key=None, updated_at=Job.updated_at))
 
 
 def get_idempotency_key(session: Session, tenant: str, key: str) -> IdempotencyKey | None:
@@ -104,8 +230,8 @@ def get_idempotency_key(session: Session, tenant: str, key: str) -> IdempotencyK
 
 def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Page[JobEvent]:
     """Oldest first, those behind number `after`."""
-    statement = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after).order_by(JobEvent.seq)
-    return _page(session, statement, limit)
+    rows = session.scalars(_EVENTS, {"id": job_id, "after": after, "limit": limit + 1}).all()
+    return Page(rows[:limit], has_more=len(rows) > limit)
 
 
 def list_metrics(session: Session, job_id: str, *, stage: Stage | None, from_step: int) -> Sequence[JobMetric]:
@@ -129,10 +255,9 @@ def get_worker(session: Session, hostname: str, queue: str, device: str) -> Work
     return session.scalar(statement)
 
 
-def announced_catalogs(session: Session) -> Sequence[CatalogRow]:
-    """Each offer once, whatever number of workers make it."""
-    announced = exists().where(Worker.catalog_sha256 == CatalogRow.sha256)
-    return session.scalars(select(CatalogRow).where(announced).order_by(CatalogRow.sha256)).all()
+def announced_catalogs(session: Session) -> Sequence[str]:
+    """The digest of each offer, whatever number of workers make it."""
+    return session.scalars(_ANNOUNCED).all()
 
 
 def touch(session: Session) -> None:
@@ -140,7 +265,7 @@ def touch(session: Session) -> None:
     session.execute(select(Worker.id).limit(1))
 
 
-def _page(session: Session, statement: Select[Row], limit: int) -> Page[Row]:
+def page_of(session: Session, statement: Select[Row], limit: int) -> Page[Row]:
     rows = session.scalars(statement.limit(limit + 1)).all()
     return Page(rows[:limit], has_more=len(rows) > limit)
 

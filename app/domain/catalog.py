@@ -21,15 +21,28 @@ class TeacherCard(Frozen):
     licence: str = ""
     source: str = Field(default="timm")
     """`timm` (loaded from its hub) or `local` (a folder of weights on the worker)."""
+    refused: str | None = None
+    """Why it cannot teach, as a sweep over all architectures found; a job that names it is refused."""
 
 
 class StudentCard(Frozen):
-    """An architecture that a worker can train."""
+    """An architecture that a worker can train, and what a sweep over all architectures found that it cannot do.
+
+    A job that asks for what is refused here is refused when it is created. What no sweep has tried is not refused.
+    """
 
     name: str
     family: str
     parameters: int
     """Without the classifier."""
+    refused: str | None = None
+    """Why it cannot be trained."""
+    refused_formats: dict[str, str] = {}
+    """Export formats in which it cannot be written, each with the reason."""
+    refused_sizes: tuple[int, ...] = ()
+    """Sides in pixels that it does not take."""
+    takes_size: int | None = None
+    """A side in pixels that it does take; given where some are refused."""
 
 
 class Catalog(Frozen):

@@ -1,7 +1,8 @@
 """A prepared data set: what the import writes and the training room reads.
 
     DATA_DIR/index.json      this module's `DatasetIndex`
-    DATA_DIR/images/…        the user's images, bytes unchanged, under names that the import made
+    DATA_DIR/images/…        the user's images under names that the import made: plain JPEG, PNG and WebP with their
+                             bytes unchanged, anything else as an RGB PNG of the same pixels
 
 The training room also takes a plain image folder without an index and makes one by the same rules (`layout.py`).
 """
@@ -26,12 +27,26 @@ class Sample(Frozen):
     """One image."""
 
     id: str
-    """SHA-256 of the file's bytes."""
+    """SHA-256 of the bytes that the user sent."""
     path: str
     """Relative to the data set's folder, with forward slashes."""
     split: Split
     label: int | None = None
     """Index into `classes`; None exactly for unlabelled images."""
+    source: str | None = None
+    """The path as the user named it, where `path` is not that."""
+    rewritten: str | None = None
+    """SHA-256 of the file at `path`, where the import wrote the picture anew; None where that is `id`."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file at `path`."""
+        return self.rewritten or self.id
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.source or self.path
 
 
 class DatasetIndex(Frozen):
@@ -54,12 +69,30 @@ class SkippedFile(Frozen):
 
 
 class ImageCopy(Frozen):
-    """One of several files with the same bytes."""
+    """One of several files that show the same picture."""
 
     path: str
     """As the user named it."""
     split: Split
     label: str | None
+
+
+class Spread(Frozen):
+    """Least, middle and most of something counted."""
+
+    least: int
+    median: int
+    most: int
+
+
+class ImageSizes(Frozen):
+    """What the usable images are."""
+
+    width: Spread
+    """Pixels, upright."""
+    height: Spread
+    formats: dict[str, int]
+    """Pillow's name of the format to images: `JPEG`, `PNG`, …"""
 
 
 class DatasetReport(Frozen):
@@ -69,16 +102,34 @@ class DatasetReport(Frozen):
     counts: dict[Split, dict[str, int]] = {}
     """Split to class name to images; unlabelled images stand under the empty class name."""
     images: int = 0
+    sizes: ImageSizes | None = None
     skipped: tuple[SkippedFile, ...] = ()
     skipped_total: int = 0
     """All skipped files; `skipped` lists at most the first 1,000."""
     duplicates: tuple[tuple[ImageCopy, ...], ...] = ()
-    """Groups of files with the same bytes; at most the first 1,000."""
+    """Groups of files with the same bytes; at most the first 1,000, and the first 20 files of each."""
     duplicates_total: int = 0
+    """All such groups."""
+    near_duplicates: tuple[tuple[ImageCopy, ...], ...] = ()
+    """Groups of files with other bytes that show the same picture, in another size or quality; bounded likewise."""
+    near_duplicates_total: int = 0
     """All such groups."""
     warnings: tuple[str, ...] = ()
     split_source: str = "given"
     digest: str = ""
+
+
+LISTED_GROUPS, LISTED_COPIES = 24, 4
+"""Groups of copies, and files of each, that a page shows and a preview has pictures of."""
+
+
+class Preview(Frozen):
+    """Small pictures for a page about the data set."""
+
+    examples: dict[str, tuple[str, ...]]
+    """Class name to paths as the user named them; unlabelled images stand under the empty class name."""
+    pictures: dict[str, str]
+    """Path to a JPEG of at most 96 pixels a side, in base64: of the examples and of copies that a page shows."""
 
 
 class ImportResult(Frozen):

@@ -34,6 +34,32 @@ class Unauthorized(TdmrError):
     title = "A valid API key is needed"
 
 
+class Forbidden(TdmrError):
+    """The key is valid but lacks the scope, or may not act for that tenant."""
+
+    code = "forbidden"
+    title = "This key may not do that"
+
+
+class TooManyRequests(TdmrError):
+    """Over a rate or a quota that waiting brings down again."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: float, hint: str | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.retry_after = retry_after
+        """Seconds after which trying again may help."""
+
+
+class QueueQuotaExceeded(TooManyRequests):
+    """The tenant has as many queued jobs as it may have."""
+
+    code = "queue_quota_exceeded"
+    title = "Too many queued jobs"
+
+
 class MalformedRequest(TdmrError):
     """The request cannot be read at all."""
 
@@ -53,6 +79,41 @@ class UploadTooLarge(TdmrError):
 
     code = "too_large"
     title = "The upload is too large"
+
+
+class BytesQuotaExceeded(UploadTooLarge):
+    """The tenant's data sets would take more bytes than they may."""
+
+    code = "bytes_quota_exceeded"
+    title = "The quota of bytes is exceeded"
+
+
+class UnusableImage(TdmrError):
+    """What was sent is no image, a damaged one, or one that takes more than any image may."""
+
+    code = "unusable_image"
+    title = "The image cannot be used"
+
+
+class UploadLocked(TdmrError):
+    """Another request is writing to the upload."""
+
+    code = "upload_locked"
+    title = "The upload is in use"
+
+
+class ChecksumMismatch(TdmrError):
+    """The bytes of one request are not those that its checksum is of."""
+
+    code = "checksum_mismatch"
+    title = "The checksum does not match"
+
+
+class UnsupportedTusVersion(TdmrError):
+    """The request speaks another version of the tus protocol, or does not say which."""
+
+    code = "unsupported_tus_version"
+    title = "This version of tus is not spoken here"
 
 
 class InvalidSpec(TdmrError):
@@ -76,6 +137,13 @@ class UnknownStudent(InvalidSpec):
     title = "No worker can train this student"
 
 
+class ModelRefused(InvalidSpec):
+    """A sweep over all architectures found that this one cannot do what the job asks of it."""
+
+    code = "model_refused"
+    title = "This network is known not to do that"
+
+
 class IdempotencyKeyReused(TdmrError):
     """The Idempotency-Key was used before with another body."""
 
@@ -90,6 +158,13 @@ class StateConflict(TdmrError):
     title = "The current state does not allow this"
 
 
+class IdempotencyKeyInFlight(StateConflict):
+    """An earlier request with the same Idempotency-Key is still being worked on."""
+
+    code = "idempotency_key_in_flight"
+    title = "The same request is still under way"
+
+
 class DatasetNotReady(StateConflict):
     """The data set is still being validated, or was rejected."""
 
@@ -97,11 +172,51 @@ class DatasetNotReady(StateConflict):
     title = "The data set is not ready"
 
 
+class JobNotSucceeded(StateConflict):
+    """The job has not (yet) left what is asked for."""
+
+    code = "job_not_succeeded"
+    title = "The job has not succeeded"
+
+
+class NothingToPredictWith(StateConflict):
+    """The job has published no student that the service can run."""
+
+    code = "nothing_to_predict_with"
+    title = "The job has no file to predict with"
+
+
 class DatasetInUse(StateConflict):
     """A job still needs the data set."""
 
     code = "dataset_in_use"
     title = "A job uses this data set"
+
+
+class UploadIncomplete(StateConflict):
+    """Some of the upload's bytes have not arrived yet."""
+
+    code = "upload_incomplete"
+    title = "The upload is not complete"
+
+
+class UploadComplete(StateConflict):
+    """All of the upload's bytes have arrived."""
+
+    code = "upload_complete"
+    title = "The upload is complete"
+
+
+class OffsetMismatch(StateConflict):
+    """The request goes on from another byte than the upload has arrived at."""
+
+    code = "offset_mismatch"
+    title = "The upload stands elsewhere"
+
+    def __init__(self, detail: str, *, offset: int, hint: str | None = None, param: str | None = None) -> None:
+        super().__init__(detail, hint=hint, param=param)
+        self.offset = offset
+        """Where it stands, in bytes."""
 
 
 class CatalogEmpty(TdmrError):
@@ -118,6 +233,13 @@ class StoreUnavailable(TdmrError):
     title = "A backing service is unavailable"
 
 
+class PredictionsBusy(TdmrError):
+    """As many predictions are at work as may be, and as many wait."""
+
+    code = "predictions_busy"
+    title = "Too many predictions at once"
+
+
 class DiskFull(TdmrError):
     """There is no space left for what was sent."""
 
@@ -130,6 +252,13 @@ class DatasetRejected(TdmrError):
 
     code = "dataset_rejected"
     title = "The data set was rejected"
+
+
+class ImportFailed(TdmrError):
+    """The import ended without a verdict: the fault is ours, and the archive may be fine."""
+
+    code = "import_failed"
+    title = "The data set could not be checked"
 
 
 class TrainingFailed(TdmrError):
@@ -181,8 +310,15 @@ class OutOfMemory(TrainingFailed):
     title = "The worker ran out of memory"
 
 
-class WorkerLost(TrainingFailed):
-    """The training process died without saying why."""
+class WorkerLostRepeatedly(TrainingFailed):
+    """Several attempts in a row ended without a word and without progress."""
 
-    code = "worker_lost"
-    title = "The training process died"
+    code = "worker_lost_repeatedly"
+    title = "The job's workers were lost again and again"
+
+
+class TimeLimitExceeded(TrainingFailed):
+    """The job ran for longer than this service allows."""
+
+    code = "time_limit_exceeded"
+    title = "The job took too long"

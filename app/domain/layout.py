@@ -1,7 +1,8 @@
 """What an image folder means: which class and split each file belongs to.
 
-Understood are class folders; `train/ val/ test/` above them; `unlabeled/` anywhere; or a `labels.csv` instead of all
-that. Splits that are missing are drawn (`stratify.py`). Every class that comes out has at least one training image.
+Understood are class folders; `train/ val/ test/` above them; `unlabeled/` anywhere; or files of labels instead of all
+that (`labels.py`). Splits that are missing are drawn (`stratify.py`). Every class that comes out has at least one
+training image.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from app.domain.dataset import INDEX_NAME, DatasetIndex, Sample, Split
 from app.domain.errors import DatasetRejected
-from app.domain.labels import LABELS_NAME
+from app.domain.labels import FOREIGN_NAMES, LABELS_NAME, SPLIT_NAMES
 from app.domain.placement import Placement, from_folders, from_labels
 from app.domain.stratify import MIN_TRAIN, draw
 
@@ -47,10 +48,9 @@ class Layout:
 
 def assign(
     paths: Iterable[str],
-    labels_csv: str | None = None,
+    labels: Mapping[str, str] | None = None,
     seed: int = 0,
     *,
-    labels_folder: str = "",
     keys: Mapping[str, str] | None = None,
     unreadable: Collection[str] = (),
 ) -> Layout:
@@ -58,20 +58,17 @@ def assign(
 
     Args:
         paths: relative paths of the usable images, with forward slashes, in any order.
-        labels_csv: the text of a labels.csv; then folder names mean nothing, but `unlabeled/` still does.
+        labels: path to text of the files of labels; then folders are no classes, but `unlabeled/` still means it.
         seed: for the splits that must be made.
-        labels_folder: where the labels.csv lies; its paths start there.
-        keys: path to content hash, which makes the drawn split independent of file names. Default: the path itself.
-        unreadable: files that exist but cannot be used; labels.csv may name them.
+        keys: path to what identifies the picture, best its content hash, which makes the drawn split independent of
+            file names. Default: the path itself.
+        unreadable: files that exist but cannot be used; files of labels may name them.
 
     Raises:
-        DatasetRejected: no class folders, only one class, no training images, or a labels.csv that does not fit.
+        DatasetRejected: no class folders, only one class, no training images, or labels that do not fit.
     """
     known = sorted(path for path in paths if not is_junk(path))
-    if labels_csv is None:
-        placed, skipped = from_folders(known)
-    else:
-        placed, skipped = from_labels(known, labels_csv, labels_folder, unreadable)
+    placed, skipped = from_labels(known, labels, unreadable) if labels else from_folders(known)
     given = {placement.split for placement in placed.values()} - {Split.UNLABELLED}
     placed, untaught = _without_untaught(placed, given)
     classes = tuple(sorted({p.label for p in placed.values() if p.label is not None}, key=natural))
@@ -87,13 +84,19 @@ def assign(
     return Layout(classes, placed, _split_source(given, drawn, seed), {**skipped, **untaught}, tuple(warnings))
 
 
-def build_index(layout: Layout, ids: Mapping[str, str], names: Mapping[str, str] | None = None) -> DatasetIndex:
+def build_index(
+    layout: Layout,
+    ids: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    rewritten: Mapping[str, str] | None = None,
+) -> DatasetIndex:
     """The index of a layout. Samples are sorted by content, so that file names cannot change a training run.
 
     Args:
         layout: from `assign`.
         ids: path to the SHA-256 of the file's bytes.
         names: path to the path in the prepared data set, where it differs.
+        rewritten: path to the SHA-256 of the file in the prepared data set, where that differs.
     """
     number = {name: i for i, name in enumerate(layout.classes)}
     samples = [
@@ -102,6 +105,8 @@ def build_index(layout: Layout, ids: Mapping[str, str], names: Mapping[str, str]
             path=path if names is None else names[path],
             split=p.split,
             label=None if p.label is None else number[p.label],
+            source=None if names is None else path,
+            rewritten=None if rewritten is None else rewritten.get(path),
         )
         for path, p in layout.placements.items()
     ]
@@ -136,7 +141,8 @@ def load_index(folder: Path, seed: int = 0) -> DatasetIndex:
 
 
 def index_folder(folder: Path, seed: int = 0) -> DatasetIndex:
-    """The index of a plain image folder, by the rules of an upload; files are told by suffix and not decoded.
+    """The index of a plain image folder, by the rules of an upload; files are told by suffix and not decoded, so near
+    duplicates are not noticed.
 
     Raises:
         DatasetRejected: as `assign`.
@@ -147,16 +153,9 @@ def index_folder(folder: Path, seed: int = 0) -> DatasetIndex:
         if file.is_file() and not file.is_symlink()
     }
     images = {path: file for path, file in files.items() if file.suffix.lower() in IMAGE_SUFFIXES and not is_junk(path)}
-    labels = find_labels(files)
+    labels = {path: decode_labels(path, files[path].read_bytes()) for path in find_labels(files)}
     ids = {path: _sha256(file) for path, file in images.items()}
-    layout = assign(
-        images,
-        None if labels is None else decode_labels(files[labels].read_bytes()),
-        seed,
-        labels_folder="" if labels is None else parent(labels),
-        keys=ids,
-    )
-    return build_index(layout, ids)
+    return build_index(assign(images, labels, seed, keys=ids), ids)
 
 
 def is_junk(path: str) -> bool:
@@ -164,27 +163,32 @@ def is_junk(path: str) -> bool:
     return any(part.startswith(".") or part.lower() in JUNK_NAMES for part in path.split("/"))
 
 
-def find_labels(paths: Iterable[str]) -> str | None:
-    """The data set's labels.csv: the one nearest to the top.
+def find_labels(paths: Iterable[str]) -> list[str]:
+    """The files that label the data set: the labels.csv nearest to the top, or else another tool's; each split folder
+    may have one of those. Empty where there is none.
 
     Raises:
-        DatasetRejected: there are several at that depth.
+        DatasetRejected: there are several, and which one counts cannot be told.
     """
-    found = sorted(
-        (path.count("/"), path) for path in paths if path.rpartition("/")[2] == LABELS_NAME and not is_junk(path)
-    )
-    if not found:
-        return None
-    if len(found) > 1 and found[0][0] == found[1][0]:
+    known = [path for path in paths if path.rpartition("/")[2] in (LABELS_NAME, *FOREIGN_NAMES) and not is_junk(path)]
+    own = [path for path in known if path.rpartition("/")[2] == LABELS_NAME]
+    found = sorted((path.count("/"), path) for path in own or known)
+    nearest = [path for depth, path in found if depth == found[0][0]]
+    folders = {path.rpartition("/")[0] for path in nearest}
+    of_splits = not own and all(folder.rpartition("/")[2].lower() in SPLIT_NAMES for folder in folders)
+    if len(nearest) > 1 and not (of_splits and len(folders) == len(nearest)):
+        name = nearest[0].rpartition("/")[2]
         raise DatasetRejected(
-            f"There are several {LABELS_NAME}: {found[0][1]!r} and {found[1][1]!r}.",
-            hint="Put a single one at the top, with the columns path,label,split.",
+            f"There are several {name}: {nearest[0]!r} and {nearest[1]!r}."
+            if name == nearest[1].rpartition("/")[2]
+            else f"There are several files of labels: {nearest[0]!r} and {nearest[1]!r}.",
+            hint=f"Put a single {LABELS_NAME} at the top, with the columns path,label,split.",
         )
-    return found[0][1]
+    return nearest
 
 
-def decode_labels(data: bytes) -> str:
-    """The text of a labels.csv.
+def decode_labels(file: str, data: bytes) -> str:
+    """The text of a file of labels.
 
     Raises:
         DatasetRejected: it is not UTF-8.
@@ -192,12 +196,7 @@ def decode_labels(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DatasetRejected(f"{LABELS_NAME} is not UTF-8 text.", hint="Save it as “CSV UTF-8”.") from None
-
-
-def parent(path: str) -> str:
-    """The folder of a relative path, "" at the top."""
-    return path.rpartition("/")[0]
+        raise DatasetRejected(f"{file} is not UTF-8 text.", hint="Save it as “CSV UTF-8”.") from None
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -7,6 +7,7 @@ trained alone, and one above them that lists the files of all.
 from typing import Any
 
 from app.domain.base import Frozen
+from app.domain.choice import Choice
 
 
 class ArtifactFile(Frozen):
@@ -41,7 +42,48 @@ class Parity(Frozen):
     top1_agreement: float
     max_logit_difference: float
     bound: float | None = None
-    """Largest |Δlogit| that was allowed; None where nothing was judged."""
+    """Largest |Δlogit| that was allowed; None where none was judged, as of int8."""
+    accuracy_loss: float | None = None
+    """Of int8: the student's accuracy less the file's, on the same images. Negative where the file is better."""
+    accuracy_loss_interval: tuple[float, float] | None = None
+    """95 % interval of that loss, from the images that only one of the two answers rightly (Agresti and Min, 2005)."""
+    accuracy_loss_bound: float | None = None
+    """Above this the file is withheld."""
+
+
+class Latency(Frozen):
+    """How long one call of an exported file took on the worker. Preprocessing is not counted, but where it is a part of
+    the file: then the call is one picture of 640 × 480 pixels."""
+
+    device: str
+    """`cpu`, or the name of the GPU."""
+    threads: int
+    batch: int
+    """Images per call."""
+    p50_ms: float
+    """Half of the calls took at most so long."""
+    p95_ms: float
+    """95 % of the calls did. Far above `p50_ms` where something else kept the machine busy."""
+    calls: int
+    """How many were timed, after some that were not."""
+
+
+class Measurement(Frozen):
+    """What a file costs whoever deploys it."""
+
+    bytes: int
+    latencies: tuple[Latency, ...]
+
+
+class Licences(Frozen):
+    """Whose terms may reach a student: facts as they were told to the worker, and no legal advice."""
+
+    student_weights: str | None
+    """Of the pretrained weights that the student began from; None where it began from random ones."""
+    teacher: str | None
+    """Of the weights that it learned from; None for a method without a teacher."""
+    dataset: str
+    """What is known of the images' terms."""
 
 
 class Manifest(Frozen):
@@ -55,9 +97,12 @@ class Manifest(Frozen):
     spec_fingerprint: str
     seed: int
     student: dict[str, Any] | None
-    """architecture, parameters, constructor arguments; None for `probe`, and above several students."""
+    """architecture, constructor arguments, parameters, and multiply_adds of one image in convolutions, matrix products
+    and attention (FLOPs are twice as many); None for `probe`, and above several students."""
     teacher: dict[str, Any] | None
     """name, architecture, SHA-256 of the weights, licence; None for a method that needs none."""
+    licences: Licences | None = None
+    """None above several students."""
     dataset: dict[str, Any]
     """digest, number of images per split, how the split came to be."""
     versions: dict[str, str]
@@ -70,5 +115,13 @@ class Manifest(Frozen):
     read, not computed, so it takes next to nothing."""
     parity: dict[str, Parity]
     """By file name."""
+    measured: dict[str, Measurement] = {}
+    """By file name."""
+    cpu: str = ""
+    """The worker's processor, as its operating system calls it: what latencies on device `cpu` were measured on."""
+    choice: Choice | None = None
+    """The file that fits the spec's `constraints`, or comes closest; None where there are no constraints."""
+    withheld: dict[str, str] = {}
+    """Files that were asked for and are not published: why, by file name."""
     files: tuple[ArtifactFile, ...]
     """All files but this one."""

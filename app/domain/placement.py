@@ -1,12 +1,11 @@
-"""Where the user put each image: by folder names, or by a `labels.csv`."""
+"""Where the user put each image: by folder names, or by files of labels."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.dataset import Split
-from app.domain.errors import DatasetRejected
-from app.domain.labels import LABELS_NAME, SPLIT_NAMES, read_labels
+from app.domain.labels import LABELS_NAME, SPLIT_NAMES, LabelRow, check_splits, read_labels
 
 
 @dataclass(frozen=True)
@@ -39,33 +38,56 @@ def from_folders(paths: list[str]) -> tuple[dict[str, Placement], dict[str, str]
 
 
 def from_labels(
-    paths: list[str], text: str, folder: str, unreadable: Collection[str]
+    paths: list[str], files: Mapping[str, str], unreadable: Collection[str]
 ) -> tuple[dict[str, Placement], dict[str, str]]:
-    """Placements by labels.csv, and the paths that it does not name with the reason."""
+    """Placements by files of labels (path to text), and the images that none of them names with the reason."""
     spelled = {unicodedata.normalize("NFC", path): path for path in (*unreadable, *paths)}
     usable = set(paths)
+    rows = [row for file, text in files.items() for row in read_labels(file, text)]
     placed: dict[str, Placement] = {}
-    named_on: dict[str, int] = {}
-    for row in read_labels(text):
-        path = spelled.get(unicodedata.normalize("NFC", f"{folder}/{row.path}" if folder else row.path))
+    named_by: dict[str, LabelRow] = {}
+    for row, given in zip(rows, _splits(rows), strict=True):
+        path = spelled.get(unicodedata.normalize("NFC", _full_path(row)))
         if path is None:
-            raise DatasetRejected(
-                f"{LABELS_NAME}, line {row.line} names {row.path[:200]!r}, which is not there.",
-                hint=f"Paths in {LABELS_NAME} start at the folder it lies in.",
+            raise row.rejected(
+                f"names {row.path[:200]!r}, which is not there", "Its paths start at the folder that it lies in."
             )
-        if path in named_on:
-            raise DatasetRejected(
-                f"{LABELS_NAME}, line {row.line} names {row.path[:200]!r} again, after line {named_on[path]}.",
-                hint="Name each image once; a classifier knows one class per image.",
+        if path in named_by:
+            raise row.rejected(
+                f"names {row.path[:200]!r} again, after line {named_by[path].line}",
+                "Name each image once; a classifier knows one class per image.",
             )
-        named_on[path] = row.line
+        named_by[path] = row
         if path in usable:
-            split = row.split or Split.TRAIN
+            split = given or Split.TRAIN
             placed[path] = Placement(split, None if split is Split.UNLABELLED else row.label)
-    others = usable - named_on.keys()
+    others = usable - named_by.keys()
     unlabelled = set(filter(_is_unlabelled, others))
     placed.update(dict.fromkeys(unlabelled, Placement(Split.UNLABELLED, None)))
-    return placed, dict.fromkeys(others - unlabelled, f"is not named in {LABELS_NAME}")
+    return placed, dict.fromkeys(others - unlabelled, f"is not named in {' or '.join(files)}")
+
+
+def _splits(rows: Sequence[LabelRow]) -> list[Split | None]:
+    """By the rows themselves; where they say nothing and all images stand in folders called like splits, by these.
+
+    In a labels.csv of ours folders mean nothing: whoever writes one can write the column.
+    """
+    check_splits(rows)
+    if all(row.split is None and not row.file.endswith(LABELS_NAME) for row in rows):
+        by_folder = [_split_of_folders(_full_path(row)) for row in rows]
+        if None not in by_folder:
+            return by_folder
+    return [row.split for row in rows]
+
+
+def _full_path(row: LabelRow) -> str:
+    folder, slash, _ = row.file.rpartition("/")
+    return folder + slash + row.path
+
+
+def _split_of_folders(path: str) -> Split | None:
+    names = (SPLIT_NAMES.get(folder.lower()) for folder in path.split("/")[:-1])
+    return next((split for split in names if split is not None), None)
 
 
 def _wrapping(paths: list[str]) -> str:

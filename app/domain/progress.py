@@ -7,6 +7,9 @@ from pydantic import Field, TypeAdapter
 from app.domain.base import Frozen
 from app.domain.states import Stage
 
+IMAGES_PER_SECOND = "images_per_second"
+"""How fast a student learns: the name of that metric, which is the job's and never a single student's."""
+
 
 class StageLine(Frozen):
     """A stage has begun."""

@@ -22,6 +22,13 @@ class Stage(StrEnum):
     EXPORT = "export"
 
 
+class StopRequest(StrEnum):
+    """What the user wants of a running job. Stands beside the state until the worker has done it."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+
+
 class DatasetState(StrEnum):
     VALIDATING = "validating"
     READY = "ready"

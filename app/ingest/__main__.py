@@ -1,7 +1,9 @@
 """`python -m app.ingest ARCHIVE OUT_DIR`: JSON lines on standard output, the verdict last.
 
-    {"type": "progress", "done": 120, "total": 2062}
-    {"type": "result", "report": {…}, "code": null, "detail": null, "hint": null}
+    {"type": "progress", "progress": 0.42}
+    {"type": "result", "code": null, "detail": null, "hint": null}
+
+With the code null, the data set and its report lie in OUT_DIR.
 
 Exit status 0 for a ready and for a rejected data set: a verdict is not a crash.
 """
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.ingest.decoders import processes_for
 from app.ingest.importer import import_archive
 from app.ingest.limits import Limits
 
@@ -31,16 +34,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-images", type=int, default=defaults.max_members, help="entries of the archive")
     parser.add_argument("--max-unpacked-bytes", type=int, default=defaults.max_unpacked_bytes)
     parser.add_argument("--max-image-pixels", type=int, default=defaults.max_image_pixels)
+    parser.add_argument("--memory-gb", type=float, help="for all processes together; fewer decode where it is little")
     options = parser.parse_args(argv)
     limits = Limits(
         max_members=options.max_images,
         max_unpacked_bytes=options.max_unpacked_bytes,
         max_image_pixels=options.max_image_pixels,
     )
+    memory_bytes = None if options.memory_gb is None else options.memory_gb * 1e9
     result = import_archive(
-        options.archive, options.out_dir, seed=options.seed, limits=limits, on_progress=_ProgressLines()
+        options.archive,
+        options.out_dir,
+        seed=options.seed,
+        limits=limits,
+        processes=processes_for(limits.max_image_pixels, memory_bytes),
+        on_progress=_ProgressLines(),
     )
-    _say({"type": "result", **result.model_dump(mode="json")})
+    _say({"type": "result", **result.model_dump(mode="json", exclude={"report"})})
     return 0
 
 
@@ -50,11 +60,11 @@ class _ProgressLines:
     def __init__(self) -> None:
         self._next = 0.0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, fraction: float) -> None:
         now = time.monotonic()
-        if now >= self._next or done == total:
+        if now >= self._next or fraction == 1:
             self._next = now + PROGRESS_SECONDS
-            _say({"type": "progress", "done": done, "total": total})
+            _say({"type": "progress", "progress": round(fraction, 4)})
 
 
 def _say(line: dict[str, Any]) -> None:

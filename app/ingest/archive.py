@@ -9,7 +9,7 @@ from app.ingest.limits import Limits
 from app.ingest.tarred import COMPRESSED, TarArchive
 from app.ingest.zipped import ZipArchive
 
-ACCEPTED = "Send a zip, tar, tar.gz or tar.bz2 archive."
+ACCEPTED = "Send a zip, tar, tar.gz or tar.zst archive."
 
 
 def open_archive(path: Path, limits: Limits) -> Archive:
@@ -24,8 +24,6 @@ def open_archive(path: Path, limits: Limits) -> Archive:
         raise DatasetRejected("The file is empty.", hint=ACCEPTED)
     if magic.startswith(b"PK"):
         return ZipArchive(path, limits)
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        raise DatasetRejected("This server cannot read zstd.", hint=ACCEPTED)
     if magic.startswith((b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise DatasetRejected("xz, 7z and rar archives are not accepted.", hint=ACCEPTED)
     if not magic.startswith(COMPRESSED) and path.stat().st_size < tarfile.BLOCKSIZE:

@@ -67,7 +67,7 @@ class NameCheck:
 
 
 def _checked(name: str) -> list[str]:
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+    if not name.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
         raise rejected(name, "has control characters or undecodable bytes in its name")
     if "\\" in name:
         raise rejected(name, "has a backslash in its name")

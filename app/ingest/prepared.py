@@ -4,8 +4,9 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from app.domain.dataset import INDEX_NAME, DatasetIndex
 from app.domain.errors import DatasetRejected
@@ -19,23 +20,31 @@ def image_name(number: int, suffix: str) -> str:
     return f"images/{number:07d}{suffix}"
 
 
-def pack(target: Path, index: DatasetIndex, images: Iterable[tuple[str, bytes]]) -> None:
-    """Write a prepared data set; the same content gives the same bytes. A partial file never stands at `target`.
+class Packer:
+    """Writes a prepared data set; the same content in the same order gives the same bytes. Use it in a `with` block:
+    the file appears at `target` when the block ends well, and never in part."""
 
-    Args:
-        target: the zip to write.
-        index: becomes `index.json`.
-        images: names from `image_name`, with bytes; consumed one at a time.
-    """
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(INDEX_NAME), index.model_dump_json().encode())
-            for name, data in images:
-                archive.writestr(zipfile.ZipInfo(name), data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    def __init__(self, target: Path) -> None:
+        self._target, self._partial = target, target.with_name(target.name + ".partial")
+        self._archive = zipfile.ZipFile(self._partial, "w", zipfile.ZIP_STORED)
+
+    def add(self, name: str, data: bytes) -> None:
+        """An image under a name from `image_name`."""
+        self._archive.writestr(zipfile.ZipInfo(name), data)
+
+    def add_index(self, index: DatasetIndex) -> None:
+        self._archive.writestr(zipfile.ZipInfo(INDEX_NAME), index.model_dump_json(exclude_none=True).encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            self._archive.close()
+            if kind is None:
+                self._partial.replace(self._target)
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 def unpack_prepared(prepared_zip: Path, data_dir: Path) -> None:

@@ -1,41 +1,60 @@
 """What a person should know about a data set before training on it, in plain words, each with what to do."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median_low
 
-from app.domain.dataset import DatasetIndex, DatasetReport, ImageCopy, SkippedFile, Split
+from app.domain.dataset import DatasetIndex, DatasetReport, ImageSizes, SkippedFile, Split, Spread
 from app.domain.layout import Layout, natural
+from app.ingest.copies import Copies, warnings_of
 from app.ingest.names import shown
+from app.ingest.picture import Picture
 
 MAX_LISTED = 1000
 """Skipped files and groups of copies that a report lists; it counts them all."""
 FEW_IMAGES = 5
 """Training images of a class below which its accuracy depends on luck."""
+SMALL_PIXELS = 32
+"""Below this on the short side a photograph shows little."""
 IMBALANCE = 10
 """Largest over smallest class from which on the overall accuracy misleads."""
 
 
 def make_report(
-    layout: Layout, index: DatasetIndex, ids: Mapping[str, str], skipped: Mapping[str, str]
+    layout: Layout,
+    index: DatasetIndex,
+    pictures: Mapping[str, Picture],
+    copies: Copies,
+    skipped: Mapping[str, str],
 ) -> DatasetReport:
     """The report of an import.
 
     Args:
         layout: where each image belongs.
         index: what was made of it.
-        ids: path to the SHA-256 of the file's bytes.
+        pictures: by path: at least those that the layout places.
+        copies: among them.
         skipped: path to the reason, for all files left out.
     """
-    groups = _copies(layout, ids)
+    placed = [pictures[path] for path in layout.placements]
     return DatasetReport(
         classes=layout.classes,
         counts=_counts(layout),
         images=len(index.samples),
+        sizes=_sizes(placed),
         skipped=tuple(SkippedFile(path=path, reason=skipped[path]) for path in sorted(skipped)[:MAX_LISTED]),
         skipped_total=len(skipped),
-        duplicates=tuple(groups[:MAX_LISTED]),
-        duplicates_total=len(groups),
-        warnings=(*_skipped_warning(skipped), *layout.warnings, *_copy_warnings(groups), *_balance_warnings(layout)),
+        duplicates=tuple(copies.same[:MAX_LISTED]),
+        duplicates_total=len(copies.same),
+        near_duplicates=tuple(copies.near[:MAX_LISTED]),
+        near_duplicates_total=len(copies.near),
+        warnings=(
+            *_skipped_warning(skipped),
+            *layout.warnings,
+            *warnings_of(copies),
+            *_balance_warnings(layout),
+            *_size_warnings(placed),
+        ),
         split_source=layout.split_source,
         digest=index.digest,
     )
@@ -52,15 +71,16 @@ def _counts(layout: Layout) -> dict[Split, dict[str, int]]:
     return counts
 
 
-def _copies(layout: Layout, ids: Mapping[str, str]) -> list[tuple[ImageCopy, ...]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(layout.placements):
-        groups[ids[path]].append(path)
-    return [
-        tuple(ImageCopy(path=p, split=layout.placements[p].split, label=layout.placements[p].label) for p in paths)
-        for paths in groups.values()
-        if len(paths) > 1
-    ]
+def _sizes(pictures: Sequence[Picture]) -> ImageSizes:
+    return ImageSizes(
+        width=_spread([picture.width for picture in pictures]),
+        height=_spread([picture.height for picture in pictures]),
+        formats=dict(Counter(picture.format for picture in pictures).most_common()),
+    )
+
+
+def _spread(values: Sequence[int]) -> Spread:
+    return Spread(least=min(values), median=median_low(values), most=max(values))
 
 
 def _skipped_warning(skipped: Mapping[str, str]) -> list[str]:
@@ -68,39 +88,6 @@ def _skipped_warning(skipped: Mapping[str, str]) -> list[str]:
         return []
     reason, count = Counter(skipped.values()).most_common(1)[0]
     return [f"Files left out: {len(skipped)}, the usual reason ({count} times): {reason}. The report lists them."]
-
-
-def _copy_warnings(groups: list[tuple[ImageCopy, ...]]) -> list[str]:
-    """Each group under the gravest thing that is wrong with it."""
-    kinds: dict[str, list[tuple[ImageCopy, ...]]] = defaultdict(list)
-    for group in groups:
-        splits = {copy.split for copy in group}
-        if len({copy.label for copy in group} - {None}) > 1:
-            kinds["labels"].append(group)
-        elif Split.TEST in splits and len(splits) > 1:
-            kinds["test"].append(group)
-        elif Split.VAL in splits and len(splits) > 1:
-            kinds["val"].append(group)
-        else:
-            kinds["same"].append(group)
-    sentences = {
-        "labels": ("under two labels", "At least one label is wrong: keep each under the right one."),
-        "test": ("in test and also in another split", "Test accuracy will look too good: keep each in one split."),
-        "val": ("in val and also in another split", "Validation will look too good: keep each in one split."),
-        "same": ("that are there more than once", "They count as often: remove the copies unless you mean it."),
-    }
-    return [
-        f"Images {what}: {len(kinds[kind])}, for example {_example(kinds[kind][0])}. {advice}"
-        for kind, (what, advice) in sentences.items()
-        if kinds[kind]
-    ]
-
-
-def _example(group: tuple[ImageCopy, ...]) -> str:
-    """Two copies that differ as much as the group does."""
-    first = group[0]
-    other = max(group[1:], key=lambda copy: (copy.label != first.label) + (copy.split != first.split))
-    return f"{shown(first.path)} and {shown(other.path)}"
 
 
 def _balance_warnings(layout: Layout) -> list[str]:
@@ -117,6 +104,17 @@ def _balance_warnings(layout: Layout) -> list[str]:
     if most >= IMBALANCE * least:
         warnings.append(
             f"The class {shown(largest)} has {most} training images, {shown(smallest)} only {least}. Add images to the "
-            "small classes, and read the accuracy per class rather than the overall one."
+            'small classes or train with `"balance": "sampling"`, and read the accuracy per class rather than the '
+            "overall one."
         )
     return warnings
+
+
+def _size_warnings(pictures: Sequence[Picture]) -> list[str]:
+    tiny = sum(min(picture.width, picture.height) < SMALL_PIXELS for picture in pictures)
+    if not tiny:
+        return []
+    return [
+        f"Images under {SMALL_PIXELS} pixels on their short side: {tiny} of {len(pictures)}. Enlarging them adds "
+        "nothing: send larger ones if you have them, or train with an `image_size` of about theirs."
+    ]

@@ -1,4 +1,4 @@
-"""tar, tar.gz and tar.bz2, block by block.
+"""tar, tar.gz, tar.zst and tar.bz2, block by block.
 
 The standard library's reader holds extended headers and sparse maps of any size in memory; here the stream is walked
 by hand, forward only, and only `TarInfo.frombuf` is used to parse a header block.
@@ -12,20 +12,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import zstandard
+
 from app.domain.errors import DatasetRejected
 from app.ingest.entry import Entry
 from app.ingest.limits import Limits, Meter
 from app.ingest.names import NameCheck, rejected
 
-_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
-COMPRESSED = (_GZIP, _BZIP2)
+_GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
+COMPRESSED = (_GZIP, _BZIP2, _ZSTD)
 """What a compressed tar starts with."""
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**16
 _MAX_HEADER_BYTES = 2**20
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
-_DAMAGED = (tarfile.HeaderError, EOFError, zlib.error, OSError, ValueError)
+_WINDOW_BYTES = 2**27
+"""What a zstd frame may make us remember: the most that its command line uses without being told to."""
+_DAMAGED = (tarfile.HeaderError, EOFError, zlib.error, zstandard.ZstdError, OSError, ValueError)
 
 
 class TarArchive:
@@ -96,11 +100,14 @@ class _Stream:
 
 def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
-        magic = file.read(3)
+        magic = file.read(4)
     if magic.startswith(_GZIP):
         return cast(BinaryIO, gzip.open(path))
-    if magic == _BZIP2:
+    if magic.startswith(_BZIP2):
         return cast(BinaryIO, bz2.open(path))
+    if magic == _ZSTD:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+        return cast(BinaryIO, decompressor.stream_reader(path.open("rb"), read_across_frames=True, closefd=True))
     return path.open("rb")
 
 
@@ -129,7 +136,9 @@ def _parsed(block: bytes, first: bool) -> tarfile.TarInfo:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except _DAMAGED:
         if first:
-            raise DatasetRejected("The file is not an archive.", hint="Send a zip, tar, tar.gz or tar.bz2.") from None
+            raise DatasetRejected(
+                "The file is not an archive.", hint="Send a zip, tar, tar.gz or tar.zst archive."
+            ) from None
         raise _damaged() from None
     if header.size < 0:
         raise _damaged()

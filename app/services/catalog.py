@@ -3,9 +3,11 @@
 import difflib
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from cachetools import LRUCache
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,28 +38,66 @@ def announce(session: Session, hostname: str, queue: str, device: str, catalog: 
     return worker.id
 
 
+class Offer(NamedTuple):
+    """Of all workers together, by name."""
+
+    teachers: Mapping[str, TeacherCard]
+    students: Mapping[str, StudentCard]
+
+
+_OFFERS: LRUCache[tuple[str, ...], Offer] = LRUCache(16)
+"""By the digests of its catalogues, so an entry is never out of date. Reading thousands of cards takes longer than all
+the rest of a request."""
+_OFFERS_LOCK = threading.Lock()
+
+
+def offer(session: Session) -> Offer:
+    """What there is to choose from.
+
+    Raises:
+        CatalogEmpty: if no worker has ever announced itself.
+    """
+    digests = tuple(queries.announced_catalogs(session))
+    if not digests:
+        raise CatalogEmpty(
+            "No training worker has said yet what it can build.",
+            hint="Start one with `tdmr worker`, or try again in a few seconds if it is just starting.",
+        )
+    with _OFFERS_LOCK:
+        known = _OFFERS.get(digests)
+    if known is not None:
+        return known
+    catalogs = [Catalog.model_validate(session.get_one(CatalogRow, digest).payload) for digest in digests]
+    found = Offer(
+        {card.name: card for catalog in catalogs for card in catalog.teachers},
+        {card.name: card for catalog in catalogs for card in catalog.students},
+    )
+    with _OFFERS_LOCK:
+        _OFFERS[digests] = found
+    return found
+
+
 def teachers(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[TeacherCard]:
     """Teachers by name, whose name or family contains `q`.
 
     Raises:
         CatalogEmpty: if no worker has ever announced itself.
     """
-    return _page(_teachers(session).values(), q, after, limit)
+    return _page(offer(session).teachers.values(), q, after, limit)
 
 
 def students(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[StudentCard]:
     """As `teachers`, of students."""
-    return _page(_students(session).values(), q, after, limit)
+    return _page(offer(session).students.values(), q, after, limit)
 
 
-def find_teacher(session: Session, name: str) -> TeacherCard:
+def find_teacher(offer: Offer, name: str) -> TeacherCard:
     """The card of a teacher.
 
     Raises:
         UnknownTeacher: with the nearest names.
-        CatalogEmpty: if no worker has ever announced itself.
     """
-    cards = _teachers(session)
+    cards = offer.teachers
     if name not in cards:
         raise UnknownTeacher(
             f"No worker offers a teacher named '{name}'.", hint=_hint(name, cards, "GET /v1/teachers"), param="teacher"
@@ -66,7 +106,7 @@ def find_teacher(session: Session, name: str) -> TeacherCard:
 
 
 def find_students(
-    session: Session, names: Sequence[str], *, pretrained: bool = False, param: str = "student"
+    offer: Offer, names: Sequence[str], *, pretrained: bool = False, param: str = "student"
 ) -> list[StudentCard]:
     """The cards of student architectures. What a name has behind a dot says which pretrained weights it means.
 
@@ -76,16 +116,15 @@ def find_students(
 
     Raises:
         UnknownStudent: with the nearest names.
-        CatalogEmpty: if no worker has ever announced itself.
     """
-    cards = _students(session)
+    cards = offer.students
     for name in names:
         if _architecture(name) not in cards:
             raise UnknownStudent(
                 f"No worker offers a student named '{name}'.", hint=_hint(name, cards, "GET /v1/students"), param=param
             )
     if pretrained:
-        _require_weights(_teachers(session), names, param)
+        _require_weights(offer.teachers, names, param)
     return [cards[_architecture(name)] for name in names]
 
 
@@ -115,24 +154,6 @@ def _store(session: Session, catalog: Catalog) -> str:
         except IntegrityError:
             pass  # the same offer from another worker at the same moment
     return sha256
-
-
-def _teachers(session: Session) -> dict[str, TeacherCard]:
-    return {card.name: card for catalog in _catalogs(session) for card in catalog.teachers}
-
-
-def _students(session: Session) -> dict[str, StudentCard]:
-    return {card.name: card for catalog in _catalogs(session) for card in catalog.students}
-
-
-def _catalogs(session: Session) -> Sequence[Catalog]:
-    rows = queries.announced_catalogs(session)
-    if not rows:
-        raise CatalogEmpty(
-            "No training worker has said yet what it can build.",
-            hint="Start one with `tdmr worker`, or try again in a few seconds if it is just starting.",
-        )
-    return [Catalog.model_validate(row.payload) for row in rows]
 
 
 def _page(cards: Iterable[Card], q: str, after: str | None, limit: int) -> Page[Card]:

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, utcnow
+from app.db.upload_queries import same_prepared
 from app.domain.dataset import DatasetReport
 from app.domain.states import DatasetState
 from app.services.leases import Claim, Heartbeat
@@ -25,7 +26,7 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
     row = session.execute(
         update(Dataset)
         .where(Dataset.id == dataset_id, Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
-        .values(epoch=Dataset.epoch + 1, hb_seq=0, worker_id=worker_id, updated_at=utcnow())
+        .values(epoch=Dataset.epoch + 1, hb_seq=0, progress=0.0, worker_id=worker_id, updated_at=utcnow())
         .returning(Dataset.epoch, Dataset.upload_key)
     ).first()
     if row is None:
@@ -34,24 +35,27 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
     return DatasetClaim(dataset_id, row.epoch, row.upload_key)
 
 
-def beat_dataset(session: Session, claim: Claim) -> Heartbeat:
-    """Raise the heartbeat counter, and learn whether the claim still stands (a deleted data set ends it)."""
+def beat_dataset(session: Session, claim: Claim, progress: float = 0.0) -> Heartbeat:
+    """Raise the heartbeat counter, tell how far the import is, and learn whether the claim still stands (a deleted data
+    set ends it)."""
     row = session.execute(
         update(Dataset)
         .where(*_is_held(claim))
-        .values(hb_seq=Dataset.hb_seq + 1, updated_at=Dataset.updated_at)
+        .values(hb_seq=Dataset.hb_seq + 1, progress=progress, updated_at=Dataset.updated_at)
         .returning(Dataset.id)
     ).first()
     return Heartbeat(alive=row is not None)
 
 
 def accept_dataset(session: Session, claim: Claim, prepared_key: str, report: DatasetReport) -> bool:
-    """End the import as ready. The archive's key is dropped; the caller deletes the bytes after the commit."""
+    """End the import as ready. The archive's key is dropped, and so is `prepared_key` where the same archive has given
+    the same before; the caller deletes the bytes that no row names after the commit."""
     dataset = _held(session, claim)
     if dataset is None:
         return False
-    dataset.prepared_key, dataset.digest, dataset.upload_key = prepared_key, report.digest, None
-    dataset.report = report.model_dump(mode="json")
+    dataset.digest, dataset.upload_key = report.digest, None
+    dataset.prepared_key = same_prepared(session, dataset) or prepared_key
+    dataset.report, dataset.progress = report.model_dump(mode="json"), 1.0
     move_dataset(session, dataset, DatasetState.READY)
     return True
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import queries
+from app.db import queries, upload_queries
 from app.db.ids import new_id
 from app.db.models import Dataset
 from app.db.queries import Page
+from app.domain.access import Quotas
 from app.domain.errors import DatasetInUse, DatasetNotReady, DiskFull, NotFound, StoreUnavailable
 from app.domain.states import DatasetState
+from app.services import quotas, uploads
 from app.storage.blobs import Blobs
-from app.storage.keys import dataset_prefix, upload_key
+from app.storage.keys import dataset_prefix, prepared_key, preview_key, upload_key
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,18 @@ class Upload:
     name: str
     bytes: int
     sha256: str
+    upload_id: str | None = None
+    """Where it came as a resumable upload."""
 
 
-def create(session: Session, blobs: Blobs, tenant: str, upload: Upload) -> Dataset:
-    """Keep the archive and note that it waits for its import. Nobody has looked into it yet.
+def create(session: Session, blobs: Blobs, defaults: Quotas, tenant: str, upload: Upload) -> Dataset:
+    """Keep the archive and note that it waits for its import. Nobody has looked into it yet. If the same archive of
+    this tenant waits already, the two share one blob.
 
     Raises:
+        BytesQuotaExceeded: if the tenant's data sets would have more bytes than they may.
         DiskFull, StoreUnavailable: if the storage does not take it.
+        NotFound: if the resumable upload is gone.
     """
     dataset_id = new_id("ds")
     key = upload_key(dataset_id)
@@ -39,21 +48,27 @@ def create(session: Session, blobs: Blobs, tenant: str, upload: Upload) -> Datas
         blobs.put_file(key, upload.path)  # before the first statement: no transaction is open while bytes move
     except OSError as error:
         raise storage_error(error) from error
-    dataset = Dataset(
-        id=dataset_id,
-        tenant=tenant,
-        name=upload.name,
-        state=DatasetState.VALIDATING,
-        bytes=upload.bytes,
-        sha256=upload.sha256,
-        upload_key=key,
-    )
-    session.add(dataset)
     try:
+        quotas.require_bytes(session, defaults, tenant, upload.bytes)
+        shared = upload_queries.same_archive(session, tenant, upload.sha256)
+        dataset = Dataset(
+            id=dataset_id,
+            tenant=tenant,
+            name=upload.name,
+            state=DatasetState.VALIDATING,
+            bytes=upload.bytes,
+            sha256=upload.sha256,
+            upload_key=shared or key,
+        )
+        session.add(dataset)
         session.flush()
+        if upload.upload_id is not None:
+            uploads.take(session, upload.upload_id, dataset_id)
     except Exception:
         blobs.delete(key)
         raise
+    if shared is not None:
+        blobs.delete(key)
     return dataset
 
 
@@ -99,13 +114,31 @@ def delete(session: Session, blobs: Blobs, tenant: str, dataset_id: str) -> None
         raise DatasetInUse(
             "A job that has not ended needs this data set.", hint="Cancel the job or wait for its end, then try again."
         )
+    written = {prepared_key(dataset.id, epoch) for epoch in range(1, dataset.epoch + 1)}
+    keys = written | {key for key in (dataset.upload_key, dataset.prepared_key) if key is not None}
+    dataset.upload_key, dataset.prepared_key = None, None
+    session.flush()
     try:
-        blobs.delete(upload_key(dataset.id))
-        blobs.delete_prefix(dataset_prefix(dataset.id))
+        if drop_blobs(session, blobs, keys) == keys:
+            blobs.delete_prefix(dataset_prefix(dataset.id))
     except OSError as error:
         raise storage_error(error) from error
     session.delete(dataset)
     session.flush()
+
+
+def drop_blobs(session: Session, blobs: Blobs, keys: set[str]) -> set[str]:
+    """Delete those of the blobs that no data set names; gives their keys.
+
+    The caller's row has ceased to name them: in this transaction, or in one that is committed. From then on no other
+    row can begin to, since that takes a lock on a row that does.
+    """
+    unnamed = keys - upload_queries.named_keys(session, keys)
+    for key in unnamed:
+        blobs.delete(key)
+        if key.endswith("/prepared.zip"):
+            blobs.delete(preview_key(key))
+    return unnamed
 
 
 def require_ready(dataset: Dataset, param: str | None = None) -> None:
@@ -128,7 +161,7 @@ def require_ready(dataset: Dataset, param: str | None = None) -> None:
 
 def storage_error(error: OSError) -> DiskFull | StoreUnavailable:
     """What a failed read or write of a blob means to the user."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if error.errno in NO_SPACE:
         return DiskFull("There is no space left in the storage.", hint="Delete data sets that are not needed any more.")
     return StoreUnavailable("The storage does not answer.", hint="Try again in a few seconds.")
 

@@ -14,5 +14,5 @@ def page(session: Session, tenant: str, job_id: str, *, after: int, limit: int) 
     Raises:
         NotFound: if there is no such job.
     """
-    job = jobs.find(session, tenant, job_id)
+    job = jobs.stamp(session, tenant, job_id)
     return queries.list_events(session, job.id, after=after, limit=limit)

@@ -13,13 +13,15 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from app.db.models import Artifact, Dataset, Job, JobMetric, utcnow
-from app.domain.errors import InvalidSpec
+from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric, QueueTurn, utcnow
+from app.db.upsert import insert
+from app.domain.errors import InvalidSpec, WorkerLostRepeatedly
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import EventLine, MetricLine
 from app.domain.spec import JobSpec
-from app.domain.states import JobState, Stage
-from app.services.states import add_event, move_job
+from app.domain.states import JobState, Stage, StopRequest
+from app.services import totals
+from app.services.states import FIRST_EVENT, add_event, move_job
 from app.storage.keys import artifact_key
 
 
@@ -40,6 +42,12 @@ class JobClaim(Claim):
     """Storage key of the prepared data set."""
     attempts: int
     """Claims since the last progress, this one included."""
+    checkpoint_key: str | None = None
+    """Storage key of the newest checkpoint that was taken off a worker."""
+    checkpoint_epoch: int = 0
+    """The attempt that wrote it."""
+    request_id: str | None = None
+    """Of the request that submitted the job, for log lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,11 @@ class Heartbeat:
 
     alive: bool
     """False: the claim is over; kill the child and leave."""
-    cancel_requested: bool = False
+    stop_requested: StopRequest | None = None
+
+
+MOST_ATTEMPTS = 3
+"""A job that is lost so often without any progress would take worker after worker with it."""
 
 
 def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
@@ -70,15 +82,35 @@ def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
     assert dataset.prepared_key is not None, "a job is accepted on a ready data set, which active jobs keep"
     move_job(session, job, JobState.RUNNING, "claimed", f"A worker has started attempt {job.epoch}.")
     try:
-        spec = JobSpec.model_validate(job.spec)
-    except ValidationError:
-        unreadable = InvalidSpec(
-            "This version of the service cannot read the job's spec; another version made it.",
-            hint="Create the job again with POST /v1/jobs.",
-        )
+        spec = read_spec(job)
+    except InvalidSpec as unreadable:
         fail_job(session, Claim(job.id, job.epoch), unreadable.as_problem())
         return None
-    return JobClaim(job.id, job.epoch, spec, dataset.prepared_key, job.attempts)
+    _take_turn(session, job)
+    return JobClaim(
+        job.id,
+        job.epoch,
+        spec,
+        dataset.prepared_key,
+        job.attempts,
+        job.checkpoint_key,
+        job.checkpoint_epoch,
+        _submitted_by(session, job.id),
+    )
+
+
+def read_spec(job: Job) -> JobSpec:
+    """
+    Raises:
+        InvalidSpec: if another version has made the job, and this one cannot read it.
+    """
+    try:
+        return JobSpec.model_validate(job.spec)
+    except ValidationError as error:
+        raise InvalidSpec(
+            "This version of the service cannot read the job's spec; another version made it.",
+            hint="Create the job again with POST /v1/jobs.",
+        ) from error
 
 
 def beat(session: Session, claim: Claim) -> Heartbeat:
@@ -87,9 +119,9 @@ def beat(session: Session, claim: Claim) -> Heartbeat:
         update(Job)
         .where(*_is_held(claim))
         .values(hb_seq=Job.hb_seq + 1, updated_at=Job.updated_at)  # a sign of life is no news to the user
-        .returning(Job.cancel_requested)
+        .returning(Job.stop_requested)
     ).first()
-    return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, cancel_requested=row.cancel_requested)
+    return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, stop_requested=row.stop_requested)
 
 
 def record(
@@ -133,8 +165,13 @@ def finish_job(
     artifacts: Iterable[ArtifactFile],
     evaluation: dict[str, Any] | None,
     metrics: Mapping[str, float],
+    seconds: Mapping[str, float] | None = None,
+    choice: dict[str, Any] | None = None,
 ) -> bool:
-    """End the job as succeeded and make its files visible; they lie under `artifact_key(id, epoch, name)` already."""
+    """End the job as succeeded and make its files visible; they lie under `artifact_key(id, epoch, name)` already.
+
+    `seconds` by part of the work are added to the totals; `choice` is the manifest's.
+    """
     job = _held(session, claim)
     if job is None:
         return False
@@ -143,7 +180,10 @@ def finish_job(
         for file in artifacts
     )
     job.evaluation, job.metrics, job.progress = evaluation, {**job.metrics, **metrics}, 1.0
+    job.choice = choice
     move_job(session, job, JobState.SUCCEEDED, "succeeded")
+    for part, spent in sorted((seconds or {}).items()):
+        totals.add(session, totals.STAGE_SECONDS, part, spent)
     return True
 
 
@@ -157,22 +197,58 @@ def fail_job(session: Session, claim: Claim, error: dict[str, Any]) -> bool:
     return True
 
 
-def cancel_claimed_job(session: Session, claim: Claim) -> bool:
-    """End the job as cancelled, once its child has stopped."""
+def keep_checkpoint(session: Session, claim: Claim, key: str) -> bool:
+    """Note that a checkpoint of this attempt lies in the storage, for whoever goes on with the job."""
     job = _held(session, claim)
     if job is None:
         return False
-    move_job(session, job, JobState.CANCELLED, "cancelled")
+    job.checkpoint_key, job.checkpoint_epoch = key, claim.epoch
+    session.flush()
     return True
 
 
 def release_job(session: Session, claim: Claim, reason: str) -> bool:
-    """Hand the job back to the queue, or end it if its user has asked for that meanwhile."""
+    """Hand the job back, its child having stopped: to its user, if that was asked for, else to the queue."""
     job = _held(session, claim)
     if job is None:
         return False
-    move_job(session, job, JobState.CANCELLED if job.cancel_requested else JobState.QUEUED, reason)
+    job.attempts = max(0, job.attempts - 1)  # nothing was lost
+    give_back(session, job, reason)
     return True
+
+
+def lose_job(session: Session, claim: Claim, how: str) -> bool:
+    """Hand the job back after an attempt that ended without a word; `how` it ended is told in an event."""
+    job = _held(session, claim)
+    if job is None:
+        return False
+    add_event(session, job, "warning", "attempt_lost", how)
+    give_back_lost(session, job)
+    return True
+
+
+def give_back_lost(session: Session, job: Job) -> None:
+    """To the queue again, unless it has been lost too often without progress; then it fails."""
+    if job.attempts < MOST_ATTEMPTS or job.stop_requested is not None:
+        give_back(session, job, "worker_lost")
+        return
+    lost = WorkerLostRepeatedly(
+        f"{job.attempts} attempts in a row ended without a word and without progress.",
+        hint="The job may need more memory than its workers have; their logs have the cause. "
+        "Choose a smaller batch size or teacher, or retry the job once the workers are well.",
+    )
+    job.error = lost.as_problem()
+    move_job(session, job, JobState.FAILED, lost.code, lost.detail)
+
+
+def give_back(session: Session, job: Job, reason: str) -> None:
+    """From running to where its user wants it: cancelled, paused, or else queued, for `reason`."""
+    if job.stop_requested == StopRequest.CANCEL:
+        move_job(session, job, JobState.CANCELLED, "cancelled")
+    elif job.stop_requested == StopRequest.PAUSE:
+        move_job(session, job, JobState.PAUSED, "paused", "Its worker is free; resume it to go on from here.")
+    else:
+        move_job(session, job, JobState.QUEUED, reason)
 
 
 def _held(session: Session, claim: Claim) -> Job | None:
@@ -183,6 +259,11 @@ def _held(session: Session, claim: Claim) -> Job | None:
 
 def _is_held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     return (Job.id == claim.id, Job.epoch == claim.epoch, Job.state == JobState.RUNNING)
+
+
+def _submitted_by(session: Session, job_id: str) -> str | None:
+    submitted = session.get(JobEvent, (job_id, FIRST_EVENT))
+    return None if submitted is None else submitted.data.get("request_id")
 
 
 def _add_points(session: Session, job: Job, points: Sequence[MetricLine]) -> None:
@@ -200,3 +281,11 @@ def _add_points(session: Session, job: Job, points: Sequence[MetricLine]) -> Non
                 points=[{"step": line.step, "values": line.values} for line in lines],
             )
         )
+
+
+def _take_turn(session: Session, job: Job) -> None:
+    """Put the job's tenant behind all others in the rounds of its priority."""
+    # no two claims get one number: the total of attempts, raised above, is locked until the commit
+    turn = (session.scalar(select(func.max(QueueTurn.turn))) or 0) + 1
+    row = insert(session, QueueTurn).values(priority=job.priority, tenant=job.tenant, turn=turn)
+    session.execute(row.on_conflict_do_update(index_elements=["priority", "tenant"], set_={"turn": turn}))

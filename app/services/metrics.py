@@ -10,6 +10,7 @@ from app.domain.progress import MetricLine
 from app.domain.spec import JobSpec
 from app.domain.states import Stage
 from app.services import jobs
+from app.services.students import named_student
 
 STAGE_ORDER = {stage: place for place, stage in enumerate(Stage)}
 
@@ -43,18 +44,7 @@ def evaluation(session: Session, tenant: str, job_id: str, student: str | None =
     job = jobs.find(session, tenant, job_id)
     if job.evaluation is None:
         raise NotFound(f"The job has no evaluation: it is {job.state}.", hint="It appears when the job has succeeded.")
-    spec = JobSpec.model_validate(job.spec)
-    trained = spec.every_student
-    if student is not None and student not in trained:
-        named = f"It trained {', '.join(trained)}." if trained else "It trained none; ask without naming one."
-        raise NotFound(f"The job has no student named '{student}'.", hint=named, param="student")
-    if spec.students is None or not trained:
+    if student is None and not JobSpec.model_validate(job.spec).every_student:
         return job.evaluation
-    if student is None and len(trained) > 1:
-        raise NotFound(
-            f"The job has {len(trained)} students, each with an evaluation of its own.",
-            hint=f"Say which: ?student={' or '.join(trained)}.",
-            param="student",
-        )
-    by_student: dict[str, dict[str, Any]] = job.evaluation
-    return by_student[student or trained[0]]
+    chosen = named_student(job, student)
+    return job.evaluation[chosen.name] if chosen.has_folder else job.evaluation

@@ -3,21 +3,30 @@
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+READ_AHEAD_BYTES = 4 * 2**20
+"""An open blob holds this much in memory, for each download under way. s3fs alone would take 50 MiB."""
+PARTS_AT_ONCE = 2
+"""An upload to S3 holds this many parts of 50 MiB in memory. s3fs alone would take 10."""
+
 
 class Blobs:
     """Bytes by key. A key is a relative path with forward slashes; a blob is there entirely or not at all.
 
-    A missing blob raises FileNotFoundError, a backend that is away an OSError or the backend's own error.
+    A missing blob raises FileNotFoundError, a backend that is away another OSError.
     """
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        options = {"max_concurrency": PARTS_AT_ONCE} if url.startswith("s3://") else {}
+        # a remembered listing would not know what other processes have stored since
+        self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
 
     def put_file(self, key: str, source: Path) -> None:
         """Store a local file, replacing what was there. Do not change `source` in place afterwards: on one disk the
@@ -26,50 +35,80 @@ class Blobs:
         if isinstance(self._fs, LocalFileSystem):
             _put_local(Path(path), source)
         else:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.put_file(str(source), path)  # object stores show an object only once it is complete
+            with _own_errors_as_os_errors():
+                self._make_parent(path)
+                self._fs.put_file(str(source), path)  # object stores show an object only once it is complete
 
     def open(self, key: str) -> BinaryIO:
         """Read a blob as a stream that can seek; the caller closes it."""
-        return cast("BinaryIO", self._fs.open(self._path(key), "rb"))
+        path = self._path(key)
+        with _own_errors_as_os_errors():
+            return cast("BinaryIO", self._fs.open(path, "rb", block_size=READ_AHEAD_BYTES))
 
     def fetch(self, key: str, target: Path) -> None:
         """Copy a blob into a local file."""
+        path = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._fs.get_file(self._path(key), str(target))
+        with _own_errors_as_os_errors():
+            self._fs.get_file(path, str(target))
 
     def size(self, key: str) -> int:
         """In bytes."""
-        return int(self._fs.info(self._path(key))["size"])
+        path = self._path(key)
+        with _own_errors_as_os_errors():
+            return int(self._fs.info(path)["size"])
 
     def exists(self, key: str) -> bool:
-        return bool(self._fs.isfile(self._path(key)))
+        path = self._path(key)
+        try:
+            with _own_errors_as_os_errors():  # fsspec's isfile() would say no where the backend is away
+                return bool(self._fs.info(path)["type"] == "file")
+        except FileNotFoundError:
+            return False
 
     def delete(self, key: str) -> None:
         """Remove a blob; a missing one is no error, so that deleting can be repeated."""
-        try:
-            self._fs.rm_file(self._path(key))
-        except FileNotFoundError:
-            return
+        path = self._path(key)
+        with suppress(FileNotFoundError), _own_errors_as_os_errors():
+            self._fs.rm_file(path)
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove every blob under `prefix/`."""
         path = self._path(prefix)
-        if self._fs.isdir(path):
-            self._fs.rm(path, recursive=True)
+        with suppress(FileNotFoundError), _own_errors_as_os_errors():  # another may be deleting the same
+            if self._fs.isdir(path):
+                self._fs.rm(path, recursive=True)
 
     def probe(self) -> None:
-        """Write and delete a small blob; raises what the backend raises when it is away or read-only."""
+        """Write and delete a small blob; an OSError where the backend is away or read-only."""
         path = self._path(f"probe/{uuid.uuid4().hex}")
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._fs.pipe_file(path, b"ready")
-        self._fs.rm_file(path)
+        with _own_errors_as_os_errors():
+            self._make_parent(path)
+            self._fs.pipe_file(path, b"ready")
+            self._fs.rm_file(path)
+
+    def _make_parent(self, path: str) -> None:
+        # Only object stores are asynchronous in fsspec, and they have no folders: s3fs would look for the bucket
+        # instead each time, and make it where its name is mistyped.
+        if not self._fs.async_impl:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _path(self, key: str) -> str:
         parts = key.split("/")
         if any(part in {"", ".", ".."} for part in parts) or "\\" in key or "\x00" in key:
             raise ValueError(f"not a storage key: {key!r}")
         return "/".join([self._root.rstrip("/"), *parts])
+
+
+@contextmanager
+def _own_errors_as_os_errors() -> Iterator[None]:
+    """Each backend has errors of its own; whoever uses a blob knows one kind."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"the storage does not answer: {error}") from error
 
 
 def _put_local(target: Path, source: Path) -> None:

@@ -16,6 +16,11 @@ def prepared_key(dataset_id: str, epoch: int) -> str:
     return f"{dataset_prefix(dataset_id)}/e{epoch}/prepared.zip"
 
 
+def preview_key(prepared: str) -> str:
+    """The thumbnails of the prepared data set under the key `prepared`; they come and go with it."""
+    return prepared.removesuffix("prepared.zip") + "preview.json"
+
+
 def job_prefix(job_id: str) -> str:
     """Everything that all attempts of a job wrote."""
     return f"jobs/{job_id}"
@@ -24,6 +29,16 @@ def job_prefix(job_id: str) -> str:
 def attempt_prefix(job_id: str, epoch: int) -> str:
     """Everything that attempt `epoch` of a job wrote."""
     return f"{job_prefix(job_id)}/e{epoch}"
+
+
+def checkpoint_prefix(job_id: str) -> str:
+    """The checkpoints that were taken off a job's workers."""
+    return f"{job_prefix(job_id)}/checkpoints"
+
+
+def checkpoint_key(job_id: str, epoch: int) -> str:
+    """The newest checkpoint of attempt `epoch`: a tar of its output folder."""
+    return f"{checkpoint_prefix(job_id)}/e{epoch}.tar"
 
 
 def artifact_key(job_id: str, epoch: int, name: str) -> str:

@@ -59,6 +59,11 @@ def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[floa
     return job, progress
 
 
+FIGURES = {"classes.svg", "confusion_matrix.svg", "reliability.svg", "training_curves.svg"}
+OF_A_STUDENT = FIGURES | {"model_card.md", "model_card.html", "evaluation.json", "manifest.json", "student.safetensors"}
+OF_A_JOB = {"manifest.json", "reprogrammed.safetensors", "data_review.json"}
+
+
 class TestWholeWay:
     def test_from_an_upload_to_files_that_compute_what_was_trained(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
@@ -76,14 +81,7 @@ class TestWholeWay:
         assert job["progress"] == 1.0
 
         names = client.download(job["id"], tmp_path / "files")
-        assert set(names) == {
-            "student.onnx",
-            "student.ts",
-            "student.safetensors",
-            "reprogrammed.safetensors",
-            "evaluation.json",
-            "manifest.json",
-        }
+        assert set(names) == OF_A_STUDENT | OF_A_JOB | {"student.onnx", "student.ts"}
         evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation")
         assert evaluation["images"] == 719
         assert evaluation["student"]["top1"] == job["metrics"]["student_accuracy"]
@@ -97,7 +95,7 @@ class TestWholeWay:
         assert "claimed" in stages
         curves = client.get(f"/v1/jobs/{job['id']}/metrics", stage="distill")["points"]
         assert max(point["step"] for point in curves) == 10
-        assert {"loss", "align_4", "teacher_agreement"} <= curves[-1]["values"].keys()
+        assert {"loss", "proxy", "teacher_agreement"} <= curves[-1]["values"].keys()
 
     @staticmethod
     def check_onnx_without_our_code(folder: Path, evaluation: dict[str, Any]) -> None:
@@ -117,6 +115,9 @@ class TestWholeWay:
         right = np.mean([answer == name.split("/")[1] for answer, name in zip(answers, names, strict=True)])
         assert right == pytest.approx(evaluation["student"]["top1"])
 
+    @pytest.mark.parametrize(
+        "client", ["embedded"], indirect=True
+    )  # what students there are changes nothing in the stack
     def test_several_students_and_a_probe_of_one_teacher(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
         dataset = client.upload(tmp_path / "digits.zip")
@@ -128,8 +129,8 @@ class TestWholeWay:
         job, progress = wait(client, several)
         assert job["error"] is None
         assert progress == sorted(progress)
-        shared = {"manifest.json", "reprogrammed.safetensors"}
-        own = {"manifest.json", "evaluation.json", "student.safetensors", "student.ts"}
+        shared = OF_A_JOB | {"comparison.json", "pareto.svg"}
+        own = OF_A_STUDENT | {"student.ts"}
         downloaded = client.download(job["id"], tmp_path / "files")
         assert set(downloaded) == shared | {f"{name}/{file}" for name in names for file in own}
         assert verify(tmp_path / "files", tmp_path / "digits.zip").ok
@@ -142,7 +143,8 @@ class TestWholeWay:
         job, _ = wait(client, probe)
         assert job["error"] is None
         files = [file["name"] for file in client.get(f"/v1/jobs/{job['id']}/artifacts")["data"]]
-        assert files == ["evaluation.json", "manifest.json", "probe.safetensors"]
+        of_a_probe = {"data_review.json", "evaluation.json", "manifest.json", "probe.safetensors"}
+        assert set(files) == FIGURES - {"training_curves.svg"} | of_a_probe  # it draws no curves: no student learns
         evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation")
         assert evaluation["student"] is None
         assert evaluation["probe"]["top1"] == job["metrics"]["probe_accuracy"]

@@ -1,23 +1,29 @@
 """The whole HTTP service in this process, on either database, with a broker and blobs on the file system."""
 
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.dataset import DatasetReport, Split
+from app.domain.states import DatasetState
+from app.ingest import import_archive
 from app.main import create_app
 from app.services import catalog
 from app.services.dataset_leases import accept_dataset, claim_dataset
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.keys import artifact_key
+from tests.integration.supervising import QUICK, Room
 
 CATALOG = Catalog(
     teachers=(
@@ -50,6 +56,13 @@ class Service:
     blobs: Blobs
     settings: Settings
     tmp_path: Path
+
+    def messages(self, count: int) -> list[Path]:
+        """What the workers have been sent; waits for so many, as they are sent behind the answer."""
+        folder, give_up = self.settings.broker_folder / "messages", time.monotonic() + 10
+        while len(found := list(folder.iterdir())) < count and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return found
 
     def announce(self) -> None:
         with self.store.write() as session:
@@ -99,3 +112,30 @@ def service(store: Store, store_url: str, settings: Settings, tmp_path: Path) ->
         running = Service(http, store, Blobs(settings.storage), settings, tmp_path)
         running.announce()
         yield running
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared data set of eight small images."""
+    folder = tmp_path_factory.mktemp("images")
+    for label in range(2):
+        for i in range(4):
+            path = folder / "archive" / str(label) / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (100 * label, 40 * i, 7)).save(path)
+    archive = Path(shutil.make_archive(str(folder / "images"), "zip", folder / "archive"))
+    assert import_archive(archive, folder / "out").report is not None
+    return folder / "out" / "prepared.zip"
+
+
+@pytest.fixture
+def room(store: Store, store_url: str, settings: Settings, prepared: Path) -> Room:
+    settings = settings.model_copy(update={**QUICK, "database_url": store_url})
+    blobs, dataset_id = Blobs(settings.storage), new_id("ds")
+    key = f"datasets/{dataset_id}/e1/prepared.zip"
+    blobs.put_file(key, prepared)
+    with store.write() as session:
+        row = Dataset(id=dataset_id, name="eight.zip", bytes=1, sha256="0" * 64, state=DatasetState.READY)
+        row.prepared_key = key
+        session.add(row)
+    return Room(settings, store, blobs, dataset_id)

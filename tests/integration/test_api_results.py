@@ -2,9 +2,12 @@
 
 import base64
 import hashlib
+import io
+import zipfile
 
 import pytest
 
+from app.domain.choice import Candidate, Choice, Constraints, choose
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
@@ -37,6 +40,28 @@ def finished(service: Service) -> str:
     with service.store.write() as session:
         assert finish_job(session, claim, [file], {"student": {"accuracy": 0.9}}, {"accuracy": 0.9})
     return f"/v1/jobs/{job_id}"
+
+
+class TestChoice:
+    def test_is_told_with_the_job(self, service: Service) -> None:
+        constraints = Constraints(max_bytes=10)
+        job_id = service.submit(constraints=constraints.model_dump())
+        assert service.http.get(f"/v1/jobs/{job_id}").json()["choice"] is None
+        file = Candidate(student="resnet50", file="student.onnx", accuracy=0.5, latency_ms=None, bytes=15)
+        choice = choose([file], constraints)
+        assert choice is not None
+        claim = claimed(service, job_id)
+        with service.store.write() as session:
+            assert finish_job(session, claim, [], None, {}, choice=choice.model_dump(mode="json"))
+        body = service.http.get(f"/v1/jobs/{job_id}").json()
+        assert (body["state"], body["spec"]["constraints"]["max_bytes"]) == ("succeeded", 10)
+        assert Choice.model_validate(body["choice"]) == choice
+        assert body["choice"]["misses"] == [{"constraint": "max_bytes", "wanted": 10, "got": 15, "by": 5}]
+
+    def test_needs_a_constraint_that_means_something(self, service: Service) -> None:
+        for wanted in ({"max_latency_ms": 0}, {"min_accuracy": 95}, {"max_flops": 1}):
+            answer = service.http.post("/v1/jobs", json=service.spec(constraints=wanted))
+            assert (answer.status_code, answer.json()["param"]) == (422, f"constraints.{next(iter(wanted))}")
 
 
 class TestEvents:
@@ -132,7 +157,10 @@ class TestArtifacts:
         digest = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
         assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
         assert answer.headers["Content-Length"] == str(len(CONTENT))
-        assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''student.onnx"
+        assert (
+            answer.headers["Content-Disposition"]
+            == "attachment; filename=\"student.onnx\"; filename*=UTF-8''student.onnx"
+        )
         assert answer.headers["Content-Type"] == "application/onnx"
 
     def test_head_tells_the_same_without_the_bytes(self, service: Service, finished: str) -> None:
@@ -157,7 +185,14 @@ class TestArtifacts:
         assert answer.headers["Content-Range"] == f"bytes {start}-{end}/768000"
         assert answer.headers["Content-Length"] == str(end - start + 1)
 
-    @pytest.mark.parametrize("asked", ["bytes=768000-", "bytes=-0", "bytes=" + "0-1," * 5000 + "0-1"])
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            pytest.param("bytes=" + "0-1," * 5000 + "0-1", id="bad_input_row20"),
+            pytest.param("bytes=768000-", id="bad_input_row21"),
+            pytest.param("bytes=-0", id="bad_input_row21_none"),
+        ],
+    )
     def test_refuse_ranges_outside_with_the_size(self, service: Service, finished: str, asked: str) -> None:
         answer = service.http.get(f"{finished}/artifacts/student.onnx", headers={"Range": asked})
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */768000")
@@ -192,6 +227,52 @@ class TestArtifacts:
                 assert (answer.status_code, answer.content) == (200, name.encode())
                 assert answer.headers["Content-Disposition"].endswith(f"''{name}-student.onnx")
             assert service.http.head(f"{url}/{name}/student.onnx").headers["Content-Length"] == str(len(name))
+
+    def test_come_all_in_one_zip(self, service: Service) -> None:
+        names = ["mobilenetv3_small_050", "resnet50"]
+        job_id = service.submit(student=None, students=names)
+        claim = claimed(service, job_id)
+        contents = {"manifest.json": b"{}"} | {f"{name}/student.onnx": CONTENT + name.encode() for name in names}
+        files = []
+        for name, content in contents.items():
+            service.put_artifact(job_id, claim.epoch, name, content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            files.append(ArtifactFile(name=name, bytes=len(content), sha256=sha256, media_type="x/y"))
+        url = f"/v1/jobs/{job_id}/artifacts.zip"
+        assert service.http.get(url).status_code == service.http.head(url).status_code == 404  # not yet
+        with service.store.write() as session:
+            assert finish_job(session, claim, files, None, {})
+
+        whole, head = service.http.get(url), service.http.head(url)
+        assert (whole.status_code, whole.headers["Content-Type"]) == (200, "application/zip")
+        assert whole.headers["Content-Disposition"].endswith(f"''{job_id}.zip")
+        assert whole.headers["Content-Length"] == head.headers["Content-Length"] == str(len(whole.content))
+        with zipfile.ZipFile(io.BytesIO(whole.content)) as archive:
+            assert {name: archive.read(name) for name in archive.namelist()} == contents
+            assert archive.namelist() == sorted(contents)
+
+        have = whole.content[:800_000]  # of two files one and a bit
+        asked = {"Range": f"bytes={len(have)}-", "If-Range": whole.headers["ETag"]}
+        rest = service.http.get(url, headers=asked)
+        assert (rest.status_code, have + rest.content) == (206, whole.content)
+        assert service.http.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+
+        one = service.http.get(url, params={"student": "resnet50"})
+        with zipfile.ZipFile(io.BytesIO(one.content)) as archive:
+            assert {name: archive.read(name) for name in archive.namelist()} == {
+                "student.onnx": contents["resnet50/student.onnx"]
+            }
+        assert one.headers["ETag"] != whole.headers["ETag"]
+        answer = service.http.get(url, params={"student": "resnet18"})
+        assert (answer.status_code, answer.json()["param"]) == (404, "student")
+
+    def test_of_the_only_student_are_the_whole_zip(self, service: Service, finished: str) -> None:
+        url = f"{finished}/artifacts.zip"
+        whole = service.http.get(url)
+        assert service.http.get(f"{url}?student=mobilenetv3_small_050").content == whole.content
+        service.blobs.delete(artifact_key(finished.rpartition("/")[2], 1, "student.onnx"))
+        answer = service.http.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
 
     def test_a_path_leads_nowhere_else(self, service: Service, finished: str) -> None:
         for name in ("../student.onnx", "..%2f..%2fe1%2fstudent.onnx", "%2Fetc%2Fpasswd", "student.onnx/", "", "/"):

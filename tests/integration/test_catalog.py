@@ -52,5 +52,5 @@ class TestFind:
         with store.write() as session:
             catalog.announce(session, "a", "training", "cpu", offer("mobilenetv3_small_050", "resnet50"))
             with pytest.raises(UnknownStudent) as caught:
-                catalog.find_students(session, ["resnet50", "mobilenet_v3_small_050"])
+                catalog.find_students(catalog.offer(session), ["resnet50", "mobilenet_v3_small_050"])
         assert caught.value.hint is not None and caught.value.hint.startswith("Did you mean mobilenetv3_small_050?")

@@ -1,5 +1,6 @@
 """One import from its claim to its end: the real import in a real child, on either database."""
 
+import json
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from app.db.models import Dataset
 from app.domain.states import DatasetState
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from worker.child import LONGEST_LINE
 from worker.importing import INGEST, Importer
 
 COUNT_AND_DIE = (
@@ -95,7 +97,8 @@ class TestVerdict:
         assert (dataset.report["images"], dataset.report["classes"]) == (12, ["cat", "dog"])
         assert dataset.digest == dataset.report["digest"]
         assert dataset.prepared_key == f"datasets/{dataset_id}/e1/prepared.zip"
-        assert room.stored() == [dataset.prepared_key]
+        assert dataset.progress == 1
+        assert room.stored() == [dataset.prepared_key, f"datasets/{dataset_id}/e1/preview.json"]
 
     def test_a_bad_archive_is_rejected_with_its_reason(self, room: Room) -> None:
         dataset_id = room.upload(b"no archive at all")
@@ -117,6 +120,24 @@ class TestVerdict:
 
         assert "more than 5 entries" in (room.dataset(dataset_id).error or {})["detail"]
 
+    def test_takes_a_report_longer_than_any_line(self, room: Room) -> None:
+        file = BytesIO(archive_of(images_per_class=6))
+        with zipfile.ZipFile(file, "a") as archive:
+            for i in range(1000):
+                archive.writestr(
+                    f"cat/{'long' * 60}/{'x' * 100}{'y' * 100}/{'z' * 120}/{'q' * 120}/{'w' * 200}/{'v' * 200}{i}.txt",
+                    b"no image",
+                )
+        dataset_id = room.upload(file.getvalue())
+
+        room.importer().run(dataset_id)
+
+        dataset = room.dataset(dataset_id)
+        assert dataset.error is None
+        assert dataset.report is not None
+        assert dataset.report["skipped_total"] == 1000
+        assert len(json.dumps(dataset.report)) > LONGEST_LINE
+
     def test_leaves_no_scratch(self, room: Room) -> None:
         room.importer().run(room.upload(archive_of(images_per_class=6)))
 
@@ -128,6 +149,22 @@ class TestVerdict:
             room.importer().run(dataset_id)
 
         assert room.dataset(dataset_id).epoch == 1
+
+
+class TestProgress:
+    def test_is_told_with_the_heartbeat(self, room: Room) -> None:
+        dataset_id = room.upload(archive_of(images_per_class=6))
+        line = 'print(\'{"type": "progress", "progress": 0.25}\', flush=True); '
+        importer = room.importer((sys.executable, "-c", line + WAIT, str(room.tmp_path / "waiting")))
+        thread = threading.Thread(target=importer.run, args=[dataset_id])
+        thread.start()
+        wait_for(lambda: room.dataset(dataset_id).progress == 0.25)
+
+        room.stopping.set()
+        thread.join()
+        room.stopping.clear()
+        room.importer().run(dataset_id)
+        assert room.dataset(dataset_id).progress == 1
 
 
 class TestCrash:

@@ -16,7 +16,7 @@ from app.domain.errors import StateConflict
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import EventLine, MetricLine
 from app.domain.spec import JobSpec
-from app.domain.states import JOB_TRANSITIONS, DatasetState, JobState, Stage
+from app.domain.states import JOB_TRANSITIONS, DatasetState, JobState, Stage, StopRequest
 from app.services import leases
 from app.services.dataset_leases import (
     accept_dataset,
@@ -113,10 +113,11 @@ WRITES: dict[str, Callable[[Session, Claim], bool]] = {
         points=[MetricLine(stage=Stage.DISTILL, step=1, values={"loss": 1})],
         events=[EventLine(code="c", message="m")],
     ),
-    "finish": lambda session, held: leases.finish_job(session, held, [FILE], {}, {"accuracy": 1}),
+    "finish": lambda session, held: leases.finish_job(session, held, [FILE], {}, {"accuracy": 1}, {"decode": 2}),
     "fail": lambda session, held: leases.fail_job(session, held, {"code": "c", "detail": "d"}),
-    "cancel": leases.cancel_claimed_job,
-    "release": lambda session, held: leases.release_job(session, held, "lost"),
+    "release": lambda session, held: leases.release_job(session, held, "worker_stopping"),
+    "lose": lambda session, held: leases.lose_job(session, held, "It was ended by SIGSEGV."),
+    "keep a checkpoint": lambda session, held: leases.keep_checkpoint(session, held, "jobs/a/checkpoints/e1.tar"),
 }
 
 
@@ -142,7 +143,7 @@ class TestFencing:
     def test_nothing_is_written_to_a_job_that_has_ended(self, store: Store, write: str) -> None:
         held = claim(store, add_job(store))
         with store.write() as session:
-            assert leases.finish_job(session, held, [FILE], {}, {})
+            assert leases.finish_job(session, held, [FILE], {}, {}, {})
         with store.write() as session:
             assert WRITES[write](session, held) is False
 
@@ -170,15 +171,15 @@ class TestRecord:
     def test_tells_of_a_cancellation_with_the_heartbeat(self, store: Store) -> None:
         held = claim(store, add_job(store))
         with store.write() as session:
-            session.get_one(Job, held.id).cancel_requested = True
+            session.get_one(Job, held.id).stop_requested = StopRequest.CANCEL
         with store.write() as session:
-            assert leases.beat(session, held) == leases.Heartbeat(alive=True, cancel_requested=True)
+            assert leases.beat(session, held) == leases.Heartbeat(alive=True, stop_requested=StopRequest.CANCEL)
         assert read(store, held.id).hb_seq == 1
 
     def test_a_cancelled_job_is_not_queued_again(self, store: Store) -> None:
         held = claim(store, add_job(store))
         with store.write() as session:
-            session.get_one(Job, held.id).cancel_requested = True
+            session.get_one(Job, held.id).stop_requested = StopRequest.CANCEL
             leases.release_job(session, held, "shutdown")
         assert read(store, held.id).state == "cancelled"
 

@@ -1,153 +1,15 @@
-"""One job from its claim to its end, with a real child process, a real store and real files.
-
-Only the network is missing: `trainer.py` stands in the place of the training command.
-"""
+"""One job from its claim to its end: what a supervisor publishes, and what it tells of a failure."""
 
 import hashlib
 import json
-import os
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select
 
-from app.db.engine import Store
-from app.db.ids import new_id
-from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric
-from app.domain.spec import JobSpec
-from app.domain.states import DatasetState, JobState, Stage
-from app.ingest import import_archive
-from app.services import leases
-from app.settings import Settings
-from app.storage.blobs import Blobs
-from worker.supervisor import Supervisor
-
-TRAINER = Path(__file__).with_name("trainer.py")
-QUICK: dict[str, Any] = {
-    "heartbeat_seconds": 0.2,
-    "cancel_poll_seconds": 0.05,
-    "fence_seconds": 60,
-    "lease_seconds": 90,
-    "stop_grace_seconds": 60,
-}
-
-
-@dataclass
-class Room:
-    """A store, blobs with one data set, and what a supervisor needs."""
-
-    settings: Settings
-    store: Store
-    blobs: Blobs
-    dataset_id: str
-    stopping: threading.Event = field(default_factory=threading.Event)
-    requeued: list[str] = field(default_factory=list)
-
-    def submit(self, priority: int = 0, students: tuple[str, ...] | None = None) -> str:
-        student = "test_vit" if students is None else None
-        spec = JobSpec(
-            dataset_id=self.dataset_id, student=student, students=students, method="scratch", priority=priority
-        )
-        job_id = new_id("job")
-        with self.store.write() as session:
-            session.add(
-                Job(id=job_id, dataset_id=self.dataset_id, spec=spec.model_dump(mode="json"), priority=priority)
-            )
-        return job_id
-
-    def supervisor(self, behaviour: str = "succeeds") -> Supervisor:
-        return Supervisor(
-            self.settings,
-            self.store,
-            self.blobs,
-            "wk_1",
-            self.stopping,
-            command=(sys.executable, str(TRAINER), behaviour),
-            requeue=self.requeued.append,
-        )
-
-    @contextmanager
-    def running(self, behaviour: str) -> Iterator[None]:
-        """A supervisor at work in a thread; at the end of the block it has left."""
-        thread = threading.Thread(target=self.supervisor(behaviour).run_next)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
-
-    def job(self, job_id: str) -> Job:
-        with self.store.read() as session:
-            return session.get_one(Job, job_id)
-
-    def events(self, job_id: str) -> list[tuple[str, str]]:
-        with self.store.read() as session:
-            rows = session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.seq))
-            return [(row.kind, row.code) for row in rows]
-
-    def out(self, job_id: str) -> Path:
-        return self.settings.scratch / "jobs" / job_id / "out"
-
-    def child(self, job_id: str) -> int:
-        """The process id of the child, once it waits."""
-        wait_for((self.out(job_id) / "waiting").exists)
-        return int((self.out(job_id) / "pid").read_text())
-
-    def stored(self, job_id: str) -> list[str]:
-        folder = self.settings.root / "blobs" / "jobs" / job_id
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared data set of eight small images."""
-    import shutil
-
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("images")
-    for label in range(2):
-        for i in range(4):
-            path = folder / "archive" / str(label) / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (32, 32), (100 * label, 40 * i, 7)).save(path)
-    archive = Path(shutil.make_archive(str(folder / "images"), "zip", folder / "archive"))
-    assert import_archive(archive, folder / "out").report is not None
-    return folder / "out" / "prepared.zip"
-
-
-@pytest.fixture
-def room(store: Store, store_url: str, settings: Settings, prepared: Path) -> Room:
-    settings = settings.model_copy(update={**QUICK, "database_url": store_url})
-    blobs, dataset_id = Blobs(settings.storage), new_id("ds")
-    key = f"datasets/{dataset_id}/e1/prepared.zip"
-    blobs.put_file(key, prepared)
-    with store.write() as session:
-        row = Dataset(id=dataset_id, name="eight.zip", bytes=1, sha256="0" * 64, state=DatasetState.READY)
-        row.prepared_key = key
-        session.add(row)
-    return Room(settings, store, blobs, dataset_id)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    while not condition():  # pytest's own time limit ends it
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+from app.db.models import Artifact, JobEvent, JobMetric
+from app.domain.choice import Constraints
+from app.domain.states import JobState, Stage
+from tests.integration.supervising import Room, wait_for
 
 
 class TestSuccess:
@@ -182,6 +44,17 @@ class TestSuccess:
         with room.store.read() as session:
             assert set(session.scalars(select(Artifact.name).where(Artifact.job_id == job_id))) == set(files)
         assert room.stored(job_id) == sorted(f"e1/{file}" for file in files)
+
+    def test_tells_which_file_answers_the_constraints(self, room: Room) -> None:
+        asked, not_asked = room.submit(constraints=Constraints(max_latency_ms=2)), room.submit()
+
+        room.supervisor().run_next()
+        room.supervisor().run_next()
+
+        choice = room.job(asked).choice
+        assert choice is not None
+        assert (choice["met"], choice["file"], choice["constraints"]["max_latency_ms"]) == (True, "student.onnx", 2)
+        assert room.job(not_asked).choice is None
 
     def test_gives_the_child_the_data_and_the_training_part_of_the_spec(self, room: Room) -> None:
         job_id = room.submit()
@@ -272,16 +145,23 @@ class TestFailure:
         ("behaviour", "said"),
         [("crashes", "was ended by SIGSEGV"), ("says nothing", "ended with status 0")],
     )
-    def test_says_how_a_silent_child_ended_and_nothing_it_wrote(self, room: Room, behaviour: str, said: str) -> None:
+    def test_tries_again_after_a_silent_end_and_gives_up_where_nothing_ever_moves(
+        self, room: Room, behaviour: str, said: str
+    ) -> None:
         job_id = room.submit()
 
-        room.supervisor(behaviour).run_next()
+        for attempt in range(1, 4):
+            assert room.job(job_id).state == JobState.QUEUED
+            room.supervisor(behaviour).run_next()
+            assert room.job(job_id).epoch == attempt
 
-        error = room.job(job_id).error
-        assert error is not None
-        assert error["code"] == "worker_lost"
-        assert said in error["detail"]
-        assert "secret" not in json.dumps(error)
+        job = room.job(job_id)
+        assert (job.state, job.error and job.error["code"]) == (JobState.FAILED, "worker_lost_repeatedly")
+        with room.store.read() as session:
+            told = [event.message for event in session.scalars(select(JobEvent).where(JobEvent.code == "attempt_lost"))]
+        assert len(told) == 3
+        assert all(said in message and "secret" not in message for message in told)
+        assert room.requeued == [job_id] * 3
 
     def test_publishes_nothing_that_its_manifest_does_not_describe(self, room: Room) -> None:
         job_id = room.submit()
@@ -306,124 +186,3 @@ class TestFailure:
 
         job = room.job(job_id)
         assert (job.state, job.error and job.error["code"]) == (JobState.FAILED, "store_unavailable")
-
-
-class TestCancel:
-    @pytest.mark.parametrize("behaviour", ["waits", "is stubborn"])
-    def test_kills_the_child(self, room: Room, behaviour: str) -> None:
-        job_id = room.submit()
-
-        with room.running(behaviour):
-            pid = room.child(job_id)
-            with room.store.write() as session:
-                session.execute(update(Job).where(Job.id == job_id).values(cancel_requested=True))
-
-        assert room.job(job_id).state == JobState.CANCELLED
-        assert is_gone(pid)
-        assert list((room.settings.scratch / "jobs").iterdir()) == []
-
-
-class TestStopping:
-    def test_hands_the_job_back_and_the_next_attempt_goes_on_from_the_checkpoint(self, room: Room) -> None:
-        job_id = room.submit()
-
-        with room.running("waits"):
-            pid = room.child(job_id)
-            room.stopping.set()
-
-        assert room.job(job_id).state == JobState.QUEUED
-        assert room.requeued == [job_id]
-        assert is_gone(pid)
-        assert (room.out(job_id) / "checkpoint").read_text() == "half way"
-
-        room.stopping.clear()
-        room.supervisor("waits").run_next()  # waits only without a checkpoint
-
-        assert (room.job(job_id).state, room.job(job_id).epoch) == (JobState.SUCCEEDED, 2)
-        assert room.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
-
-    def test_claims_nothing_any_more(self, room: Room) -> None:
-        job_id = room.submit()
-        room.stopping.set()
-
-        room.supervisor().run_next()
-
-        assert (room.job(job_id).state, room.job(job_id).epoch) == (JobState.QUEUED, 0)
-
-    def test_hands_the_job_back_when_somebody_else_stops_the_child(self, room: Room) -> None:
-        job_id = room.submit()
-
-        with room.running("waits"):
-            os.kill(room.child(job_id), signal.SIGTERM)
-
-        assert room.job(job_id).state == JobState.QUEUED
-        assert room.requeued == [job_id]
-
-
-class TestTakenOver:
-    @staticmethod
-    def take_over(room: Room, job_id: str) -> None:
-        with room.store.write() as session:
-            session.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
-        with room.store.write() as session:
-            assert leases.claim_job(session, job_id, "wk_2") is not None
-
-    def test_kills_the_child_and_leaves(self, room: Room) -> None:
-        job_id = room.submit()
-
-        with room.running("is stubborn"):
-            pid = room.child(job_id)
-            self.take_over(room, job_id)
-
-        assert is_gone(pid)
-        job = room.job(job_id)
-        assert (job.state, job.epoch, job.worker_id) == (JobState.RUNNING, 2, "wk_2")
-
-    def test_finishing_too_late_writes_nothing_and_publishes_nothing(self, room: Room) -> None:
-        # a heartbeat so slow that it is the last write that finds out
-        slow = {"heartbeat_seconds": 100, "cancel_poll_seconds": 100, "fence_seconds": 200, "lease_seconds": 300}
-        room.settings = room.settings.model_copy(update=slow)
-        job_id = room.submit()
-
-        with room.running("waits for the test"):
-            room.child(job_id)
-            self.take_over(room, job_id)
-            (room.out(job_id) / "go").touch()
-
-        job = room.job(job_id)
-        assert (job.state, job.epoch, job.progress) == (JobState.RUNNING, 2, 0.0)
-        assert room.stored(job_id) == []
-
-    def test_two_attempts_on_one_machine_do_not_share_a_folder(self, room: Room) -> None:
-        slow = {"heartbeat_seconds": 100, "cancel_poll_seconds": 100, "fence_seconds": 200, "lease_seconds": 300}
-        quick, room.settings = room.settings, room.settings.model_copy(update=slow)
-        job_id = room.submit()
-
-        with room.running("waits for the test"):
-            room.child(job_id)
-            with room.store.write() as session:
-                session.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
-            room.settings = quick
-            room.supervisor("succeeds").run_next()
-            assert room.job(job_id).state == JobState.SUCCEEDED
-            (room.out(job_id) / "go").touch()
-
-        job = room.job(job_id)
-        assert (job.state, job.epoch) == (JobState.SUCCEEDED, 2)
-        assert room.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
-
-
-class TestStoreAway:
-    def test_kills_the_child_when_no_heartbeat_gets_through(self, room: Room) -> None:
-        fence = {"heartbeat_seconds": 0.05, "fence_seconds": 0.5}
-        room.settings = room.settings.model_copy(update=fence)
-        job_id = room.submit()
-        lock = "LOCK TABLE jobs IN EXCLUSIVE MODE" if room.store.engine.dialect.name == "postgresql" else "SELECT 1"
-
-        with room.running("is stubborn"):
-            pid = room.child(job_id)
-            with room.store.write() as session:
-                session.execute(text(lock))  # on SQLite the write transaction is the lock
-                wait_for(lambda: is_gone(pid))
-
-        assert room.job(job_id).state == JobState.RUNNING  # for whoever sees that its counter stands still

@@ -70,8 +70,10 @@ class Room:
         }
         command = [sys.executable, "-m", "app.cli", "worker", f"--queue={queue}", "--device=cpu"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-            yield process
-            process.kill()
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture(params=["filesystem", "redis"])
@@ -98,7 +100,7 @@ class TestDatasetsWorker:
             assert process.wait() == 0
             assert process.stderr is not None
             lines = [json.loads(line) for line in process.stderr if line.startswith("{")]
-        assert f"{sent}: ready" in [line["message"] for line in lines]
+        assert (sent, 1, "ready") in [(line.get("dataset_id"), line.get("epoch"), line["message"]) for line in lines]
         assert [line for line in lines if line["level"] in {"error", "critical"}] == []
 
     def test_stops_while_it_waits(self, room: Room) -> None:

@@ -2,6 +2,11 @@
 """A child that stands in the place of the training command: no network is trained, everything else is as there.
 
 python trainer.py BEHAVIOUR SPEC.json DATA_DIR OUT_DIR
+
+The behaviour `obeys FOLDER` takes steps with checkpoints, resumes, and half way does what files in FOLDER say:
+    hold     waits while the file is there, if the attempt's epoch stands in it
+    signal   ends itself with the signal in it, once: the file goes first
+    failure  gives up with the failure in it
 """
 
 import hashlib
@@ -12,6 +17,9 @@ import sys
 import time
 from pathlib import Path
 
+from app.domain.files import replaced_atomically
+
+STEPS = 20
 behaviour, spec_path, data, out = sys.argv[1], *map(Path, sys.argv[2:])
 out.mkdir(exist_ok=True)
 
@@ -51,15 +59,52 @@ def write_results(student: bytes) -> None:
         "metrics": {"test_accuracy": 0.75},
         "seconds": {},
         "parity": {},
+        "choice": choice_for(spec["constraints"], folders),
         "files": [write_student(folder, student) for folder in folders or [""]],
     }
     (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+def choice_for(constraints: dict[str, object] | None, folders: list[str]) -> dict[str, object] | None:
+    if constraints is None:
+        return None
+    said = {"met": True, "summary": "It is chosen.", "student": "none", "file": f"{(folders or [''])[0]}student.onnx"}
+    return {**said, "accuracy": 0.75, "latency_ms": 1.5, "bytes": 11, "constraints": constraints}
 
 
 def stop(*_: object) -> None:
     (out / "checkpoint").write_text("half way")
     say(type="event", code="checkpoint", message="A checkpoint was written.")
     sys.exit(75)
+
+
+def obey(folder: Path) -> None:
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    checkpoint, epoch = out / "checkpoints" / "steps.ckpt", (out.parent / "attempt").read_text()
+    checkpoint.parent.mkdir(exist_ok=True)
+    begin = int(checkpoint.read_text()) if checkpoint.is_file() else 0
+    if begin:
+        say(type="event", code="resumed", message=f"Resumed at step {begin} from a checkpoint.")
+    hold = folder / "hold"
+    for step in range(begin + 1, STEPS + 1):
+        with replaced_atomically(checkpoint) as temporary:
+            temporary.write_text(str(step))
+        say(type="progress", stage="distill", progress=0.25 + 0.7 * step / STEPS)
+        say(type="metric", stage="distill", step=step, values={"loss": 1 / step})
+        if step == STEPS // 2:
+            (out / "half way").touch()
+            while not stopped and hold.exists() and epoch in hold.read_text().split():
+                time.sleep(0.02)
+            if (folder / "failure").exists():
+                print((folder / "failure").read_text(), flush=True)
+                sys.exit(1)
+            if (folder / "signal").exists():
+                number = int((folder / "signal").read_text())
+                (folder / "signal").unlink()
+                os.kill(os.getpid(), number)
+        if stopped:
+            sys.exit(75)
 
 
 (out / "pid").write_text(str(os.getpid()))
@@ -91,6 +136,8 @@ if behaviour == "waits for the test":
     (out / "waiting").touch()
     while not (out / "go").exists():
         time.sleep(0.01)
+if behaviour.startswith("obeys "):
+    obey(Path(behaviour.removeprefix("obeys ")))
 say(type="metric", stage="distill", step=10, values={"loss": 1.0, "accuracy": 0.5})
 say(type="metric", stage="distill", step=20, values={"loss": 0.5, "accuracy": 0.7})
 write_results(b"the student")

@@ -7,10 +7,13 @@ files lie in OUT_DIR; where the spec names `students`, in a folder of its name t
 
 Environment: TDMR_MODELS_DIR (a folder of local teachers), TDMR_DEVICE (auto, cpu, cuda, cuda:1), TDMR_CACHE_DIR and
 TDMR_CACHE_GB (what runs on one host share, and how large it may grow; default: in OUT_DIR, 20), TDMR_PRECISION (auto,
-float32, bfloat16: fix it, or share a cache folder, where two runs must agree bit for bit).
+float32, bfloat16: fix it, or share a cache folder, where two runs must agree bit for bit), TDMR_CHECKPOINT_SECONDS
+(a run that is killed repeats so much at most; 30 or less), TDMR_LOG_LEVEL (of the JSON
+lines on standard error) and TDMR_LOG_CONTEXT (a JSON object: what each of them carries).
 """
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -24,6 +27,7 @@ from app.domain.errors import OutOfMemory, TdmrError, TrainingFailed
 from app.domain.progress import FailureLine
 from app.domain.spec import TrainingSpec
 from app.imaging import UnreadableImage
+from app.logs import configure_logging
 from worker.training.loop import Stopped
 from worker.training.memory import keep_freed_memory
 from worker.training.pipeline import train
@@ -46,9 +50,7 @@ def main() -> int:
     # standard output belongs to the progress lines: libraries that print there would break them
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)
-    logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    configure_logging(os.environ.get("TDMR_LOG_LEVEL", "info"))
 
     stop = {"requested": False}
     signal.signal(signal.SIGTERM, lambda *_: stop.update(requested=True))
@@ -59,7 +61,7 @@ def main() -> int:
     except Stopped:
         return EXIT_STOPPED
     except Exception as error:
-        failure = _in_words(error)
+        failure = in_words(error)
         if failure.code == TrainingFailed.code or not isinstance(error, TdmrError):
             log.exception("The run failed")
         reporter.emit(failure)
@@ -86,17 +88,18 @@ def _device() -> torch.device:
     return torch.device(wanted)
 
 
-def _in_words(error: Exception) -> FailureLine:
+def in_words(error: Exception) -> FailureLine:
     """What is told to the user: never a path, never a traceback."""
     if isinstance(error, TdmrError):
         return FailureLine(code=error.code, detail=error.detail, hint=error.hint)
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+    # torch's allocator of the CPU's memory and safetensors have no errors of their own for these two
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return FailureLine(
             code=OutOfMemory.code,
             detail="The worker ran out of memory.",
             hint="Use a smaller distill.batch_size, image_size or reprogram.image_size.",
         )
-    if isinstance(error, OSError) and error.errno == 28:
+    if os.strerror(errno.ENOSPC) in str(error):
         return FailureLine(
             code="disk_full", detail="The worker's disk is full.", hint="Free space, then retry the job."
         )

@@ -24,6 +24,7 @@ import torch
 from timm.models import get_pretrained_cfg, list_models, list_pretrained, model_entrypoint
 
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
+from worker.training.refusals import NOTHING, Refusal, read_refusals
 from worker.training.weights import list_local
 
 KNOWN = Path(__file__).with_name("architectures.json")
@@ -52,17 +53,17 @@ class Known:
 
 def read_catalog(*, hub: bool) -> Catalog:
     """All of it: every architecture as a student; local teachers, and with `hub` timm's pretrained ones."""
-    architectures = present_architectures(read_known())
+    architectures, refused = present_architectures(read_known()), read_refusals()
     teachers = {card.name: card for card in _local_teachers(architectures)}
     if hub:
         # a local file of the same name is at hand, so it wins
         teachers = {card.name: card for card in _timm_teachers(architectures)} | teachers
+    for card in teachers.values():
+        if reason := refused.get(card.architecture, NOTHING).teacher:
+            teachers[card.name] = card.model_copy(update={"refused": reason})
     return Catalog(
         teachers=tuple(teachers[name] for name in sorted(teachers)),
-        students=tuple(
-            StudentCard(name=name, family=row.family, parameters=row.parameters)
-            for name, row in sorted(architectures.items())
-        ),
+        students=tuple(_student(name, row, refused.get(name, NOTHING)) for name, row in sorted(architectures.items())),
     )
 
 
@@ -149,6 +150,18 @@ def _describe(name: str) -> Architecture:
         model = timm.create_model(name, pretrained=False, num_classes=0)
     parameters = sum(p.numel() for p in model.parameters())
     return Architecture(model_entrypoint(name).__module__.rpartition(".")[2], parameters, height)
+
+
+def _student(name: str, row: Architecture, refusal: Refusal) -> StudentCard:
+    return StudentCard(
+        name=name,
+        family=row.family,
+        parameters=row.parameters,
+        refused=refusal.student,
+        refused_formats=dict(refusal.formats),
+        refused_sizes=refusal.sizes,
+        takes_size=refusal.takes,
+    )
 
 
 def _timm_teachers(architectures: dict[str, Architecture]) -> Iterable[TeacherCard]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from app.domain.faults import fault_point
 from app.domain.files import replaced_atomically
 
 KEEP = 2
@@ -23,6 +24,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     path = folder / f"{step:010d}.ckpt"
     with replaced_atomically(path) as temporary:
         temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+        fault_point("checkpoint_written")
+    fault_point("checkpoint_renamed")
     for old in _newest_first(folder)[KEEP:]:
         old.unlink(missing_ok=True)
     return path

@@ -78,7 +78,7 @@ def decode(data_dir: Path, samples: Sequence[Sample], side: int, interpolation: 
     def one(sample: Sample) -> np.ndarray:
         content = (data_dir / sample.path).read_bytes()
         # the square will serve every job that knows this content: it must be this content's
-        if hashlib.sha256(content).hexdigest() != sample.id:
+        if hashlib.sha256(content).hexdigest() != sample.sha256:
             raise UnreadableImage("its bytes are no longer those of the data set")
         return fit_square(open_rgb(content), side, interpolation)
 

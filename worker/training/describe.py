@@ -3,19 +3,24 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from app.domain.errors import TrainingFailed
-from app.domain.manifest import Manifest, Parity, Preprocessing
+from app.domain.evaluation import EVALUATION_NAME
+from app.domain.manifest import Licences, Manifest, Measurement, Parity, Preprocessing
+from app.domain.review import REVIEW_NAME
 from app.domain.spec import TrainingSpec
+from worker.training.comparison import Contender, choose_for, write_comparison
+from worker.training.curves import Curves
 from worker.training.evaluate import accuracies
 from worker.training.export.manifest import MANIFEST_NAME, describe_student, write_manifest
-from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME
-from worker.training.models import Student
+from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME, Exported
+from worker.training.illustrate import illustrate
+from worker.training.models import NOT_STATED, Student
 from worker.training.prepare import INTERPOLATION, Images, Run, TeacherTaps
 
-EVALUATION_NAME = "evaluation.json"
 PROBE_NAME, REPROGRAMMED_NAME = "probe.safetensors", "reprogrammed.safetensors"
 
 
@@ -38,7 +43,27 @@ class Delivered:
 
     trained: Trained
     evaluation: Mapping[str, Any]
-    parity: Mapping[str, Parity]
+    exported: Exported
+    measured: Mapping[str, Measurement]
+
+    @cached_property
+    def facts(self) -> dict[str, Any] | None:
+        """The manifest's `student`."""
+        student = self.trained.student
+        if student is None:
+            return None
+        return describe_student(student.architecture, student.network, student.kwargs, student.image_size)
+
+    def contender(self, folder: str) -> Contender:
+        """`folder` is where its files lie, as the manifest that names them sees it."""
+        assert self.facts is not None and self.trained.spec.student is not None
+        top1 = self.evaluation["student"]["top1"]
+        coarser = {
+            name: top1 - parity.accuracy_loss
+            for name, parity in self.exported.parity.items()
+            if parity.accuracy_loss is not None
+        }
+        return Contender(folder, self.trained.spec.student, self.evaluation, self.measured, coarser, self.facts)
 
 
 def preprocessing_of(spec: TrainingSpec, student: Student) -> Preprocessing:
@@ -50,6 +75,15 @@ def preprocessing_of(spec: TrainingSpec, student: Student) -> Preprocessing:
         interpolation=INTERPOLATION,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
+    )
+
+
+def licences_of(student: Student, taps: TeacherTaps | None) -> Licences:
+    """The chain of what this student was made from."""
+    return Licences(
+        student_weights=student.licence,
+        teacher=None if taps is None else taps.teacher.card.get("licence") or NOT_STATED,
+        dataset="the uploader's own images; their terms were not told to the service",
     )
 
 
@@ -71,16 +105,21 @@ def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Seque
     }
     shared = _shared_files(run)
     alone = not outcomes[0].trained.name
-    manifests = [_describe_one(run, outcome, facts, shared if alone else []) for outcome in outcomes]
+    manifests = [_describe_one(run, taps, outcome, facts, shared if alone else []) for outcome in outcomes]
     if alone:
         return manifests[0]
-    files = list(shared)
+    contenders = [outcome.contender(outcome.trained.name) for outcome in outcomes]
+    files = [*shared, *write_comparison(run, contenders)]
+    measured: dict[str, Measurement] = {}
     parity: dict[str, Parity] = {}
+    withheld: dict[str, str] = {}
     metrics: dict[str, float] = {}
     for outcome, manifest in zip(outcomes, manifests, strict=True):
         name = outcome.trained.name
         files += [f"{name}/{file}" for file in [*(listed.name for listed in manifest.files), MANIFEST_NAME]]
-        parity |= {f"{name}/{file}": value for file, value in outcome.parity.items()}
+        parity |= {f"{name}/{file}": value for file, value in outcome.exported.parity.items()}
+        withheld |= {f"{name}/{file}": why for file, why in outcome.exported.withheld.items()}
+        measured |= {f"{name}/{file}": value for file, value in outcome.measured.items()}
         metrics |= {_of_whom(name, metric): value for metric, value in manifest.metrics.items()}
     return write_manifest(
         run.out_dir,
@@ -91,24 +130,36 @@ def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Seque
         metrics=metrics,
         seconds=run.reporter.seconds,
         parity=parity,
+        withheld=withheld,
+        measured=measured,
+        choice=choose_for(run.spec, contenders),
         **facts,
     )
 
 
-def _describe_one(run: Run, outcome: Delivered, facts: Mapping[str, Any], shared: Sequence[str]) -> Manifest:
+def _describe_one(
+    run: Run, taps: TeacherTaps | None, outcome: Delivered, facts: Mapping[str, Any], shared: Sequence[str]
+) -> Manifest:
     trained = outcome.trained
     spec, student, files = trained.spec, trained.student, [EVALUATION_NAME]
+    points = Curves(run.out_dir).of(trained.name)
     if student is not None:
-        files = [FILE_NAMES[chosen] for chosen in spec.export.formats] + [WEIGHTS_NAME, EVALUATION_NAME]
+        asked = [FILE_NAMES[chosen] for chosen in spec.export.formats]
+        files = [file for file in asked if file not in outcome.exported.withheld] + [WEIGHTS_NAME, EVALUATION_NAME]
     return write_manifest(
         trained.folder,
         files=[*files, *shared],
         spec=spec,
         preprocessing=None if student is None else preprocessing_of(spec, student),
-        student=None if student is None else describe_student(student.architecture, student.network, student.kwargs),
+        student=outcome.facts,
         metrics=accuracies(outcome.evaluation),
         seconds=_seconds_for(trained.name, run.reporter.seconds),
-        parity=outcome.parity,
+        parity=outcome.exported.parity,
+        withheld=outcome.exported.withheld,
+        measured=outcome.measured,
+        choice=None if student is None else choose_for(spec, [outcome.contender("")]),
+        licences=None if student is None else licences_of(student, taps),
+        illustrate=lambda manifest: illustrate(trained.folder, manifest, outcome.evaluation, points),
         **facts,
     )
 
@@ -122,10 +173,12 @@ def _describe_teacher(taps: TeacherTaps) -> dict[str, Any]:
 
 
 def _shared_files(run: Run) -> list[str]:
-    """What stage 1 leaves to the user: the proxy space or, where it is all there is, the probe."""
+    """What stage 1 leaves to the user: the proxy space or, where it is all there is, the probe; and what the teacher
+    makes of the labels."""
+    review = [REVIEW_NAME] if (run.out_dir / REVIEW_NAME).is_file() else []
     if run.spec.method.reprograms:
-        return [REPROGRAMMED_NAME]
-    return [] if run.spec.method.needs_student else [PROBE_NAME]
+        return [REPROGRAMMED_NAME, *review]
+    return review if run.spec.method.needs_student else [PROBE_NAME, *review]
 
 
 def _of_whom(student: str, metric: str) -> str:

@@ -159,7 +159,14 @@ class TdmrTask(StudentTask):
         super().__init__(setting)
         proxy = setting.reprogrammer
         assert proxy is not None
-        self.connectors = nn.ModuleList(Connector(width, proxy.width) for width in self.student.widths)
+        # a loss that never counts costs nothing: neither connectors nor a gradient
+        if self.config.align_weight:
+            widths = self.student.widths
+        elif self.config.proxy_weight or self.config.relation_weight:
+            widths = self.student.widths[-1:]
+        else:
+            widths = []
+        self.connectors = nn.ModuleList(Connector(width, proxy.width) for width in widths)
         self._read = proxy.read  # a bound method: the frozen proxies are neither trained nor in the checkpoint
 
     def parts(self, answer: StudentAnswer, batch: DistillBatch, progress: float) -> Parts:
@@ -169,10 +176,14 @@ class TdmrTask(StudentTask):
             "ce": (weights.ce, self.ce(answer, batch)),
             "kd": (weights.kd, self.kd(answer.logits, batch)),
         }
-        z = [connector(stage) for connector, stage in zip(self.connectors, answer.stages, strict=True)]
-        # a student with fewer stages takes the deep ones' weights
-        for k, (weight, z_k) in enumerate(zip(weights.align[-len(z) :], z, strict=True), STAGES - len(z) + 1):
-            parts[f"align_{k}"] = weight, losses.cosine_distance(z_k, batch.teacher_z_BD)
-        parts["proxy"] = weights.proxy, self.kd(self._read(z[-1]), batch)
-        parts["relation"] = weights.relation, losses.relation(z[-1], batch.teacher_z_BD)
+        stages = answer.stages[len(answer.stages) - len(self.connectors) :]
+        z = [connector(stage) for connector, stage in zip(self.connectors, stages, strict=True)]
+        if self.config.align_weight:
+            # a student with fewer stages takes the deep ones' weights
+            for k, (weight, z_k) in enumerate(zip(weights.align[-len(z) :], z, strict=True), STAGES - len(z) + 1):
+                parts[f"align_{k}"] = weight, losses.cosine_distance(z_k, batch.teacher_z_BD)
+        if self.config.proxy_weight:
+            parts["proxy"] = weights.proxy, self.kd(self._read(z[-1]), batch)
+        if self.config.relation_weight:
+            parts["relation"] = weights.relation, losses.relation(z[-1], batch.teacher_z_BD)
         return parts

@@ -11,78 +11,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from app.domain.base import Frozen
 from app.domain.dataset import Split
 from app.domain.errors import NonFiniteLoss
+from app.domain.evaluation import (
+    BINS,
+    Calibration,
+    ClassScore,
+    Evaluation,
+    Interval,
+    Majority,
+    PairedDifference,
+    PredictorScores,
+    ReliabilityBin,
+)
+from worker.training.confusions import confusion_cells, softmax
 from worker.training.export.inputs import normalise
+from worker.training.intervals import mcnemar, newcombe, wilson
 
 Logits = npt.NDArray[Any] | Tensor
 
-BINS = 15
-"""Of the expected calibration error (Guo et al., 2017)."""
 TOP = 5
-_Z95 = 1.959963984540054
-
-
-class ClassScore(Frozen):
-    """One class against the rest. A ratio without a denominator is 0, as usual; `support` tells."""
-
-    name: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-    """Images of this class."""
-
-
-class Calibration(Frozen):
-    """How far the softmax can be taken at its word."""
-
-    ece: float
-    """Expected calibration error, 15 equal bins of the top confidence; 0 is best."""
-    nll: float
-    """Mean negative log-likelihood of the true class, in nats."""
-    brier: float
-    """Mean over images of the squared distance between the probabilities and the truth, summed over classes: 0..2."""
-
-
-class PredictorScores(Frozen):
-    """One predictor on one split."""
-
-    top1: float
-    top1_interval: tuple[float, float]
-    """Wilson's 95 % interval for `top1`, from the number of images alone: training another seed may vary more."""
-    top5: float | None
-    """None with five classes or fewer."""
-    macro_f1: float
-    """Mean F1 over the classes that have images."""
-    per_class: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    """Rows are the truth, columns the prediction."""
-    calibration: Calibration
-
-
-class Majority(Frozen):
-    """What saying the training split's most frequent class to every image achieves: the floor of all floors."""
-
-    name: str
-    top1: float
-
-
-class Evaluation(Frozen):
-    """`evaluation.json`: the student beside what it learned from."""
-
-    split: Split
-    note: str | None
-    images: int
-    classes: tuple[str, ...]
-    student: PredictorScores | None
-    """None for `probe`, which trains none."""
-    teacher: PredictorScores | None
-    """The reprogrammed teacher."""
-    probe: PredictorScores | None
-    """A linear probe on the frozen teacher."""
-    majority: Majority
 
 
 def predict(
@@ -129,6 +77,7 @@ def compare(
     student: Logits | None,
     teacher: Logits | None = None,
     probe: Logits | None = None,
+    paths: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The content of `evaluation.json`, an `Evaluation` as plain JSON types.
 
@@ -136,6 +85,7 @@ def compare(
         labels: [N], of the evaluated split.
         train_labels: of the labelled training images; they decide the majority class.
         student, teacher, probe: logits [N, K] on the same images; None where the method has no such predictor.
+        paths: [N], what the user calls the images; without them none is listed.
 
     Raises:
         NonFiniteLoss: a predictor's logits are not numbers.
@@ -143,15 +93,18 @@ def compare(
     note = None
     if split is not Split.TEST:
         note = f"There is no test split: these are the {split} images, which training has used, so expect less."
+    given = {"student": student, "teacher": teacher, "probe": probe}
+    logits = {who: None if values is None else _array(values).astype(np.float64) for who, values in given.items()}
+    scores = {who: None if values is None else score(values, labels, classes) for who, values in logits.items()}
     evaluation = Evaluation(
         split=split,
         note=note,
         images=len(labels),
         classes=tuple(classes),
-        student=None if student is None else score(student, labels, classes),
-        teacher=None if teacher is None else score(teacher, labels, classes),
-        probe=None if probe is None else score(probe, labels, classes),
+        **scores,
         majority=_majority(labels, train_labels, classes),
+        paired=_paired(labels, train_labels, logits),
+        cells=confusion_cells(paths, labels, classes, logits) if len(paths) else (),
     )
     return evaluation.model_dump(mode="json")
 
@@ -181,25 +134,17 @@ def score(logits: Logits, labels: npt.NDArray[np.integer[Any]] | Tensor, classes
     np.add.at(confusion_KK, (labels_N, predicted_N), 1)
     per_class = _per_class(confusion_KK, classes)
     correct = int(np.trace(confusion_KK))
+    in_top = _in_top(logits_NK, labels_N) if count > TOP else None
     return PredictorScores(
         top1=correct / images,
         top1_interval=wilson(correct, images),
-        top5=_top(logits_NK, labels_N) if count > TOP else None,
+        top5=None if in_top is None else in_top / images,
+        top5_interval=None if in_top is None else wilson(in_top, images),
         macro_f1=float(np.mean([item.f1 for item in per_class if item.support])),
         per_class=per_class,
         confusion=tuple(tuple(int(cell) for cell in row) for row in confusion_KK),
         calibration=_calibration(logits_NK, labels_N),
     )
-
-
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval (1927): unlike the normal one it stays in 0..1 and has a width at 100 %."""
-    share, z2 = correct / total, _Z95**2
-    centre = share + z2 / (2 * total)
-    half = _Z95 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    low, high = (centre - half) / (1 + z2 / total), (centre + half) / (1 + z2 / total)
-    # at 0 and at 100 % the ends meet 0 and 1 exactly, but for rounding
-    return (0.0 if correct == 0 else float(low), 1.0 if correct == total else float(high))
 
 
 def _array(values: Logits) -> npt.NDArray[Any]:
@@ -215,6 +160,9 @@ def _per_class(confusion_KK: npt.NDArray[np.int64], classes: Sequence[str]) -> t
             recall=_ratio(hits[k], support[k]),
             f1=_ratio(2 * hits[k], said[k] + support[k]),
             support=int(support[k]),
+            predicted=int(said[k]),
+            precision_interval=_interval(hits[k], said[k]),
+            recall_interval=_interval(hits[k], support[k]),
         )
         for k, name in enumerate(classes)
     )
@@ -224,31 +172,79 @@ def _ratio(part: np.int64, whole: np.int64) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _top(logits_NK: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int64]) -> float:
+def _interval(part: np.int64, whole: np.int64) -> Interval | None:
+    return wilson(int(part), int(whole)) if whole else None
+
+
+def _in_top(logits_NK: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int64]) -> int:
+    """Images whose label is among the five classes of the highest logits."""
     order_NK = np.argsort(-logits_NK, axis=1, kind="stable")  # stable: ties are broken as argmax breaks them
-    return float((order_NK[:, :TOP] == labels_N[:, None]).any(1).mean())
+    return int((order_NK[:, :TOP] == labels_N[:, None]).any(1).sum())
 
 
 def _calibration(logits_NK: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int64]) -> Calibration:
-    shifted_NK = logits_NK - logits_NK.max(1, keepdims=True)
-    log_NK = shifted_NK - np.log(np.exp(shifted_NK).sum(1, keepdims=True))
-    probability_NK = np.exp(log_NK)
+    probability_NK, log_NK = softmax(logits_NK)
     rows = np.arange(len(labels_N))
     truth_NK = np.zeros_like(probability_NK)
     truth_NK[rows, labels_N] = 1
     confidence_N = probability_NK.max(1)
     correct_N = logits_NK.argmax(1) == labels_N
     bin_N = np.clip(np.ceil(confidence_N * BINS).astype(int) - 1, 0, BINS - 1)  # bins (i/15, (i+1)/15]
-    gap_B = np.abs(np.bincount(bin_N, weights=correct_N - confidence_N, minlength=BINS))
+    images_B, sure_B, right_B = (
+        np.bincount(bin_N, weights=values_N, minlength=BINS)
+        for values_N in (np.ones_like(confidence_N), confidence_N, correct_N.astype(np.float64))
+    )
     return Calibration(
-        ece=float(gap_B.sum() / len(labels_N)),
+        ece=float(np.abs(right_B - sure_B).sum() / len(labels_N)),
         nll=float(-log_NK[rows, labels_N].mean()),
         brier=float(((probability_NK - truth_NK) ** 2).sum(1).mean()),
+        bins=tuple(
+            ReliabilityBin(
+                low=place / BINS,
+                high=(place + 1) / BINS,
+                images=int(images),
+                confidence=float(sure / images) if images else None,
+                accuracy=float(right / images) if images else None,
+                accuracy_interval=wilson(int(right), int(images)) if images else None,
+            )
+            for place, (images, sure, right) in enumerate(zip(images_B, sure_B, right_B, strict=True))
+        ),
     )
 
 
 def _majority(
     labels_N: npt.NDArray[np.integer[Any]], train_labels: npt.NDArray[np.integer[Any]], classes: Sequence[str]
 ) -> Majority:
-    commonest = int(np.bincount(train_labels, minlength=len(classes)).argmax())
-    return Majority(name=classes[commonest], top1=float((labels_N == commonest).mean()))
+    commonest = _commonest(train_labels)
+    correct = int((labels_N == commonest).sum())
+    return Majority(name=classes[commonest], top1=correct / len(labels_N), top1_interval=wilson(correct, len(labels_N)))
+
+
+def _paired(
+    labels_N: npt.NDArray[np.integer[Any]],
+    train_labels: npt.NDArray[np.integer[Any]],
+    logits: Mapping[str, npt.NDArray[np.float64] | None],
+) -> tuple[PairedDifference, ...]:
+    """Of the first there is, against all others and the majority class."""
+    right = {who: logits_NK.argmax(1) == labels_N for who, logits_NK in logits.items() if logits_NK is not None}
+    right["majority"] = labels_N == _commonest(train_labels)
+    (_, this_N), *others = right.items()
+    differences = []
+    for name, other_N in others:
+        both, neither = int((this_N & other_N).sum()), int((~this_N & ~other_N).sum())
+        only_this, only_other = int((this_N & ~other_N).sum()), int((~this_N & other_N).sum())
+        differences.append(
+            PairedDifference(
+                other=name,
+                difference=(only_this - only_other) / len(labels_N),
+                interval=newcombe(both, only_this, only_other, neither),
+                only_this=only_this,
+                only_other=only_other,
+                p_value=mcnemar(only_this, only_other),
+            )
+        )
+    return tuple(differences)
+
+
+def _commonest(labels_N: npt.NDArray[np.integer[Any]]) -> int:
+    return int(np.bincount(labels_N).argmax())

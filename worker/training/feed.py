@@ -6,6 +6,7 @@ B batch, N images.
 import numpy as np
 import torch
 
+from app.domain.faults import fault_point
 from worker.training.data import Batches, WithLabels
 from worker.training.distill import DistillBatch
 from worker.training.knowledge import Targets
@@ -46,6 +47,7 @@ class Feed:
         return max(1, self.run.spec.distill.image_steps // self.batch_size)
 
     def at(self, step: int) -> DistillBatch:
+        fault_point("stage_two")
         spec, device = self.run.spec, self.run.device
         rows, visits = self.batches.at(step)
         keys = self.keys[rows]

@@ -1,6 +1,7 @@
 """fit(): the one training loop. It never asks which stage it runs: a task takes a batch and returns named losses."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,8 +18,8 @@ from app.domain.errors import NonFiniteLoss
 from worker.training import checkpoint
 from worker.training.prefetch import prefetched
 
-CHECKPOINT_SECONDS = 30.0
-"""At most this much work is repeated after a crash."""
+CHECKPOINT_SECONDS = min(30.0, float(os.environ.get("TDMR_CHECKPOINT_SECONDS", "30")))
+"""At most this much work is repeated after a crash. Less, where copies are taken off the worker more often."""
 _POINTS = 100  # of each curve
 
 

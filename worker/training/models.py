@@ -13,7 +13,10 @@ from app.domain.errors import ModelNotBuildable, WeightsUnavailable
 from worker.training.loading import RANDOM_TAG, create, explained, load, normalisation
 from worker.training.taps import STAGES, TappedModel
 
-__all__ = ["STAGES", "Execution", "Student", "StudentAnswer", "Teacher", "build_student", "build_teacher"]
+__all__ = ["NOT_STATED", "STAGES", "Execution", "Student", "StudentAnswer", "Teacher", "build_student", "build_teacher"]
+
+NOT_STATED = "not stated"
+"""A licence that whoever published the weights did not name."""
 
 
 class Execution(NamedTuple):
@@ -129,6 +132,8 @@ class Student(Network):
         super().__init__(model, {**normalised, "architecture": architecture}, image_size)
         self.architecture = architecture
         self.kwargs = kwargs
+        self.licence: str | None = None
+        """Of the pretrained weights it begins from; None where they are random."""
         self.widths = self.stage_widths or [self.pre_logits_width]
         self.train()
 
@@ -182,7 +187,9 @@ def build_student(name: str, classes: int, image_size: int, pretrained: bool = F
     # the body was loaded strictly and lacks nothing but the classifier, so what it does not hold is the new one
     network.load_state_dict(body.network.state_dict(), strict=False)
     normalised = {key: body.card[key] for key in ("mean", "std")}
-    return Student(body.architecture, network, body.arguments, image_size, normalised)
+    student = Student(body.architecture, network, body.arguments, image_size, normalised)
+    student.licence = body.card.get("licence") or NOT_STATED
+    return student
 
 
 def state_digest(model: nn.Module) -> str:

@@ -13,6 +13,7 @@ _BATCH = 16
 _SECONDS_PER_DECODE = 0.004
 _SECONDS_PER_REPROGRAM_STEP = 0.02
 _SECONDS_PER_EXPORT = 8.0
+_SECONDS_PER_MEASUREMENT = 5.0
 
 
 def expected_seconds(
@@ -43,12 +44,13 @@ def expected_seconds(
     probe, proxy_space = int(teacher is not None), (1 + spec.reprogram.self_training) * spec.method.reprograms
     rounds = probe + proxy_space
     per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
+    per_file = _SECONDS_PER_EXPORT + _SECONDS_PER_MEASUREMENT * spec.export.measure
     return {
         Stage.PREPARE: decodes * _SECONDS_PER_DECODE + teacher_views * per_view + 0.1,
         Stage.REPROGRAM: rounds * spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP,
         Stage.DISTILL: spec.distill.image_steps * (per_step + (len(students) * per_view if live else 0.0)) + 0.1,
         Stage.EVALUATE: 1.0,
-        Stage.EXPORT: len(students) * _SECONDS_PER_EXPORT * (1 + len(spec.export.formats)),
+        Stage.EXPORT: len(students) * (_SECONDS_PER_EXPORT + per_file * len(spec.export.formats)),
     }
 
 

@@ -2,23 +2,28 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
+from app.domain.evaluation import EVALUATION_NAME
 from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
-from app.domain.manifest import Manifest, Parity
+from app.domain.manifest import Manifest, Measurement
 from app.domain.progress import DoneLine
 from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
 from worker.training.balance import class_weights
-from worker.training.describe import EVALUATION_NAME, Delivered, Trained, describe, preprocessing_of
-from worker.training.evaluate import compare
-from worker.training.export.student import export_student
+from worker.training.comparison import tell_choice
+from worker.training.curves import Curves
+from worker.training.describe import Delivered, Trained, describe, licences_of, preprocessing_of
+from worker.training.evaluate import accuracies, compare
+from worker.training.export.calibration import calibration_images
+from worker.training.export.latency import NOT_MEASURED, measure_files
+from worker.training.export.student import Exported, export_student
 from worker.training.feed import Feed
 from worker.training.judge import judge_so_far, student_logits
 from worker.training.knowledge import Knowledge, Targets
@@ -26,6 +31,7 @@ from worker.training.loop import Hooks, Optimisation, fit
 from worker.training.methods import build_task
 from worker.training.models import Student, build_student
 from worker.training.prepare import Images, Run, TeacherTaps, prepare
+from worker.training.review import review_data
 from worker.training.stage_one import reprogram
 
 _RUN_NAME = "run.json"
@@ -43,11 +49,15 @@ def train(run: Run) -> Manifest:
     run.out_dir.mkdir(parents=True, exist_ok=True)
     index = load_index(run.data_dir)
     _claim_folder(run, index)
+    run.reporter.record = Curves(run.out_dir).add
     images, taps = prepare(run, index)
     knowledge = reprogram(run, images, taps) if taps is not None else None
+    if taps is not None:
+        review_data(run, images, taps)
     students = distil(run, images, knowledge) if run.spec.method.needs_student else _probe_alone(run)
     evaluations = evaluate(run, images, knowledge, students)
     manifest = export(run, images, taps, students, evaluations)
+    tell_choice(run, manifest.choice)
     run.reporter.emit(DoneLine(metrics=manifest.metrics))
     return manifest
 
@@ -72,7 +82,9 @@ def distil(run: Run, images: Images, knowledge: Knowledge | None) -> list[Traine
             checkpoints=folder / "checkpoints",
         )
         spec = run.spec.for_student(name)
-        with run.reporter.part(part, number, len(run.spec.every_student), steps=feed.steps):
+        with run.reporter.part(
+            part, number, len(run.spec.every_student), steps=feed.steps, images_per_step=feed.batch_size
+        ):
             student = _distil_one(run, spec, name, images, knowledge, feed, hooks)
         students.append(Trained(spec, folder, part, student))
     return students
@@ -96,6 +108,7 @@ def evaluate(
                 student=None if student is None else student_logits(run, student, images.judged_squares),
                 teacher=teacher_logits,
                 probe=probe_logits,
+                paths=[sample.name for sample in images.pools.judged.samples],
             )
             with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
                 temporary.write_text(json.dumps(evaluation))
@@ -110,12 +123,13 @@ def export(
     students: Sequence[Trained],
     evaluations: Sequence[dict[str, Any]],
 ) -> Manifest:
-    """Write each student in every asked format, check each file, and describe them all in manifest.json."""
+    """Write each student in every asked format, check and time each file, and describe them all in manifest.json."""
     run.reporter.begin(Stage.EXPORT)
     outcomes = []
     for number, (trained, evaluation) in enumerate(zip(students, evaluations, strict=True)):
         with run.reporter.part(trained.name, number, len(students)):
-            outcomes.append(Delivered(trained, evaluation, _export_one(run, images, trained)))
+            exported = _export_one(run, images, taps, trained, evaluation)
+            outcomes.append(Delivered(trained, evaluation, exported, _measure(run, trained, exported)))
     run.reporter.progress(1.0, force=True)
     run.reporter.end()
     return describe(run, images, taps, outcomes)
@@ -152,13 +166,15 @@ def _probe_alone(run: Run) -> list[Trained]:
     return [Trained(run.spec, run.out_dir, "", None)]
 
 
-def _export_one(run: Run, images: Images, trained: Trained) -> dict[str, Parity]:
+def _export_one(
+    run: Run, images: Images, taps: TeacherTaps | None, trained: Trained, evaluation: Mapping[str, Any]
+) -> Exported:
     if trained.student is None:
-        return {}
+        return Exported()
     spec, written = trained.spec, itertools.count(1)
 
-    def exported(code: str, message: str) -> None:
-        run.reporter.event(code, message)
+    def told(code: str, message: str, *, warning: bool = False) -> None:
+        run.reporter.event(code, message, warning=warning)
         run.reporter.progress(next(written) / (len(spec.export.formats) + 1))
 
     return export_student(
@@ -171,7 +187,25 @@ def _export_one(run: Run, images: Images, trained: Trained) -> dict[str, Parity]
         fingerprint=spec.fingerprint(),
         eval_images_u8=images.judged_squares,
         eval_paths=[sample.path for sample in images.pools.judged.samples],
-        on_event=exported,
+        on_event=told,
+        eval_labels=images.pools.judged.labels,
+        eval_folder=run.data_dir,
+        evaluated_NK=student_logits(run, trained.student, images.judged_squares),
+        calibration=lambda: calibration_images(run, images),
+        metrics=accuracies(evaluation),
+        licences=licences_of(trained.student, taps),
+    )
+
+
+def _measure(run: Run, trained: Trained, exported: Exported) -> dict[str, Measurement]:
+    """Of the files that have a runtime and have passed the gate."""
+    return measure_files(
+        trained.folder,
+        exported.parity,
+        image_size=trained.spec.image_size,
+        device=run.device,
+        timed=trained.spec.export.measure,
+        on_event=lambda code, message: run.reporter.event(code, message, warning=code == NOT_MEASURED),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from app.domain.dataset import DatasetIndex, Split
 from app.domain.errors import InvalidSpec
+from app.domain.faults import fault_point
 from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
 from worker.training.cache import Cache
@@ -230,6 +231,7 @@ class _Decoder:
         self._done = 0
 
     def __call__(self, pool: Pool, side: int) -> Records:
+        fault_point("data_loading")
         before, missing = self._done, self._missing(pool, side)
         self._done += missing
         return decode_squares(

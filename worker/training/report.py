@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TextIO
 
-from app.domain.progress import EventLine, Line, MetricLine, ProgressLine, StageLine
+from app.domain.progress import IMAGES_PER_SECOND, EventLine, Line, MetricLine, ProgressLine, StageLine
 from app.domain.states import Stage
 
 _PROGRESS_SECONDS = 0.5
@@ -23,6 +23,8 @@ class _Part:
     high: float = 1.0
     prefix: str = ""
     first_step: int = 0
+    images_per_step: int = 0
+    """0: its steps are not counted in images."""
 
 
 class Reporter:
@@ -33,11 +35,15 @@ class Reporter:
         """Seconds each stage is expected to take; see worker.training.pace."""
         self.seconds: dict[str, float] = {}
         """Wall time of each finished stage, and of each `timed` part of one."""
+        self.record: Callable[[str, MetricLine], None] = lambda part, line: None
+        """Told of every point, with the name of the part, and with names and steps as if there were no other part."""
         self._out = out if out is not None else sys.stdout
         self._stage: Stage | None = None
         self._part = _Part()
         self._began = self._last_line = time.monotonic()
         self._first: tuple[float, float] | None = None
+        self._point: tuple[int, float] | None = None
+        """Step and time of the last point of the present part."""
         self._progress = 0.0
 
     def emit(self, line: Line) -> None:
@@ -68,15 +74,18 @@ class Reporter:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     @contextmanager
-    def part(self, name: str, number: int, count: int, *, steps: int = 0) -> Iterator[None]:
+    def part(self, name: str, number: int, count: int, *, steps: int = 0, images_per_step: int = 0) -> Iterator[None]:
         """The `number`-th of `count` equal parts of the present stage, as a stage has one for each student.
 
         Inside, progress is that of the part, its metrics are called `name/…`, its steps count on from those of the
         parts before, which had `steps` each, and its seconds are booked as `stage/name`. An empty name is for a stage
-        that has one part only: then nothing differs.
+        that has one part only: then nothing differs. With `images_per_step` each point but the first tells the speed
+        since the one before.
         """
         assert self._stage is not None
-        self._part = _Part(number / count, (number + 1) / count, f"{name}/" if name else "", number * steps)
+        prefix = f"{name}/" if name else ""
+        self._part = _Part(number / count, (number + 1) / count, prefix, number * steps, images_per_step)
+        self._point = None
         try:
             with self.timed(f"{self._stage}/{name}") if name else nullcontext():
                 yield
@@ -104,11 +113,19 @@ class Reporter:
 
     def metric(self, step: int, values: dict[str, float]) -> None:
         assert self._stage is not None
-        values = {self._part.prefix + name: value for name, value in values.items()}
+        self.record(self._part.prefix.rstrip("/"), MetricLine(stage=self._stage, step=step, values=values))
+        values = {self._part.prefix + name: value for name, value in values.items()} | self._speed(step)
         self.emit(MetricLine(stage=self._stage, step=self._part.first_step + step, values=values))
 
     def event(self, code: str, message: str, *, warning: bool = False) -> None:
         self.emit(EventLine(level="warning" if warning else "info", code=code, message=message))
+
+    def _speed(self, step: int) -> dict[str, float]:
+        before, self._point = self._point, (step, time.monotonic())
+        if before is None or self._part.images_per_step == 0 or self._point[1] == before[1]:
+            return {}
+        seconds = self._point[1] - before[1]
+        return {IMAGES_PER_SECOND: round(self._part.images_per_step * (step - before[0]) / seconds, 1)}
 
     def _eta(self, fraction: float, now: float) -> float | None:
         """The rest of this stage at its own pace, and the later ones as expected, slowed down as this one was."""

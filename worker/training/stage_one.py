@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from app.domain.faults import fault_point
 from app.domain.files import replaced_atomically
 from app.domain.states import Stage
 from worker.training import losses
@@ -188,6 +189,7 @@ class _StageOne:
 
     def _batch(self, step: int, guesses_NK: Tensor | None, *, alone: bool) -> StageOneBatch:
         """Labelled images, and unlabelled ones unless they are left `alone`."""
+        fault_point("stage_one")
         device = self.run.device
         rows, visits = self.batches.at(step)
         taps, shifted = self.items.take(rows, visits, device)

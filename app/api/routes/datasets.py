@@ -1,38 +1,42 @@
 """Data sets."""
 
-from fastapi import APIRouter, BackgroundTasks, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, BackgroundTasks, Header, Query, Response
+from fastapi.responses import HTMLResponse
 
 from app import queue
-from app.api.deps import AppBlobs, AppCelery, CurrentCaller, ReadSession, WriteSession
-from app.api.nudge import nudge
+from app.api.deps import AppBlobs, AppNudger, AppSettings, CurrentCaller, ReadSession, WriteSession
 from app.api.openapi import LOCATION, problems
 from app.api.params import AfterDataset, Limit
 from app.api.schemas import DatasetRead, ListPage
-from app.api.uploads import ReceivedUpload
+from app.api.uploads import ARCHIVE_TYPES, DatasetFromUpload, ReceivedUpload
 from app.domain.dataset import DatasetReport
-from app.services import datasets
+from app.pages import dataset_report
+from app.services import dataset_pictures, datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-UPLOAD_FORM = {
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "zip, tar, tar.gz or tar.zst: one folder per class, optionally under `train/ val/ test/`, "
+            "with `unlabeled/` beside them; or images with a `labels.csv` or `metadata.jsonl`.",
+        },
+        "name": {"type": "string", "maxLength": 256, "description": "Default: the file's name."},
+    },
+}
+UPLOAD_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "contentMediaType": "application/octet-stream",
-                            "description": "zip, tar, tar.gz or tar.zst: one folder per class, optionally under "
-                            "`train/ val/ test/`, with `unlabeled/` beside them.",
-                        },
-                        "name": {"type": "string", "maxLength": 256, "description": "Default: the file's name."},
-                    },
-                }
-            }
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": {"schema": DatasetFromUpload.model_json_schema()},
+            **{media_type: {} for media_type in ARCHIVE_TYPES},
         },
     }
 }
@@ -44,23 +48,28 @@ UPLOAD_FORM = {
     summary="Upload a data set",
     status_code=202,
     response_model=DatasetRead,
-    responses={202: {"headers": LOCATION}, **problems(400, 413, 415, 422, 507)},
-    openapi_extra=UPLOAD_FORM,
+    responses={202: {"headers": LOCATION}, **problems(400, 404, 409, 413, 415, 422, 423, 507)},
+    openapi_extra=UPLOAD_BODY,
 )
 def create_dataset(
     caller: CurrentCaller,
     upload: ReceivedUpload,
     session: WriteSession,
+    settings: AppSettings,
     blobs: AppBlobs,
-    celery: AppCelery,
+    nudger: AppNudger,
     response: Response,
     background: BackgroundTasks,
 ) -> DatasetRead:
-    """Takes the archive as it is; a worker then checks every file. Poll the data set until it is `ready` or `rejected`,
-    then read its report."""
-    dataset = datasets.create(session, blobs, caller.tenant, upload)
+    """Takes the archive as it is: as a form, as the body itself, or as a completed upload (`POST /v1/uploads`) named in
+    JSON; asking for one again gives the same data set. A worker then checks every file. Poll the data set until it is
+    `ready` or `rejected`, then read its report."""
+    if isinstance(upload, str):
+        dataset = datasets.find(session, caller.tenant, upload)
+    else:
+        dataset = datasets.create(session, blobs, settings.quotas, caller.tenant, upload)
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
-    background.add_task(nudge, celery, queue.IMPORT_TASK, dataset.id)
+    background.add_task(nudger.nudge, queue.IMPORT_TASK, dataset.id)
     return DatasetRead.of(dataset)
 
 
@@ -84,11 +93,29 @@ def get_dataset(dataset_id: str, caller: CurrentCaller, session: ReadSession) ->
     "/{dataset_id}/report",
     operation_id="get_dataset_report",
     summary="What the import found",
-    responses=problems(404, 409),
+    response_model=DatasetReport,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(404, 409)},
 )
-def get_dataset_report(dataset_id: str, caller: CurrentCaller, session: ReadSession) -> DatasetReport:
-    """Images per class and split, skipped files with reasons, duplicates and leaks."""
-    return DatasetReport.model_validate(datasets.report(session, caller.tenant, dataset_id))
+def get_dataset_report(
+    dataset_id: str,
+    caller: CurrentCaller,
+    session: ReadSession,
+    blobs: AppBlobs,
+    format: Annotated[
+        Literal["json", "html"] | None, Query(description="Default: what `Accept` asks for, else JSON.")
+    ] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
+) -> DatasetReport | Response:
+    """Images per class and split, sizes, skipped files, duplicates, near duplicates and leaks, and what to do. With
+    `Accept: text/html` or `?format=html` it is a page with thumbnails, one file without scripts, that can be saved and
+    sent; it also shows likely label errors where a job has looked at the data set."""
+    report = DatasetReport.model_validate(datasets.report(session, caller.tenant, dataset_id))
+    if format != "html" and (format == "json" or "text/html" not in accept.lower()):
+        return report
+    dataset = datasets.find(session, caller.tenant, dataset_id)
+    preview, review = dataset_pictures.preview(blobs, dataset), dataset_pictures.review(session, blobs, dataset)
+    page = dataset_report.render(dataset, report, preview, review)
+    return HTMLResponse(page, headers=dataset_report.HEADERS)
 
 
 @router.delete(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from app.imaging import UnreadableImage, fit_square, open_rgb
+from app.imaging import UnreadableImage, decode, fit_square, open_rgb
 
 RNG = np.random.default_rng(0)
 
@@ -42,9 +42,10 @@ class TestFormats:
     def test_reads_the_format_and_names_it(self, format: str) -> None:
         if format == "WEBP" and not features.check("webp"):
             pytest.skip("this Pillow has no WebP")
-        image = open_rgb(encoded(photograph(), format))
-        assert (image.mode, image.size, image.format) == ("RGB", (48, 32), format)
-        assert np.abs(np.asarray(image).astype(int) - np.asarray(photograph())).mean() < 6
+        decoded = decode(encoded(photograph(), format))
+        assert (decoded.image.mode, decoded.image.size, decoded.format) == ("RGB", (48, 32), format)
+        assert decoded.plain == (format in {"JPEG", "PNG", "WEBP"})
+        assert np.abs(np.asarray(decoded.image).astype(int) - np.asarray(photograph())).mean() < 6
 
     def test_reads_from_a_path(self, tmp_path: Any) -> None:
         file = tmp_path / "image.png"
@@ -54,8 +55,8 @@ class TestFormats:
     def test_reads_the_first_picture_of_a_phones_mpo(self) -> None:
         data = encoded(photograph(), "MPO", save_all=True, append_images=[photograph(24, 16)])
         assert Image.open(io.BytesIO(data)).format == "MPO"
-        image = open_rgb(data)
-        assert (image.size, image.format) == ((48, 32), "JPEG")
+        decoded = decode(data)
+        assert (decoded.image.size, decoded.format, decoded.plain) == ((48, 32), "JPEG", True)
 
     @pytest.mark.parametrize(
         "data",

@@ -19,15 +19,14 @@ class TestProblems:
         assert problems.of_line(FailureLine(code="something_new", detail="…"))["title"] == "Training failed"
 
     def test_memory_is_named_where_it_is_known(self) -> None:
-        told = problems.of_silent_exit(-signal.SIGKILL, out_of_memory=True)
+        told = problems.of_memory_used_up()
 
         assert told["code"] == "out_of_memory"
         assert "batch" in told["hint"]
 
-    def test_a_kill_is_not_taken_for_a_lack_of_memory(self) -> None:
-        told = problems.of_silent_exit(-signal.SIGKILL, out_of_memory=False)
-
-        assert (told["code"], "SIGKILL" in told["detail"]) == ("worker_lost", True)
+    def test_a_silent_end_is_told_by_its_signal_or_its_status(self) -> None:
+        assert "SIGKILL" in problems.of_silent_exit(-signal.SIGKILL)
+        assert "status 3" in problems.of_silent_exit(3)
 
     def test_a_full_disk_is_named(self) -> None:
         assert problems.of_exception(OSError(errno.ENOSPC, "no", "/secret"))["code"] == "disk_full"

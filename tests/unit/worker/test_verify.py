@@ -42,7 +42,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     student = timm.create_model("test_resnet", num_classes=2)
     images = np.stack([square(row) for row in range(5)])
     spec = TrainingSpec(student="test_resnet", method="scratch", image_size=SIDE, export=ExportConfig())
-    parity = export_student(
+    exported = export_student(
         student,
         config=spec.export,
         out_dir=folder,
@@ -60,13 +60,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spec=spec,
         classes=CLASSES,
         preprocessing=PREPROCESSING,
-        student=describe_student("test_resnet", student, {}),
+        student=describe_student("test_resnet", student, {}, SIDE),
         teacher=None,
         dataset={},
         device="cpu",
         metrics={},
         seconds={},
-        parity=parity,
+        parity=exported.parity,
     )
     return folder
 

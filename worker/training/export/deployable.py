@@ -2,13 +2,13 @@
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 
-from app.domain.manifest import Preprocessing
+from app.domain.manifest import Licences, Preprocessing
 
 PRODUCER = "tdmr"
 
@@ -39,11 +39,19 @@ def example(image_size: int, batch: int = 2) -> Tensor:
     return torch.rand(batch, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
 
 
-def metadata(classes: Sequence[str], preprocessing: Preprocessing, fingerprint: str) -> dict[str, str]:
+def metadata(
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    fingerprint: str,
+    metrics: Mapping[str, float] | None = None,
+    licences: Licences | None = None,
+) -> dict[str, str]:
     """What every format carries inside, so that a file that lost its manifest can still be used rightly."""
-    return {
+    told = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "preprocessing": preprocessing.model_dump_json(),
         "spec_fingerprint": fingerprint,
+        "metrics": json.dumps(dict(metrics or {})),
         "producer": f"{PRODUCER} {version(PRODUCER)}",
     }
+    return told if licences is None else told | {"licences": licences.model_dump_json()}

@@ -13,6 +13,10 @@ INPUT_NAME = "images"
 """float32 [N, 3, H, W], normalised."""
 OUTPUT_NAME = "logits"
 """float32 [N, K]."""
+PICTURE_NAME = "image"
+"""uint8 [H, W, 3], red first, upright, of any size: what `student.pixels.onnx` takes instead."""
+PROBABILITIES_NAME = "probabilities"
+"""float32 [K], and so are the logits there."""
 
 BATCH = 32
 

@@ -1,22 +1,32 @@
 """`manifest.json`: written last, it vouches for every other file of a run."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from app.domain.choice import Choice
 from app.domain.files import replaced_atomically, sha256_file
-from app.domain.manifest import ArtifactFile, Manifest, Parity, Preprocessing
+from app.domain.manifest import ArtifactFile, Licences, Manifest, Measurement, Parity, Preprocessing
 from app.domain.spec import TrainingSpec
+from worker.training.export.deployable import deployable, example
+from worker.training.export.latency import cpu_name
 
 MANIFEST_NAME = "manifest.json"
 
 _PACKAGES = ("tdmr", "torch", "timm", "numpy", "onnx", "onnxscript", "onnxruntime", "safetensors")
-_MEDIA_TYPES = {".json": "application/json", ".csv": "text/csv"}
+_MEDIA_TYPES = {
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+    ".md": "text/markdown",
+}
 # No model format has a registered media type. TorchScript and .pt2 are zip archives, but calling them so makes some
 # browsers unpack them on arrival.
 _MODEL = "application/octet-stream"
@@ -28,10 +38,27 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}  # says which CUDA too
 
 
-def describe_student(architecture: str, network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def describe_student(
+    architecture: str, network: nn.Module, arguments: Mapping[str, Any], image_size: int
+) -> dict[str, Any]:
     """The manifest's `student`. `timm.create_model(architecture, num_classes=K, **arguments)` builds it again."""
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return {"architecture": architecture, "parameters": parameters, "arguments": dict(arguments)}
+    return {
+        "architecture": architecture,
+        "arguments": dict(arguments),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "multiply_adds": multiply_adds(network, image_size),
+    }
+
+
+def multiply_adds(network: nn.Module, image_size: int) -> int:
+    """Of one image, in convolutions, matrix products and attention. What is left out, norms and activations, is little.
+
+    Half of what torch counts, to which a multiplication and an addition are two floating-point operations.
+    """
+    model = deployable(network)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(example(image_size, 1))
+    return counter.get_total_flops() // 2
 
 
 def describe_file(folder: Path, name: str) -> ArtifactFile:
@@ -59,6 +86,11 @@ def write_manifest(
     metrics: Mapping[str, float],
     seconds: Mapping[str, float],
     parity: Mapping[str, Parity],
+    withheld: Mapping[str, str] | None = None,
+    measured: Mapping[str, Measurement] | None = None,
+    choice: Choice | None = None,
+    licences: Licences | None = None,
+    illustrate: Callable[[Manifest], Sequence[str]] = lambda manifest: (),
 ) -> Manifest:
     """Describe `files` of `out_dir` and write `manifest.json` beside them, whole or not at all.
 
@@ -69,6 +101,11 @@ def write_manifest(
         dataset: digest, number of images per split, how the split came to be.
         metrics: fractions by name.
         seconds: wall time of each stage.
+        licences: as in the files themselves.
+        withheld: why a file that was asked for is not among `files`.
+        measured: bytes and latencies by file name.
+        choice: the file that the spec's constraints ask for.
+        illustrate: writes more files into `out_dir` that tell of the manifest without them, and returns their names.
     """
     manifest = Manifest(
         classes=tuple(classes),
@@ -84,8 +121,15 @@ def write_manifest(
         metrics=dict(metrics),
         seconds=dict(seconds),
         parity=dict(parity),
+        withheld=dict(withheld or {}),
+        measured=dict(measured or {}),
+        cpu=cpu_name(),
+        choice=choice,
+        licences=licences,
         files=tuple(describe_file(out_dir, name) for name in files),
     )
+    told = tuple(describe_file(out_dir, name) for name in illustrate(manifest))
+    manifest = manifest.model_copy(update={"files": manifest.files + told})
     with replaced_atomically(out_dir / MANIFEST_NAME) as temporary:
         temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return manifest

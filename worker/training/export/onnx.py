@@ -20,8 +20,8 @@ LARGEST = 2**31 - 2**24
 """Bytes of weights that fit one protobuf file (2 GiB) with room for the graph."""
 
 
-def write_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -> str:
-    """Convert and write; `metadata` becomes `metadata_props`. Returns what a person may want to know of it.
+def convert(program: ExportedProgram) -> onnx.ModelProto:
+    """The captured network as ONNX: float32 `images` [batch, 3, S, S] in, `logits` [batch, K] out.
 
     Raises:
         ExportFailed: the weights do not fit a single file.
@@ -50,12 +50,16 @@ def write_onnx(program: ExportedProgram, path: Path, metadata: dict[str, str]) -
     model = converted.model_proto
     _drop_debugging_notes(model)
     model.ir_version = IR_VERSION
+    return model
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
+    """Write one file; `metadata` becomes its `metadata_props`, in place of what a tool may have left there."""
     model.producer_name, _, model.producer_version = metadata["producer"].partition(" ")
     assert model.producer_name == PRODUCER
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
-    return f"opset {OPSET}"
 
 
 def _drop_debugging_notes(model: onnx.ModelProto) -> None:

@@ -3,12 +3,14 @@
 N images, K classes.
 """
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import worker.training
 from app.domain.errors import ExportParityFailed
 from app.domain.manifest import Parity, Preprocessing
 from worker.training.export.inputs import BATCH
+from worker.training.export.parity_run import OTHER_SQUARE
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +32,57 @@ OWN_ROUNDINGS = 4.0
 """Two roundings, the student's and the file's, each drawn twice as unlucky on another order of summation."""
 
 
+@dataclass(frozen=True)
+class Originals:
+    """The image files behind rows of squares, for checking how an export says they must be prepared."""
+
+    folder: Path
+    paths: Mapping[int, str]
+    """Below `folder`, by row."""
+
+
 def run_exported(
-    path: Path, images_NHWC: npt.NDArray[np.uint8], preprocessing: Preprocessing
+    path: Path,
+    images_NHWC: npt.NDArray[np.uint8],
+    preprocessing: Preprocessing | None = None,
+    *,
+    originals: Originals | None = None,
+    scratch: Path | None = None,
 ) -> npt.NDArray[np.float32]:
     """Logits [N, K] of an exported file, from disk, in its own runtime in a fresh process, in batches of several sizes.
 
+    Args:
+        images_NHWC: squares, prepared but for the normalisation.
+        preprocessing: None for what the file's own metadata say, which is what its users will go by.
+        originals: these rows are prepared anew from their files as the metadata say, and must be those of
+            `images_NHWC`. What takes pictures instead of squares is given these files' pictures, of every row.
+        scratch: where the images are written for that process, as large as they are. None: the system's temporary
+            folder, which in a container may be a small one in memory.
+
     Raises:
-        ExportParityFailed: the runtime cannot load the file, or cannot run it on every batch size.
+        ExportParityFailed: the runtime cannot load the file, or cannot run it on every batch size; or the metadata tell
+            of another preprocessing.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         images, logits = Path(folder, "images.npy"), Path(folder, "logits.npy")
         _save(images, images_NHWC)
         command = [sys.executable, "-m", "worker.training.export.parity_run", *map(str, (path, images, logits))]
-        command += ["--preprocessing", preprocessing.model_dump_json(), "--threads", str(torch.get_num_threads())]
-        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+        command += ["--threads", str(torch.get_num_threads())]
+        if preprocessing is not None:
+            command += ["--preprocessing", preprocessing.model_dump_json()]
+        if originals is not None:
+            listed = Path(folder, "originals.json")
+            listed.write_text(
+                json.dumps([[row, str(originals.folder / name)] for row, name in originals.paths.items()])
+            )
+            command += ["--originals", str(listed)]
+        done = subprocess.run(command, env=process_environment(), capture_output=True, text=True, check=False)
+        if done.returncode == OTHER_SQUARE and originals is not None:
+            raise ExportParityFailed(
+                f"{path.name} tells of another preprocessing than the one the student was evaluated with: it gives "
+                f"another square for '{originals.paths[int(done.stdout)]}'.",
+                hint="Please report this: it is a bug.",
+            )
         if done.returncode != 0:
             log.error("%s does not run: %s", path.name, done.stderr)
             raise ExportParityFailed(
@@ -118,8 +158,10 @@ def measure(expected_NK: npt.NDArray[np.float32], actual_NK: npt.NDArray[np.floa
     )
 
 
-def _environment() -> dict[str, str]:
-    """The child finds this code wherever it is installed, and leaves the accelerator to the trainer."""
+def process_environment(*, accelerator: bool = False) -> dict[str, str]:
+    """The child finds this code wherever it is installed, and leaves the accelerator to the trainer unless it is for
+    that."""
     root = Path(next(iter(worker.training.__path__))).parents[1]
     search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(search), "CUDA_VISIBLE_DEVICES": ""}
+    hidden = {} if accelerator else {"CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(search), **hidden}

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from app.api.errors import STATUS, status_of
-from app.domain.errors import DatasetRejected, TdmrError, TrainingFailed
+from app.domain.errors import DatasetRejected, ImportFailed, TdmrError, TrainingFailed
 
 # Never raised in a request: stored as the `error` of a data set or a job.
-STORED = (DatasetRejected, TrainingFailed)
+STORED = (DatasetRejected, ImportFailed, TrainingFailed)
 
 
 def subclasses(error: type[TdmrError]) -> Iterator[type[TdmrError]]:

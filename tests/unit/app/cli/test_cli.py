@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["up", "api", "worker", "migrate", "demo"])
+    @pytest.mark.parametrize("command", ["up", "api", "worker", "migrate", "check", "demo"])
     def test_explains_each_command_and_option(self, command: str) -> None:
         said = CliRunner().invoke(main, [command, "--help"])
 

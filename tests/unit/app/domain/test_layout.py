@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.dataset import DatasetIndex, Split
 from app.domain.errors import DatasetRejected
-from app.domain.layout import Layout, assign, build_index, find_labels, index_folder, load_index, natural
+from app.domain.layout import Layout, assign, build_index, index_folder, load_index, natural
 
 
 def images(folder: str, count: int) -> list[str]:
@@ -189,76 +189,6 @@ class TestSplits:
             layout = assign(paths, seed=seed, keys=keys)
             assert {layout.placements[path].split for path in paths[:20]} == {Split.TRAIN}
             assert counts(layout)["test", "cat"] == 8
-
-
-class TestLabels:
-    PATHS = ("img/1.jpg", "img/2.jpg", "img/3.jpg")
-
-    def test_names_classes_whatever_the_folders_say(self) -> None:
-        layout = assign(self.PATHS, "path,label\nimg/1.jpg,cat\nimg/2.jpg,dog\n./img/3.jpg,cat\n")
-        assert placed(layout) == {
-            "img/1.jpg": ("train", "cat"), "img/2.jpg": ("train", "dog"), "img/3.jpg": ("train", "cat"),
-        }  # fmt: skip
-
-    def test_accepts_a_byte_order_mark_quotes_blank_lines_and_windows_line_ends(self) -> None:
-        layout = assign(self.PATHS, '\ufeffPath,Label\r\n"img/1.jpg","cat, big"\r\n\r\nimg\\2.jpg,dog\r\n')
-        assert layout.classes == ("cat, big", "dog")
-        assert dict(layout.skipped) == {"img/3.jpg": "is not named in labels.csv"}
-
-    def test_may_give_splits(self) -> None:
-        text = "label,path,split\ncat,img/1.jpg,train\ndog,img/2.jpg,Train\n,img/3.jpg,unlabeled\n"
-        assert placed(assign(self.PATHS, text))["img/3.jpg"] == ("unlabelled", None)
-
-    def test_paths_start_at_its_own_folder(self) -> None:
-        layout = assign(
-            [f"w/{path}" for path in self.PATHS], "path,label\nimg/1.jpg,a\nimg/2.jpg,b\n", labels_folder="w"
-        )
-        assert placed(layout) == {"w/img/1.jpg": ("train", "a"), "w/img/2.jpg": ("train", "b")}
-
-    def test_finds_a_name_whose_accents_are_encoded_otherwise(self) -> None:
-        layout = assign(["e\u0301.jpg", "b.jpg"], "path,label\n\u00e9.jpg,cat\nb.jpg,dog\n")
-        assert placed(layout)["e\u0301.jpg"] == ("train", "cat")
-
-    def test_images_under_unlabeled_need_no_line(self) -> None:
-        layout = assign([*self.PATHS, "unlabeled/x.jpg"], "path,label\nimg/1.jpg,a\nimg/2.jpg,b\nimg/3.jpg,b\n")
-        assert placed(layout)["unlabeled/x.jpg"] == ("unlabelled", None)
-
-    def test_may_name_an_unreadable_image(self) -> None:
-        text = "path,label\nimg/1.jpg,cat\nimg/2.jpg,dog\nbroken.jpg,dog\n"
-        assert "broken.jpg" not in assign(self.PATHS, text, unreadable=["broken.jpg"]).placements
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("", "is empty"),
-            ("path,label\n", "names no image"),
-            ("file,class\nimg/1.jpg,cat\n", "first line"),
-            ("path;label\nimg/1.jpg;cat\n", "first line"),
-            ("path,label,label\nimg/1.jpg,cat,cat\n", "first line"),
-            ("path,label\nimg/1.jpg,cat\nimg/2.jpg,\n", "line 3 has an empty label"),
-            ("path,label\n,cat\n", "line 2 has an empty path"),
-            ("path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\n", "line 3 names 'img/9.jpg', which is not there"),
-            ("path,label\n../../etc/passwd,dog\n", "which is not there"),
-            ("path,label\nimg/1.jpg,cat\nimg/1.jpg,dog\n", "line 3 names 'img/1.jpg' again, after line 2"),
-            ("path,label\nimg/1.jpg,a,b\n", "line 2 has 3 columns"),
-            ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,trian\n", "line 3 names an unknown split 'trian'"),
-            ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,\n", "line 3 has an empty split"),
-            ("path,label\nimg/1.jpg,a\x07b\n", "line 2 has a label that is too long or not printable"),
-            (f"path,label\nimg/1.jpg,{'a' * 256}\n", "line 2 has a label that is too long"),
-            ('path,label\nimg/1.jpg,"cat\n', "line 2 cannot be read"),
-            ("path,label\nimg/1.jpg,cat\nimg/2.jpg,cat\n", "only one class"),
-        ],
-    )
-    def test_refuses_with_the_line(self, text: str, words: str) -> None:
-        with pytest.raises(DatasetRejected) as caught:
-            assign(self.PATHS, text)
-        assert words in caught.value.detail
-
-    def test_is_the_one_nearest_to_the_top(self) -> None:
-        assert find_labels(["w/a/labels.csv", "w/labels.csv", "__MACOSX/labels.csv"]) == "w/labels.csv"
-        assert find_labels(["w/a.jpg"]) is None
-        with pytest.raises(DatasetRejected, match="several"):
-            find_labels(["train/labels.csv", "test/labels.csv"])
 
 
 class TestIndex:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from app.domain.errors import DatasetRejected
 from app.ingest.archive import open_archive
@@ -19,7 +20,7 @@ from app.ingest.limits import Limits
 
 MakeZip = Callable[[Mapping[str, bytes]], Path]
 LIMITS = Limits()
-MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2"}
+MODES = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.zst": "w"}
 
 
 def contents(path: Path, limits: Limits = LIMITS) -> dict[str, bytes]:
@@ -45,6 +46,8 @@ def make_tar(
                 archive.addfile(info, io.BytesIO(member[1]))
             else:
                 archive.addfile(member)
+    if kind == "tar.zst":
+        path.write_bytes(zstandard.compress(path.read_bytes()))
     return path
 
 
@@ -113,7 +116,7 @@ class TestNotAnArchive:
             (b"hello", "not an archive"),
             (b"hello" * 1000, "not an archive"),
             (b"\x89PNG\r\n\x1a\n" + bytes(2000), "not an archive"),
-            (b"\x28\xb5\x2f\xfd" + bytes(2000), "zstd"),
+            (b"\x28\xb5\x2f\xfd" + bytes(2000), "damaged"),
             (b"Rar!\x1a\x07" + bytes(2000), "rar"),
             (b"\x1f\x8b\x08" + bytes(2000), "damaged"),
             (b"PK\x03\x04" + bytes(2000), "damaged"),
@@ -122,6 +125,19 @@ class TestNotAnArchive:
     def test_says_so(self, tmp_path: Path, data: bytes, words: str) -> None:
         (tmp_path / "a").write_bytes(data)
         assert words in refused(tmp_path / "a")
+
+    def test_a_zstd_that_wants_to_be_remembered_too_far_back(self, tmp_path: Path) -> None:
+        window = zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
+        tar = make_tar(tmp_path / "a", ("a/1.png", b"x" * 5000))
+        file = zstandard.ZstdCompressor(compression_params=window).compressobj()
+        tar.write_bytes(file.compress(tar.read_bytes()) + file.flush())
+        assert "damaged" in refused(tar)
+
+    def test_a_zstd_in_several_frames(self, tmp_path: Path) -> None:
+        tar = make_tar(tmp_path / "a", ("a/1.png", b"x" * 5000))
+        data = tar.read_bytes()
+        tar.write_bytes(zstandard.compress(data[:3000]) + zstandard.compress(data[3000:]))
+        assert contents(tar) == {"a/1.png": b"x" * 5000}
 
     def test_a_gzip_of_something_else(self, tmp_path: Path) -> None:
         import gzip
@@ -266,7 +282,7 @@ class TestKinds:
 
 
 class TestBombs:
-    @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.bz2"])
+    @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.bz2", "tar.zst"])
     def test_a_ratio_over_the_limit(self, tmp_path: Path, make_zip: MakeZip, kind: str) -> None:
         zeros = {"cat/1.png": bytes(5_000_000)}
         path = make_zip(zeros) if kind == "zip" else make_tar(tmp_path / "a", *zeros.items(), kind=kind)

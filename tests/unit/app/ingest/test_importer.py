@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import io
 import json
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.domain.dataset import DatasetIndex, DatasetReport, ImportResult, Split
+from app.domain.dataset import DatasetIndex, DatasetReport, ImportResult, Preview, Split
 from app.domain.layout import index_folder, load_index
+from app.imaging import fit_square, open_rgb
 from app.ingest import Limits, import_archive, unpack_prepared
+from worker.training.data import decode as decode_squares_of
 
 MakeZip = Callable[[Mapping[str, bytes]], Path]
 MakePicture = Callable[..., bytes]
@@ -85,13 +88,12 @@ class TestReady:
         assert [s.path for s in report.skipped] == ["w/img/bad.png"]
 
     def test_reports_progress_up_to_the_end(self, make_zip: MakeZip, classes: dict[str, bytes], tmp_path: Path) -> None:
-        seen: list[tuple[int, int]] = []
-        ready(
-            make_zip(classes | {"a.zip": b"PK"}),
-            tmp_path / "out",
-            on_progress=lambda done, total: seen.append((done, total)),
-        )
-        assert seen == [(done, 21) for done in range(2, 22)]
+        seen: list[float] = []
+        ready(make_zip(classes | {"a.zip": b"PK"}), tmp_path / "out", on_progress=seen.append)
+        assert seen == sorted(seen)
+        assert seen[:2] == pytest.approx([0.9 * 2 / 21, 0.9 * 3 / 21])
+        assert seen[-1] == 1
+        assert len(seen) == 20 + 20
 
 
 class TestSkips:
@@ -129,8 +131,85 @@ class TestSkips:
     def test_stores_an_image_under_its_real_format(
         self, make_zip: MakeZip, picture: MakePicture, classes: dict[str, bytes], tmp_path: Path
     ) -> None:
-        ready(make_zip({"cat/really.gif.jpg": picture(77, "GIF"), **classes}), tmp_path / "out")
-        assert "images/0000001.gif" in {s.path for s in index_of(tmp_path / "out").samples}
+        ready(make_zip({"cat/really.webp.jpg": picture(77, "WEBP"), **classes}), tmp_path / "out")
+        assert "images/0000001.webp" in {s.path for s in index_of(tmp_path / "out").samples}
+
+
+class TestWritesAnew:
+    """Whatever is no plain JPEG, PNG or WebP is stored as an RGB PNG of the same pixels."""
+
+    def test_what_other_decoders_might_read_otherwise(
+        self, make_zip: MakeZip, classes: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        pixels = np.random.default_rng(5).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        odd = {
+            "cat/cmyk.jpg": (Image.fromarray(pixels).convert("CMYK"), "JPEG", {}),
+            "cat/alpha.png": (Image.fromarray(pixels), "PNG", {}),
+            "cat/palette.gif": (Image.fromarray(pixels[..., :3]).convert("P"), "GIF", {}),
+            "cat/sixteen.png": (Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), "PNG", {}),
+            "cat/turned.png": (Image.fromarray(pixels[..., :3]), "PNG", {"exif": turned}),
+            "cat/flat.bmp": (Image.fromarray(pixels[..., :3]), "BMP", {}),
+            "cat/flat.tif": (Image.fromarray(pixels[..., :3]), "TIFF", {}),
+        }
+        files = {}
+        for name, (image, format, options) in odd.items():
+            file = io.BytesIO()
+            image.save(file, format, **options)
+            files[name] = file.getvalue()
+        report = ready(make_zip(files | classes), tmp_path / "out")
+        assert report.skipped == ()
+        unpack_prepared(tmp_path / "out/prepared.zip", tmp_path / "data")
+        samples = {s.name: s for s in index_of(tmp_path / "out").samples}
+        for name, data in files.items():
+            stored = (tmp_path / "data" / samples[name].path).read_bytes()
+            with Image.open(io.BytesIO(stored)) as image:
+                assert (image.format, image.mode, image.getexif().get(0x0112)) == ("PNG", "RGB", None)
+                assert np.array_equal(image, open_rgb(data))
+            assert samples[name].id == hashlib.sha256(data).hexdigest()
+            assert samples[name].sha256 == samples[name].rewritten == hashlib.sha256(stored).hexdigest()
+
+    def test_a_photograph_turned_by_its_tag_keeps_its_bytes(
+        self, make_zip: MakeZip, classes: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        turned, file = Image.Exif(), io.BytesIO()
+        turned[0x0112] = 6
+        Image.fromarray(np.random.default_rng(5).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(
+            file, "JPEG", exif=turned
+        )
+        report = ready(make_zip({"cat/turned.jpg": file.getvalue()} | classes), tmp_path / "out")
+        sample = next(s for s in index_of(tmp_path / "out").samples if s.name == "cat/turned.jpg")
+        assert sample.rewritten is None
+        with zipfile.ZipFile(tmp_path / "out/prepared.zip") as archive:
+            assert archive.read(sample.path) == file.getvalue()
+        assert report.sizes is not None
+        assert (report.sizes.width.most, report.sizes.height.most) == (20, 30)
+
+    def test_training_reads_it(self, make_zip: MakeZip, classes: dict[str, bytes], tmp_path: Path) -> None:
+        file = io.BytesIO()
+        Image.new("CMYK", (20, 30), (10, 200, 30, 0)).save(file, "JPEG")
+        ready(make_zip({"cat/cmyk.jpg": file.getvalue()} | classes), tmp_path / "out")
+        unpack_prepared(tmp_path / "out/prepared.zip", tmp_path / "data")
+        sample = next(s for s in index_of(tmp_path / "out").samples if s.name == "cat/cmyk.jpg")
+        square = decode_squares_of(tmp_path / "data", [sample], 16, "bilinear")[0]
+        assert np.array_equal(square, fit_square(open_rgb(file.getvalue()), 16))
+
+
+class TestPreview:
+    def test_has_thumbnails_of_examples_and_copies(
+        self, make_zip: MakeZip, picture: MakePicture, classes: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        ready(
+            make_zip(classes | {"dog/copy.png": classes["cat/3.png"], "unlabeled/x.png": picture(500)}),
+            tmp_path / "out",
+        )
+        preview = Preview.model_validate_json((tmp_path / "out/preview.json").read_bytes())
+        assert {name: len(paths) for name, paths in preview.examples.items()} == {"cat": 7, "dog": 8, "": 1}
+        assert {"dog/copy.png", "cat/3.png", "unlabeled/x.png"} <= preview.pictures.keys()
+        for data in preview.pictures.values():
+            with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+                assert (image.format, image.size) == ("JPEG", (16, 12))
 
 
 class TestRejected:
@@ -254,11 +333,9 @@ class TestCommand:
     ) -> None:
         code, lines = self.run(make_zip(classes), tmp_path / "out", "--seed", 5)
         assert code == 0
-        assert {"type": "progress", "done": 20, "total": 20} in lines
-        result = {key: value for key, value in lines[-1].items() if key != "type"}
-        report = ImportResult.model_validate(result).report
-        assert lines[-1]["type"] == "result"
-        assert report is not None
+        assert {"type": "progress", "progress": 1.0} in lines
+        assert lines[-1] == {"type": "result", "code": None, "detail": None, "hint": None}
+        report = DatasetReport.model_validate_json((tmp_path / "out/report.json").read_bytes())
         assert report.split_source == "stratified, seed 5"
         assert (tmp_path / "out/prepared.zip").is_file()
 

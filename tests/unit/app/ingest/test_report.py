@@ -1,6 +1,27 @@
 from app.domain.dataset import DatasetReport, Split
-from app.domain.layout import assign, build_index
+from app.domain.layout import Layout, assign, build_index
+from app.ingest.copies import find_alike, find_copies
+from app.ingest.picture import Picture
 from app.ingest.report import make_report
+
+
+def made(layout: Layout, ids: dict[str, str], skipped: dict[str, str], side: int = 64) -> DatasetReport:
+    """The report where images with the same id have the same bytes, and no two others look alike."""
+    numbers = {id_: number for number, id_ in enumerate(dict.fromkeys(ids.values()))}
+    pictures = {
+        path: Picture(
+            id=id_,
+            format="PNG",
+            width=side,
+            height=side,
+            plain=True,
+            hash=numbers[id_] * 0x9E3779B97F4A7C15 % 2**64,
+            patch=bytes(192),
+        )
+        for path, id_ in ids.items()
+    }
+    copies = find_copies(layout, pictures, find_alike(pictures))
+    return make_report(layout, build_index(layout, ids), pictures, copies, skipped)
 
 
 def report_on(copies: dict[str, str], *more: str) -> DatasetReport:
@@ -9,7 +30,7 @@ def report_on(copies: dict[str, str], *more: str) -> DatasetReport:
     paths = [*paths, *more, *(copy for copy in copies if copy not in paths)]
     ids = {path: f"id of {copies.get(path, path)}" for path in paths}
     layout = assign(paths, keys=ids)
-    return make_report(layout, build_index(layout, ids), ids, {})
+    return made(layout, ids, {})
 
 
 class TestCopies:
@@ -56,8 +77,8 @@ class TestBalance:
     def test_a_large_class_beside_a_small_one(self) -> None:
         report = report_on({}, *(f"train/a/more{i}.jpg" for i in range(90)))
         assert report.warnings == (
-            "The class 'a' has 100 training images, 'b' only 10. Add images to the small classes, and read the "
-            "accuracy per class rather than the overall one.",
+            "The class 'a' has 100 training images, 'b' only 10. Add images to the small classes or train with "
+            '`"balance": "sampling"`, and read the accuracy per class rather than the overall one.',
         )
 
     def test_a_class_with_one_image_is_kept_and_warned_about(self) -> None:
@@ -78,6 +99,16 @@ class TestCounts:
         ids = {path: path for path in paths}
         layout = assign(paths)
         skipped = {f"{i:05}.txt": "not an image" for i in reversed(range(1500))}
-        report = make_report(layout, build_index(layout, ids), ids, skipped)
+        report = made(layout, ids, skipped)
         assert [s.path for s in report.skipped[:2]] == ["00000.txt", "00001.txt"]
         assert (len(report.skipped), report.skipped_total) == (1000, 1500)
+
+
+class TestSizes:
+    def test_tells_the_spread_and_warns_of_tiny_images(self) -> None:
+        paths = [f"{c}/{i}.jpg" for c in "ab" for i in range(20)]
+        ids = {path: path for path in paths}
+        report = made(assign(paths), ids, {}, side=28)
+        assert report.sizes is not None
+        assert (report.sizes.width.median, report.sizes.formats) == (28, {"PNG": 40})
+        assert any("under 32 pixels on their short side: 40 of 40" in warning for warning in report.warnings)

@@ -1,18 +1,30 @@
 """Blobs behave alike in a folder and in an object store."""
 
 import io
+import os
 import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from app.storage.blobs import Blobs
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture
+def bucket(s3: str) -> str:
+    """The URL of an empty bucket."""
+    url = f"s3://t{uuid.uuid4().hex}"
+    fsspec.filesystem("s3").makedirs(url)
+    return url
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "file":
         return Blobs((tmp_path / "blobs").as_uri())
+    if request.param == "s3":
+        return Blobs(f"{request.getfixturevalue('bucket')}/below")
     return Blobs(f"memory://{uuid.uuid4().hex}")
 
 
@@ -36,6 +48,7 @@ class TestBlobs:
         with blobs.open("a") as stream:
             stream.seek(4, io.SEEK_SET)
             assert stream.read(3) == b"456"
+            assert stream.read() == b"789"
 
     def test_replaces_a_blob(self, blobs: Blobs, source: Path, tmp_path: Path) -> None:
         blobs.put_file("a", source)
@@ -51,6 +64,12 @@ class TestBlobs:
             blobs.open("nothing")
         with pytest.raises(FileNotFoundError):
             blobs.fetch("nothing", tmp_path / "x")
+        with pytest.raises(FileNotFoundError):
+            blobs.size("nothing")
+
+    def test_a_prefix_is_no_blob(self, blobs: Blobs, source: Path) -> None:
+        blobs.put_file("jobs/1/a", source)
+        assert not blobs.exists("jobs/1")
 
     def test_deletes_one_twice_without_complaint(self, blobs: Blobs, source: Path) -> None:
         blobs.put_file("a", source)
@@ -85,3 +104,35 @@ class TestFolder:
         (tmp_path / "blobs").write_text("a file where the folder should be")
         with pytest.raises(OSError):
             Blobs((tmp_path / "blobs").as_uri()).probe()
+
+
+class TestBucket:
+    def test_takes_a_blob_of_several_parts(self, bucket: str, tmp_path: Path) -> None:
+        source = tmp_path / "large.bin"
+        piece = os.urandom(2**20)
+        with source.open("wb") as file:
+            for number in range(101):  # s3fs sends what is smaller than 100 MiB in one request
+                file.write(piece[number:] + piece[:number])
+        blobs = Blobs(bucket)
+
+        blobs.put_file("large", source)
+
+        blobs.fetch("large", tmp_path / "copy.bin")
+        assert blobs.size("large") == source.stat().st_size
+        assert (tmp_path / "copy.bin").read_bytes() == source.read_bytes()
+
+    def test_is_not_made_where_its_name_is_mistyped(self, s3: str, source: Path) -> None:
+        url = f"s3://t{uuid.uuid4().hex}"
+        with pytest.raises(FileNotFoundError):
+            Blobs(url).put_file("a", source)
+        assert not fsspec.filesystem("s3").exists(url)
+
+    @pytest.mark.parametrize("use", ["exists", "size", "open", "delete", "delete_prefix"])
+    def test_says_so_when_it_is_away(self, use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With an error of the operating system's kind, and never that there is no such blob."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+        monkeypatch.setattr(type(fsspec.filesystem("s3")), "retries", 1)
+        blobs = Blobs("s3://away")
+        with pytest.raises(OSError) as raised:
+            getattr(blobs, use)("a")
+        assert not isinstance(raised.value, FileNotFoundError)

@@ -59,7 +59,7 @@ def spec() -> Callable[..., TrainingSpec]:
             "views": {"count": 4, "mode": "cached"},
             "reprogram": {"steps": 20, "image_size": SIDE},
             "distill": {"image_steps": 320, "batch_size": 16},
-            "export": {"formats": ["torchscript"]},
+            "export": {"formats": ["torchscript"], "measure": False},
         }
         return TrainingSpec.model_validate(fields | changes)
 

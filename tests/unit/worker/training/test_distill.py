@@ -79,7 +79,7 @@ def batch(side: int) -> DistillBatch:
 
 class TestTdmr:
     def test_teaches_the_student_and_its_connectors_but_not_the_proxies(self) -> None:
-        given = setting("test_resnet", 32)
+        given = setting("test_resnet", 32, **WHOLE)
         task = TdmrTask(given)
         output = task(batch(32), 0.4)
         output.loss.backward()
@@ -88,6 +88,21 @@ class TestTdmr:
         assert given.reprogrammer is not None
         assert given.reprogrammer.proxies.grad is None
         assert not any("proxies" in name for name in task.state_dict())
+
+    @pytest.mark.parametrize(
+        ("weights", "parts", "connectors"),
+        [
+            ({}, {"proxy"}, 1),
+            ({"proxy_weight": 0}, set(), 0),
+            ({"proxy_weight": 0, "relation_weight": 1}, {"relation"}, 1),
+        ],
+    )
+    def test_computes_no_loss_that_never_counts(
+        self, weights: dict[str, Any], parts: set[str], connectors: int
+    ) -> None:
+        task = TdmrTask(setting("test_resnet", 32, **weights))
+        assert set(task(batch(32), 0.4).parts) == {"ce", "kd"} | parts
+        assert len(task.connectors) == connectors
 
     def test_the_loss_is_the_weighted_sum_of_its_parts(self) -> None:
         given = setting("test_resnet", 32, schedule="fading", **WHOLE)
@@ -100,7 +115,7 @@ class TestTdmr:
         torch.testing.assert_close(output.loss, expected)
 
     def test_a_student_with_three_stages_takes_the_deep_windows(self) -> None:
-        task = TdmrTask(setting("levit_128s", 224))
+        task = TdmrTask(setting("levit_128s", 224, **WHOLE))
         assert [name for name in task(batch(224), 0.1).parts if name.startswith("align")] == [
             "align_2",
             "align_3",

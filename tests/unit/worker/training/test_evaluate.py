@@ -11,7 +11,9 @@ from torch import nn
 
 from app.domain.dataset import Split
 from app.domain.errors import NonFiniteLoss
-from worker.training.evaluate import Evaluation, compare, evaluation_split, predict, score, wilson
+from app.domain.evaluation import Evaluation
+from worker.training.evaluate import compare, evaluation_split, predict, score
+from worker.training.intervals import mcnemar, newcombe, wilson
 
 
 def logits_of(probabilities: list[list[float]]) -> np.ndarray:
@@ -56,6 +58,25 @@ class TestScore:
         scores = score(logits_of([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]), ["a", "b"])
         assert scores.calibration.ece == pytest.approx(0)
 
+    def test_the_bins_are_those_of_the_error(self) -> None:
+        rng = np.random.default_rng(1)
+        labels = rng.integers(0, 4, 200)
+        scores = score(rng.normal(size=(200, 4)) + np.eye(4)[labels], labels, list("abcd"))
+        bins = scores.calibration.bins
+        assert (bins[0].low, bins[-1].high, sum(b.images for b in bins)) == (0, 1, 200)
+        assert bins[0].confidence is bins[0].accuracy is bins[0].accuracy_interval is None
+        filled = [b for b in bins if b.images]
+        assert all(b.low < b.confidence <= b.high for b in filled)
+        error = sum(b.images * abs(b.accuracy - b.confidence) for b in filled) / 200
+        assert scores.calibration.ece == pytest.approx(error)
+
+    def test_every_share_has_its_interval(self) -> None:
+        scores = score(np.eye(3)[[0, 1, 0]], np.array([0, 0, 0]), ["a", "b", "c"])
+        a, b, c = scores.per_class
+        assert (a.predicted, a.recall_interval, a.precision_interval) == (2, wilson(2, 3), wilson(2, 2))
+        assert (b.predicted, b.recall_interval, b.precision_interval) == (1, None, wilson(0, 1))
+        assert (c.predicted, c.recall_interval, c.precision_interval) == (0, None, None)
+
     def test_top5_needs_more_than_five_classes(self) -> None:
         names = [f"c{k}" for k in range(6)]
         assert score(np.eye(5), np.arange(5), names[:5]).top5 is None
@@ -82,18 +103,6 @@ class TestScore:
             score(np.array([[1.0, math.nan]]), np.array([0]), ["a", "b"])
 
 
-class TestWilson:
-    def test_agrees_with_the_textbook(self) -> None:
-        # 81 of 263, Newcombe (1998), table I
-        assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-
-    def test_has_a_width_where_everything_is_right(self) -> None:
-        low, high = wilson(20, 20)
-        assert high == 1.0
-        assert low == pytest.approx(0.8389, abs=1e-4)
-        assert wilson(0, 20) == pytest.approx((0.0, 1 - low))
-
-
 class TestCompare:
     def test_puts_student_and_teacher_side_by_side(self) -> None:
         labels = np.array([0, 1, 1])
@@ -112,8 +121,59 @@ class TestCompare:
         assert content["teacher"]["top1"] == 1.0
         assert content["probe"] is None
         # the majority is training's: judged by the test images it would be the other class
-        assert content["majority"] == {"name": "a", "top1": pytest.approx(1 / 3)}
+        assert content["majority"] == {
+            "name": "a",
+            "top1": pytest.approx(1 / 3),
+            "top1_interval": pytest.approx(wilson(1, 3)),
+        }
         assert Evaluation.model_validate_json(json.dumps(content)).student.top1 == content["student"]["top1"]
+
+    def test_compares_on_the_very_same_images(self) -> None:
+        labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+        right, wrong = np.eye(2)[labels], np.eye(2)[1 - labels]
+        rows = np.arange(9)[:, None]
+        content = compare(
+            split=Split.TEST,
+            classes=["a", "b"],
+            labels=labels,
+            train_labels=labels,
+            student=np.where(rows < 6, right, wrong),  # right on 0 to 5
+            teacher=np.where((rows > 4) | (rows == 0), right, wrong),  # right on 0 and on 5 to 8
+        )
+        teacher, majority = content["paired"]
+        assert (teacher["other"], teacher["only_this"], teacher["only_other"]) == ("teacher", 4, 3)
+        assert teacher["difference"] == pytest.approx(content["student"]["top1"] - content["teacher"]["top1"])
+        assert teacher["interval"] == pytest.approx(newcombe(2, 4, 3, 0))
+        assert teacher["p_value"] == mcnemar(4, 3) == 1.0
+        # the majority is right on 4 to 8, the student on 4 and 5 of these
+        assert (majority["other"], majority["only_this"], majority["only_other"]) == ("majority", 4, 3)
+
+    def test_without_a_student_the_probe_stands_in_its_place(self) -> None:
+        labels = np.array([0, 1, 1])
+        content = compare(
+            split=Split.TEST,
+            classes=["a", "b"],
+            labels=labels,
+            train_labels=labels,
+            student=None,
+            probe=np.eye(2)[[0, 1, 0]],
+            paths=["0.png", "1.png", "2.png"],
+        )
+        assert [pair["other"] for pair in content["paired"]] == ["majority"]
+        assert [(cell["label"], cell["predicted"]) for cell in content["cells"]] == [("b", "a"), ("a", "a"), ("b", "b")]
+        assert content["cells"][0]["images"][0]["student"] is None
+        assert content["cells"][0]["images"][0]["probe"]["answer"] == "a"
+
+    def test_an_evaluation_from_before_still_reads(self) -> None:
+        labels = np.array([0, 1])
+        content = compare(split=Split.TEST, classes=["a", "b"], labels=labels, train_labels=labels, student=np.eye(2))
+        for key in ("paired", "cells"):
+            del content[key]
+        del content["student"]["calibration"]["bins"], content["student"]["top5_interval"]
+        for score_ in content["student"]["per_class"]:
+            for key in ("predicted", "precision_interval", "recall_interval"):
+                del score_[key]
+        assert Evaluation.model_validate(content).cells == ()
 
     def test_says_so_where_there_is_no_test_split(self) -> None:
         split = evaluation_split({Split.TRAIN, Split.VAL, Split.UNLABELLED})

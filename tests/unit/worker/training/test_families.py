@@ -44,7 +44,7 @@ def test_every_kind_of_teacher_and_student_goes_through_both_stages(
         student=student,
         views={"count": 2, "mode": "cached"},
         reprogram={"steps": 4, "image_size": SIDE},
-        distill={"image_steps": 64, "batch_size": 16},
+        distill={"image_steps": 64, "batch_size": 16, "align_weight": 1, "relation_weight": 1},
     )
     outcome = run_training(small, shapes, tmp_path)
     points = [(line.stage, line.values) for line in outcome.lines if line.type == "metric"]

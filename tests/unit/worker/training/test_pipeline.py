@@ -1,9 +1,11 @@
 import hashlib
+import io
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from app.domain.errors import InvalidSpec
+from app.domain.evaluation import Evaluation
 from app.domain.files import sha256_file
 from app.domain.progress import LINE
 from app.domain.spec import TrainingSpec
@@ -62,6 +65,19 @@ class TestTrain:
         assert set(manifest["metrics"]) == wanted
         assert (manifest["teacher"] is None) == (method == "scratch")
 
+    def test_bad_input_row26_a_batch_larger_than_the_split_is_clamped_and_says_so(
+        self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
+    ) -> None:
+        wanted = {"distill": {"image_steps": 72, "batch_size": 8192}, "reprogram": {"steps": 2, "batch_size": 8192}}
+        outcome = run_training(spec(method="reprogrammed-kd", **wanted), shapes, tmp_path / "out")
+        said = [line.message for line in outcome.lines if line.type == "event" and line.code == "batch_clamped"]
+        # 12 labelled images of 4 views each, then those and 24 unlabelled ones
+        assert [message.partition(":")[0] for message in said] == [
+            "Stage 1 uses batches of 48",
+            "Stage 2 uses batches of 36",
+        ]
+        assert outcome.lines[-1].type == "done"
+
     def test_progress_never_goes_back_and_stages_come_in_order(self, whole_run: Outcome) -> None:
         lines = whole_run.lines
         progress = [line.progress for line in lines if line.type == "progress"]
@@ -70,6 +86,38 @@ class TestTrain:
         assert [line.stage for line in lines if line.type == "stage"] == list(Stage)
         assert lines[-1].type == "done"
         assert {line.stage for line in lines if line.type == "metric"} == {Stage.REPROGRAM, Stage.DISTILL}
+
+    def test_tells_who_said_what_of_which_image(self, whole_run: Outcome) -> None:
+        evaluation = Evaluation.model_validate_json((whole_run.out_dir / "evaluation.json").read_text())
+        assert evaluation.student is not None
+        counts = {(cell.label, cell.predicted): cell.count for cell in evaluation.cells}
+        classes = evaluation.classes
+        for row, name in zip(evaluation.student.confusion, classes, strict=True):
+            assert [counts.get((name, other), 0) for other in classes] == list(row)
+        images = [image for cell in evaluation.cells for image in cell.images]
+        assert len(images) == 24
+        for image in images:
+            assert image.path.startswith(f"test/{image.label}/")
+            assert image.student is not None and image.teacher is not None and image.probe is not None
+        assert [pair.other for pair in evaluation.paired] == ["teacher", "probe", "majority"]
+
+    def test_the_card_s_own_words_give_the_evaluation_s_answers(
+        self, whole_run: Outcome, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        card = (whole_run.out_dir / "model_card.md").read_text()
+        code = card.partition("```python\n")[2].partition("```")[0]
+        (tmp_path / "student.ts").write_bytes((whole_run.out_dir / "student.ts").read_bytes())
+        monkeypatch.chdir(tmp_path)
+        evaluation = Evaluation.model_validate_json((whole_run.out_dir / "evaluation.json").read_text())
+        for image in [cell.images[0] for cell in evaluation.cells]:
+            (tmp_path / "photo.jpg").write_bytes((shapes / image.path).read_bytes())
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                exec(compile(code, "card", "exec"), {})
+            answer, probability = printed.getvalue().split()
+            assert image.student is not None
+            assert answer == image.student.answer
+            assert float(probability) == pytest.approx(image.student.probability, abs=1e-4)
 
     def test_the_same_seed_gives_the_same_student_and_another_one_another(
         self, whole_run: Outcome, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
@@ -125,6 +173,8 @@ class TestTrain:
 
 
 STUDENTS = ("test_resnet", "test_vit")
+FIGURES = ("confusion_matrix.svg", "classes.svg", "reliability.svg", "training_curves.svg")
+SHARED = {"reprogrammed.safetensors", "data_review.json"}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +199,7 @@ class TestSeveralStudents:
                 other["preprocessing"],
             )
             files = {file["name"] for file in other["files"]}
-            assert {file["name"] for file in one["files"]} == files - {"reprogrammed.safetensors"}
+            assert {file["name"] for file in one["files"]} == files - SHARED
             evaluations = [json.loads((out / "evaluation.json").read_text()) for out in (folder, run.out_dir)]
             assert evaluations[0] == evaluations[1]
 
@@ -157,7 +207,9 @@ class TestSeveralStudents:
         manifest = both.manifest
         files = {file["name"]: file["sha256"] for file in manifest["files"]}
         own = ("student.ts", "student.safetensors", "evaluation.json", "manifest.json")
-        assert set(files) == {f"{name}/{file}" for name in STUDENTS for file in own} | {"reprogrammed.safetensors"}
+        own += (*FIGURES, "model_card.md", "model_card.html")
+        # without timing there is a table, and nothing to plot
+        assert set(files) == {f"{name}/{file}" for name in STUDENTS for file in own} | SHARED | {"comparison.json"}
         assert all(sha256_file(both.out_dir / name) == sha256 for name, sha256 in files.items())
         assert (manifest["student"], manifest["preprocessing"]) == (None, None)
         assert set(manifest["parity"]) == {f"{name}/student.ts" for name in STUDENTS}
@@ -181,7 +233,8 @@ class TestSeveralStudents:
         assert max(steps) == 2 * 20
         for point in points:
             first = point.step <= 20
-            assert {name.partition("/")[0] for name in point.values} == {STUDENTS[0] if first else STUDENTS[1]}
+            whose = {name.partition("/")[0] for name in point.values} - {"images_per_second"}
+            assert whose == {STUDENTS[0] if first else STUDENTS[1]}
         assert "test_vit/loss" in points[-1].values
 
     def test_seconds_tell_decoding_teacher_and_students_apart(self, both: Outcome) -> None:
@@ -219,7 +272,12 @@ class TestProbe:
     ) -> None:
         outcome = run_training(spec(method="probe", student=student), shapes, tmp_path / "out")
         manifest = outcome.manifest
-        assert {file["name"] for file in manifest["files"]} == {"evaluation.json", "probe.safetensors"}
+        assert {file["name"] for file in manifest["files"]} == {
+            "evaluation.json",
+            "probe.safetensors",
+            "data_review.json",
+            *FIGURES,  # and no card: there is no model that could have one
+        }
         assert all(sha256_file(outcome.out_dir / file["name"]) == file["sha256"] for file in manifest["files"])
         assert (manifest["student"], manifest["preprocessing"], manifest["parity"]) == (None, None, {})
         assert set(manifest["metrics"]) == {"probe_accuracy", "majority_accuracy"}

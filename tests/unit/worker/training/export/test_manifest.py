@@ -46,7 +46,7 @@ class TestWriteManifest:
 
     def test_the_description_of_a_student_builds_it_again(self) -> None:
         network = timm.create_model("test_vit", num_classes=3, img_size=32)
-        facts = describe_student("test_vit", network, {"img_size": 32})
+        facts = describe_student("test_vit", network, {"img_size": 32}, 32)
         again = timm.create_model(facts["architecture"], num_classes=3, **facts["arguments"])
         again.load_state_dict(network.state_dict())
         assert facts["parameters"] == sum(p.numel() for p in again.parameters())

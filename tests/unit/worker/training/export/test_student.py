@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def run(student: nn.Module, folder: Path, *formats: ExportFormat) -> Export:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
     paths = [f"test/{row}.png" for row in range(IMAGES)]
     events: list[tuple[str, str]] = []
-    parity = export_student(
+    exported = export_student(
         student,
         config=ExportConfig(formats=formats),
         out_dir=folder,
@@ -68,7 +69,7 @@ def run(student: nn.Module, folder: Path, *formats: ExportFormat) -> Export:
         eval_paths=paths,
         on_event=lambda code, message: events.append((code, message)),
     )
-    return Export(student, images, paths, folder, parity, events)
+    return Export(student, images, paths, folder, exported.parity, events)
 
 
 def build(architecture: str, **arguments: Any) -> nn.Module:
@@ -156,6 +157,14 @@ class TestFiles:
             for content in contents:
                 assert not forbidden.search(content), file.name
                 assert b"site-packages" not in content, file.name
+
+    def test_are_checked_without_the_system_s_temporary_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may be a small one in memory, and the images that a file is checked on may be many gigabytes."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+        exported = run(build("test_resnet"), tmp_path / "out", TS)
+        assert {path.name for path in exported.folder.iterdir()} == {"student.safetensors", "student.ts"}
 
     def test_the_student_is_left_as_it_was(self, tmp_path: Path) -> None:
         student = build("test_resnet")

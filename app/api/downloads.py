@@ -1,0 +1,111 @@
+"""Files as answers: conditional, in parts, resumable (RFC 9110)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.api.openapi import DOWNLOAD, example_problem, problem_content, problems
+from app.api.preconditions import RangeNotSatisfiable, is_strong, matches, matches_strongly, parse_range
+from app.api.problems import problem_response
+
+_BYTES = {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}}
+_NOT_MODIFIED = {"description": "You have this file already.", "headers": DOWNLOAD}
+_PRECONDITION_FAILED = example_problem(
+    412, "If-Match names another file.", "precondition_failed", "It is another file", "The file has another ETag."
+)
+HEAD_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "As for GET, without the bytes.", "headers": DOWNLOAD},
+    304: _NOT_MODIFIED,
+    412: _PRECONDITION_FAILED,
+    **problems(404),
+}
+GET_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file.", "content": _BYTES, "headers": DOWNLOAD},
+    206: {
+        "description": "The range asked for.",
+        "content": _BYTES,
+        "headers": DOWNLOAD | {"Content-Range": {"schema": {"type": "string"}, "description": "bytes 0-99/12345"}},
+    },
+    304: _NOT_MODIFIED,
+    412: _PRECONDITION_FAILED,
+    416: {**problem_content(416), "headers": {"Content-Range": {"schema": {"type": "string"}}}},
+    **problems(404),
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file whose bytes never change under its ETag."""
+
+    name: str
+    """To save it under; no folder in it."""
+    size: int
+    """In bytes."""
+    etag: str
+    media_type: str
+    read: Callable[[int, int], Iterator[bytes]]
+    """From a byte on, so many, in pieces."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Headers that tell its hash, where that is known before it is read."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        quoted = quote(self.name)
+        plain = f'filename="{self.name}"; ' if quoted == self.name else ""  # curl -J knows no other form
+        return {
+            "ETag": self.etag,
+            "Accept-Ranges": "bytes",
+            **self.digests,
+            "Content-Disposition": f"attachment; {plain}filename*=UTF-8''{quoted}",
+            "Cache-Control": "private, no-cache",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+
+def answer(request: Request, file: Download) -> Response:
+    """To a GET or HEAD, by the request's If-Match, If-None-Match, If-Range and Range, in that order."""
+    headers = file.headers
+    if_match, if_none_match, if_range = (_joined(request, name) for name in ("If-Match", "If-None-Match", "If-Range"))
+    if if_match is not None and not matches_strongly(if_match, file.etag):
+        return problem_response(
+            412,
+            code="precondition_failed",
+            title="It is another file",
+            detail="The file has another ETag than If-Match asks for.",
+            hint="Start the download anew, without If-Match.",
+            param="If-Match",
+            instance=request.url.path,
+        )
+    if matches(if_none_match, file.etag):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":  # for which Range means nothing
+        return Response(headers=headers | {"Content-Length": str(file.size)}, media_type=file.media_type)
+    # an If-Range that is a date names no file of ours: they have no Last-Modified
+    unchanged = if_range is None or (is_strong(file.etag) and if_range.strip() == file.etag)
+    try:
+        wanted = parse_range(request.headers.get("Range"), file.size) if unchanged else None
+    except RangeNotSatisfiable:
+        return problem_response(
+            416,
+            code="range_not_satisfiable",
+            title="There are no such bytes",
+            detail=f"The file has {file.size} bytes; ask for one range within it.",
+            param="Range",
+            instance=request.url.path,
+            headers={"Content-Range": f"bytes */{file.size}"},
+        )
+    start, length = (wanted.start, wanted.end - wanted.start + 1) if wanted else (0, file.size)
+    headers["Content-Length"] = str(length)
+    if wanted:
+        headers["Content-Range"] = f"bytes {wanted.start}-{wanted.end}/{file.size}"
+    return StreamingResponse(file.read(start, length), 206 if wanted else 200, headers, media_type=file.media_type)
+
+
+def _joined(request: Request, name: str) -> str | None:
+    """A list may come in several lines."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None

@@ -1,0 +1,148 @@
+"""What a job leaves to be taken away: its files, one by one or all in one zip."""
+
+import base64
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.api import downloads
+from app.api.deps import AppBlobs, CurrentCaller, ReadSession
+from app.api.downloads import Download
+from app.api.openapi import problems
+from app.api.schemas import ArtifactRead, ListPage
+from app.db.models import Artifact
+from app.services import archives, artifacts
+from app.storage.blobs import Blobs
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+
+Range = Annotated[str | None, Header(alias="Range", description="`bytes=0-99`, to resume a download. One range.")]
+IfRange = Annotated[str | None, Header(description="Send the range only if the file has this ETag.")]
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of the file you have.")]
+OfStudent = Annotated[
+    str | None,
+    Query(description="Only this student's files, as of a job of its own. Default: all files of the job."),
+]
+
+
+@router.get("/artifacts", operation_id="list_job_artifacts", summary="The files to download", responses=problems(404))
+def list_artifacts(job_id: str, caller: CurrentCaller, session: ReadSession) -> ListPage[ArtifactRead]:
+    """All of them, by name; none until the job has succeeded. With `students` the files of each are called
+    `<student>/student.onnx` and so on; `manifest.json` tells what all are."""
+    rows = artifacts.listing(session, caller.tenant, job_id)
+    return ListPage[ArtifactRead].of(map(ArtifactRead.of, rows), [row.name for row in rows], has_more=False)
+
+
+# Beside /artifacts and not below it, where every path is a file's name.
+@router.head(
+    "/artifacts.zip",
+    operation_id="head_job_archive",
+    summary="Size of all files in one zip",
+    response_class=Response,
+    responses=downloads.HEAD_RESPONSES,
+)
+def head_archive(
+    job_id: str,
+    request: Request,
+    caller: CurrentCaller,
+    session: ReadSession,
+    blobs: AppBlobs,
+    student: OfStudent = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The headers that GET would send."""
+    return downloads.answer(request, _zip(archives.find(session, caller.tenant, job_id, student), blobs))
+
+
+@router.get(
+    "/artifacts.zip",
+    operation_id="download_job_archive",
+    summary="Download all files in one zip",
+    response_class=StreamingResponse,
+    responses=downloads.GET_RESPONSES,
+)
+def download_archive(
+    job_id: str,
+    request: Request,
+    caller: CurrentCaller,
+    session: ReadSession,
+    blobs: AppBlobs,
+    student: OfStudent = None,
+    range_: Range = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Made while it is sent, stored and not compressed: weights do not get smaller. Its bytes are the same each time,
+    so that it can be resumed with Range like any file."""
+    return downloads.answer(request, _zip(archives.find(session, caller.tenant, job_id, student), blobs))
+
+
+@router.head(
+    "/artifacts/{name:path}",
+    operation_id="head_job_artifact",
+    summary="Size and digest of a file",
+    response_class=Response,
+    responses=downloads.HEAD_RESPONSES,
+)
+def head_artifact(
+    job_id: str,
+    name: str,
+    request: Request,
+    caller: CurrentCaller,
+    session: ReadSession,
+    blobs: AppBlobs,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The headers that GET would send."""
+    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
+
+
+@router.get(
+    "/artifacts/{name:path}",
+    operation_id="download_job_artifact",
+    summary="Download a file",
+    response_class=StreamingResponse,
+    responses=downloads.GET_RESPONSES,
+)
+def download_artifact(
+    job_id: str,
+    name: str,
+    request: Request,
+    caller: CurrentCaller,
+    session: ReadSession,
+    blobs: AppBlobs,
+    range_: Range = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Streams it; a slash in the name is part of the path. A published file never changes, so a broken download can be
+    resumed with Range (`curl -C -`)."""
+    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
+
+
+def _file(artifact: Artifact, blobs: Blobs) -> Download:
+    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+    return Download(
+        # what saves the file would drop a folder, and one student's file would overwrite another's
+        name=artifact.name.replace("/", "-"),
+        size=artifact.bytes,
+        etag=f'"{artifact.sha256}"',
+        media_type=artifact.media_type,
+        read=partial(artifacts.read, blobs, artifact),
+        digests={
+            "Repr-Digest": f"sha-256=:{digest}:",
+            "Digest": f"sha-256={digest}",  # as it was called before RFC 9530
+        },
+    )
+
+
+def _zip(archive: archives.Archive, blobs: Blobs) -> Download:
+    return Download(
+        name=archive.name,
+        size=archive.bytes,
+        etag=f'"{archive.fingerprint}"',
+        media_type="application/zip",
+        read=partial(archives.read, blobs, archive),
+    )

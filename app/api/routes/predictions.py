@@ -1,0 +1,114 @@
+"""Trying a student on an image."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, LookingCaller
+from app.api.multipart import Form
+from app.api.openapi import problems
+from app.api.reception import bounded, fresh, pour
+from app.api.schemas import ClassProbability, PredictionRead
+from app.domain.errors import MalformedRequest, UnsupportedMediaType, UnusableImage
+from app.services import predictions
+from app.services.predictions import Target
+from app.storage.partial import PartialUploads
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "contentMediaType": "application/octet-stream",
+                            "description": "One picture: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.",
+                        }
+                    },
+                }
+            },
+            "image/*": {},
+            "application/octet-stream": {},
+        },
+    }
+}
+
+
+@router.post(
+    "/predict",
+    operation_id="predict",
+    summary="Try a student on an image",
+    response_model=PredictionRead,
+    responses=problems(400, 404, 409, 413, 415, 422, 507),
+    openapi_extra=IMAGE_BODY,
+)
+async def predict(
+    job_id: str,
+    request: Request,
+    caller: LookingCaller,
+    settings: AppSettings,
+    store: AppStore,
+    partials: AppPartials,
+    predictor: AppPredictor,
+    student: Annotated[
+        str | None, Query(description="Which one, where the job has several: without it, 404 then names them.")
+    ] = None,
+    top_k: Annotated[int, Query(ge=1, le=1000, description="So many of the most probable classes.")] = 5,
+) -> PredictionRead:
+    """Takes the image as a form or as the body itself and runs the exported `student.onnx` on it, after the
+    preprocessing of its manifest: what you would get of the downloaded file. Needs the scope `read`, as it changes
+    nothing. It is for trying, not for serving: a few run at a time."""
+
+    def find() -> Target:
+        with store.read() as session:
+            return predictions.find(session, caller.tenant, job_id, student)
+
+    target = await run_in_threadpool(find)  # before the body: who asks for nothing sends nothing
+    image = await _received(request, partials, settings.max_predict_bytes)
+    made = await predictor.predict(target.exported, image, settings.request_seconds)
+    return PredictionRead(
+        job_id=target.job_id,
+        student=target.student,
+        file=target.file,
+        predictions=[ClassProbability(name=name, probability=p) for name, p in made.probabilities[:top_k]],
+        preprocessing=made.preprocessing,
+        latency_ms=round(made.latency_seconds * 1000, 3),
+    )
+
+
+async def _received(request: Request, partials: PartialUploads, max_bytes: int) -> bytes:
+    """The image. On its way it lies in a local file, so that many slow clients cost no memory.
+
+    Raises:
+        MalformedRequest, UnsupportedMediaType, UploadTooLarge, DiskFull, RequestValidationError: about the body.
+        UnusableImage: if it has none.
+    """
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    form = media_type == b"multipart/form-data"
+    if form and b"boundary" not in options:
+        raise MalformedRequest("The Content-Type names no boundary.", param="Content-Type")
+    if not form and not media_type.startswith(b"image/") and media_type != b"application/octet-stream":
+        raise UnsupportedMediaType(
+            "An image is sent as multipart/form-data, or as the body with its own media type.",
+            hint="Try: curl -F file=@photo.jpg …",
+            param="Content-Type",
+        )
+    async with fresh(partials) as partial:
+        write = bounded(partial, max_bytes)
+        if form:
+            fields = Form(options[b"boundary"], write, named=False)
+            await pour(request, fields.feed)
+            fields.finish()
+        else:
+            await pour(request, write)
+        if partial.offset == 0:
+            raise UnusableImage("The image is empty.", hint="Send one picture.", param="file")
+        return await run_in_threadpool(partial.path.read_bytes)

@@ -1,0 +1,178 @@
+"""How good a student is, beside what it learned from: `evaluation.json`, a file of a job.
+
+What has a default here came later than the file itself: an evaluation written before lacks it.
+"""
+
+from pydantic import ConfigDict, Field
+
+from app.domain.base import Frozen
+from app.domain.dataset import Split
+
+EVALUATION_NAME = "evaluation.json"
+BINS = 15
+"""Of the expected calibration error (Guo et al., 2017)."""
+IMAGES_PER_CELL = 8
+"""Images listed behind one cell of the confusion matrix, those first about which its predictor was surest."""
+LISTED_IMAGES = 2_000
+"""Images listed behind all cells together, some 400 kB of JSON. Where there are more, every cell gets its first image
+before any gets its second, and confusions come before right answers."""
+
+Interval = tuple[float, float]
+"""95 %, lower and upper end."""
+
+
+class _Described(Frozen):
+    """Whose fields are explained in the OpenAPI document as they are here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ClassScore(_Described):
+    """One class against the rest. A ratio without a denominator is 0, as usual; `support` and `predicted` tell."""
+
+    name: str
+    precision: float
+    """Of the images that were taken for this class, the part that is of it."""
+    recall: float
+    """Of the images of this class, the part that was taken for it."""
+    f1: float
+    """Harmonic mean of the two."""
+    support: int
+    """Images of this class."""
+    predicted: int | None = None
+    """Images that were taken for it."""
+    precision_interval: Interval | None = None
+    """Wilson's; None without a denominator."""
+    recall_interval: Interval | None = None
+    """Wilson's; None without a denominator."""
+
+
+class ReliabilityBin(_Described):
+    """The images whose top probability lies in (low, high]."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float | None
+    """Mean top probability; None without images."""
+    accuracy: float | None
+    """The part that was right; of a well calibrated predictor it equals `confidence`."""
+    accuracy_interval: Interval | None
+    """Wilson's."""
+
+
+class Calibration(_Described):
+    """How far the softmax can be taken at its word."""
+
+    ece: float
+    """Expected calibration error, 15 equal bins of the top confidence; 0 is best."""
+    nll: float
+    """Mean negative log-likelihood of the true class, in nats."""
+    brier: float
+    """Mean over images of the squared distance between the probabilities and the truth, summed over classes: 0..2."""
+    bins: tuple[ReliabilityBin, ...] = ()
+    """Those behind `ece`: the mean of |accuracy − confidence|, weighted by images."""
+
+
+class PredictorScores(_Described):
+    """One predictor on one split."""
+
+    top1: float
+    top1_interval: Interval
+    """Wilson's 95 % interval for `top1`, from the number of images alone: training another seed may vary more."""
+    top5: float | None
+    """None with five classes or fewer."""
+    top5_interval: Interval | None = None
+    """Wilson's, where there is a `top5`."""
+    macro_f1: float
+    """Mean F1 over the classes that have images."""
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are the truth, columns the prediction."""
+    calibration: Calibration
+
+
+class Majority(_Described):
+    """What saying the training split's most frequent class to every image achieves: the floor of all floors."""
+
+    name: str
+    top1: float
+    top1_interval: Interval | None = None
+
+
+class PairedDifference(_Described):
+    """Who is better on the very same images. Both see each image, so only those count on which one alone is right.
+
+    Two intervals of their own say less: they may overlap though one of the two is right wherever the other is.
+    """
+
+    other: str
+    """`teacher`, `probe` or `majority`."""
+    difference: float
+    """Top-1 of the student, or for `probe` of the probe, minus the other's."""
+    interval: Interval
+    """Newcombe's 95 % score interval for paired proportions (1998, method 10). It holds 0: these images do not tell."""
+    only_this: int
+    """Images on which the student alone is right."""
+    only_other: int
+    """Images on which the other alone is right."""
+    p_value: float = Field(ge=0, le=1)
+    """McNemar's exact test, two-sided: how often two equals would differ so much on so many images."""
+
+
+class Answer(_Described):
+    """What a predictor says of an image."""
+
+    answer: str
+    probability: float
+    """That it gives to its answer."""
+
+
+class JudgedImage(_Described):
+    """One image, and who said what of it."""
+
+    path: str
+    """As the user named it."""
+    label: str
+    student: Answer | None = None
+    teacher: Answer | None = None
+    probe: Answer | None = None
+
+
+class ConfusionCell(_Described):
+    """A cell of the confusion matrix with images in it."""
+
+    label: str
+    predicted: str
+    count: int
+    """All of them; `images` lists at most 8."""
+    images: tuple[JudgedImage, ...]
+    """Those first about which the predictor was surest: its worst mistakes, and its clearest cases."""
+
+
+class Evaluation(_Described):
+    """`evaluation.json`: the student beside what it learned from."""
+
+    split: Split
+    note: str | None
+    images: int
+    classes: tuple[str, ...]
+    student: PredictorScores | None
+    """None for `probe`, which trains none."""
+    teacher: PredictorScores | None
+    """The reprogrammed teacher."""
+    probe: PredictorScores | None
+    """A linear probe on the frozen teacher."""
+    majority: Majority
+    paired: tuple[PairedDifference, ...] = ()
+    """The student, or for `probe` the probe, against each of the others."""
+    cells: tuple[ConfusionCell, ...] = ()
+    """The images behind the student's confusion matrix, or for `probe` the probe's: the most frequent confusions first,
+    then the right answers in the order of the classes."""
+
+    @property
+    def judged(self) -> PredictorScores:
+        """The student, or for `probe` the probe."""
+        scores = self.student or self.probe
+        assert scores is not None
+        return scores

@@ -1,0 +1,1 @@
+"""An exported student, tried on an image: onnxruntime and numpy, never torch."""

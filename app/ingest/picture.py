@@ -1,0 +1,105 @@
+"""What the import finds out about one file, in one decoding: whether it is a usable image, and what it looks like."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from app.imaging import MAX_PIXELS, SUFFIXES, UnreadableImage, decode
+
+PATCH_SIDE = 8
+"""Pixels. Two pictures whose patches differ by a few levels show the same."""
+NORMAL_SUFFIX = ".png"
+THUMBNAIL_SIDE = 96
+_THUMBNAIL_QUALITY = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A usable image."""
+
+    id: str
+    """SHA-256 of the file's bytes."""
+    format: str
+    """As Pillow calls it; what the file is, not what its name says."""
+    width: int
+    height: int
+    plain: bool
+    """Whether its bytes can be kept as they are (`app.imaging.Decoded`)."""
+    hash: int
+    """64 bits, a difference hash: each tells whether one of 8 × 8 places is brighter than the place to its left."""
+    patch: bytes
+    """The picture at 8 × 8 pixels, RGB: 192 bytes."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the file as the import stores it."""
+        return SUFFIXES[self.format] if self.plain else NORMAL_SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A usable image as it is stored and shown."""
+
+    normal: bytes | None
+    """The same picture as an RGB PNG, 8 bits, upright, lossless; None where the file's own bytes are plain."""
+    thumbnail: bytes
+    """JPEG, at most 96 pixels a side."""
+
+
+def look(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | str:
+    """Decode a file completely; the reason where it is no usable image."""
+    try:
+        decoded = decode(data, max_pixels)
+        hash_, patch = _fingerprint(decoded.image)
+    except UnreadableImage as error:
+        return str(error)
+    return Picture(
+        id=hashlib.sha256(data).hexdigest(),
+        format=decoded.format,
+        width=decoded.image.width,
+        height=decoded.image.height,
+        plain=decoded.plain,
+        hash=hash_,
+        patch=patch,
+    )
+
+
+def finish(data: bytes, max_pixels: int = MAX_PIXELS) -> Finished:
+    """What is stored of an image that `look` has found usable.
+
+    Raises:
+        UnreadableImage: it is none.
+    """
+    decoded = decode(data, max_pixels)
+    normal = None if decoded.plain else _png(decoded.image)
+    return Finished(normal, _thumbnail(decoded.image))
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    """Shrinks `image` itself."""
+    file = io.BytesIO()
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    image.save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return file.getvalue()
+
+
+def _fingerprint(rgb: Image.Image) -> tuple[int, bytes]:
+    """Difference hash and patch.
+
+    Smoothly resized first: of copies at 0.5, 0.7 and 2 times the size and at JPEG quality 40, 97 to 100 % are found so
+    on three sets of photographs; with plain means over areas 67 to 100 %.
+    """
+    small = rgb.resize((36, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey = np.asarray(small.convert("L").resize((9, 8), Image.Resampling.BOX))
+    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    patch = small.resize((PATCH_SIDE, PATCH_SIDE), Image.Resampling.BOX)
+    return int.from_bytes(bits.tobytes(), "big"), patch.tobytes()

@@ -1,0 +1,1 @@
+"""Pictures of an evaluation as SVG: the same figures give the same bytes."""

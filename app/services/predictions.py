@@ -1,0 +1,57 @@
+"""Which files of a job are run to predict."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.db import queries
+from app.db.models import Artifact
+from app.domain.errors import JobNotSucceeded, NothingToPredictWith
+from app.domain.spec import JobSpec
+from app.domain.states import JobState
+from app.inference.students import Exported, StoredFile
+from app.services import jobs
+from app.services.students import named_student
+
+NETWORK, MANIFEST = "student.onnx", "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A student that can be asked."""
+
+    job_id: str
+    student: str
+    file: str
+    exported: Exported
+
+
+def find(session: Session, tenant: str, job_id: str, student: str | None = None) -> Target:
+    """
+    Args:
+        student: None for the only one.
+
+    Raises:
+        NotFound: if there is no such job or student, or it has several and none is named.
+        JobNotSucceeded: if there are no files yet, or never will be.
+        NothingToPredictWith: if no ONNX file is among them.
+    """
+    job = jobs.find(session, tenant, job_id)
+    if job.state != JobState.SUCCEEDED:
+        raise JobNotSucceeded(f"The job is {job.state}.", hint="A student can be asked once its job has succeeded.")
+    if student is None and not JobSpec.model_validate(job.spec).every_student:
+        raise NothingToPredictWith(
+            "The job has trained no student.", hint="Create a job with a student; method `probe` trains none."
+        )
+    chosen = named_student(job, student)
+    network, manifest = (queries.get_artifact(session, job.id, chosen.prefix + name) for name in (NETWORK, MANIFEST))
+    if network is None or manifest is None:
+        raise NothingToPredictWith(
+            f"The job has published no {NETWORK} with its {MANIFEST}.",
+            hint="Create a job with `onnx` among its export.formats; GET /v1/jobs/{id}/artifacts lists what there is.",
+        )
+    return Target(job.id, chosen.name, network.name, Exported(_stored(network), _stored(manifest)))
+
+
+def _stored(artifact: Artifact) -> StoredFile:
+    return StoredFile(artifact.storage_key, artifact.bytes, artifact.sha256)

@@ -1,0 +1,179 @@
+"""Rows 51 to 66 of the bad inputs: images and labels. S is a file that is left out, R a rejection."""
+
+import random
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.bad_inputs.importing import Door, encoded, good, open_door, picture, zipped
+
+GRADIENT = np.stack(np.broadcast_arrays(np.arange(0, 240, 6)[None, :], np.arange(0, 240, 8)[:, None], 90), -1).astype(
+    np.uint8
+)
+"""[30, 40, 3]"""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    yield from open_door(tmp_path_factory.mktemp("home"))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def taken(door: Door, name: str, data: bytes) -> np.ndarray:
+    """The pixels that training gets of a file which the import accepts."""
+    report = door.ready(zipped(good() | {name: data}))
+    assert (report["images"], report["skipped_total"]) == (len(good()) + 1, 0)
+    return door.pixels(report, name)
+
+
+def test_bad_input_row51_truncated_jpeg(door: Door) -> None:
+    whole = picture(1, "JPEG", side=64)
+    assert "truncated" in door.skipped("cat/half.jpg", whole[: len(whole) * 2 // 3])
+
+
+def test_bad_input_row52_bit_flipped_png(door: Door) -> None:
+    data = bytearray(picture(1, side=64))
+    data[len(data) // 2] ^= 16
+    assert "damaged" in door.skipped("cat/flipped.png", bytes(data))
+
+
+def test_bad_input_row53_a_small_png_of_gigapixels(door: Door) -> None:
+    side = 60_000
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pixels = zlib.compressobj(9)
+    row = bytes(1 + side // 8)
+    packed = b"".join(pixels.compress(row * 100) for _ in range(side // 100)) + pixels.flush()
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    assert len(data) < 500_000
+    # beside noise, so that the archive as a whole is no bomb
+    files = good() | {"cat/giant.png": data, "dog/noise.bin": random.Random(0).randbytes(100_000)}
+    reasons = {file["path"]: file["reason"] for file in door.ready(zipped(files))["skipped"]}
+    assert "more than the 64000000 pixels allowed" in reasons["cat/giant.png"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        b"MZ" + bytes(99),
+    ],
+    ids=["SVG", "EPS", "program"],
+)
+def test_bad_input_row54_something_else_called_jpg(door: Door, data: bytes) -> None:
+    assert "not an image" in door.skipped("cat/drawing.jpg", data)
+
+
+def test_bad_input_row54_an_allowed_format_called_jpg_is_taken(door: Door) -> None:
+    pixels = taken(door, "cat/really-gif.jpg", encoded(Image.fromarray(GRADIENT).quantize(64), "GIF"))
+    assert np.abs(pixels.astype(int) - GRADIENT).mean() < 12
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_bad_input_row55_animated(door: Door, format: str) -> None:
+    frames = [Image.fromarray(GRADIENT), Image.fromarray(GRADIENT[::-1])]
+    assert "animated" in door.skipped(
+        "cat/moving.png", encoded(frames[0], format, save_all=True, append_images=frames[1:])
+    )
+
+
+def test_bad_input_row56_cmyk_is_converted(door: Door) -> None:
+    pixels = taken(door, "cat/print.jpg", encoded(Image.fromarray(GRADIENT).convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(pixels.astype(int) - GRADIENT).mean() < 4
+
+
+def test_bad_input_row57_sixteen_bits_are_rescaled(door: Door) -> None:
+    grey = np.linspace(0, 65_535, 30 * 40).reshape(30, 40).astype(np.uint16)
+    pixels = taken(door, "cat/deep.png", encoded(Image.fromarray(grey), "PNG"))
+    assert np.array_equal(pixels, np.repeat(((grey.astype(int) * 255 + 32_767) // 65_535)[..., None], 3, axis=-1))
+
+
+@pytest.mark.parametrize(("format", "close"), [("JPEG", 4), ("PNG", 0)])
+def test_bad_input_row58_exif_rotation_is_applied(door: Door, format: str, close: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    name = f"cat/turned.{format.lower()}"
+    report = door.ready(zipped(good() | {name: encoded(Image.fromarray(GRADIENT), format, exif=exif, quality=95)}))
+    assert (report["sizes"]["width"]["most"], report["sizes"]["height"]["most"]) == (30, 40)
+    if format == "PNG":  # a JPEG keeps its bytes, tag and all, and is turned wherever it is read
+        assert np.array_equal(door.pixels(report, name), np.rot90(GRADIENT, -1))
+
+
+def test_bad_input_row59_alpha_is_laid_on_white(door: Door) -> None:
+    alpha = np.full((30, 40, 1), 255, np.uint8)
+    alpha[:, :20] = 0
+    pixels = taken(door, "cat/cutout.png", encoded(Image.fromarray(np.concatenate([GRADIENT, alpha], -1)), "PNG"))
+    assert (pixels[:, :20] == 255).all()
+    assert np.array_equal(pixels[:, 20:], GRADIENT[:, 20:])
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [((1, 1), "too small"), ((30_000, 1), "too small"), ((3000, 2), "longer than wide")]
+)
+def test_bad_input_row60_a_pixel_or_a_line(door: Door, size: tuple[int, int], words: str) -> None:
+    assert words in door.skipped("cat/line.png", encoded(Image.new("RGB", size), "PNG"))
+
+
+def test_bad_input_row61_one_class_only(door: Door) -> None:
+    reason = door.rejected(zipped({name: data for name, data in good().items() if name.startswith("cat")}))
+    assert reason == "The data set has only one class, 'cat'; a classifier needs at least two."
+
+
+def test_bad_input_row62_a_class_with_one_image_is_kept_and_told(door: Door) -> None:
+    report = door.ready(zipped(good() | {"cow/0.png": picture(700)}))
+    assert report["counts"]["train"]["cow"] == 1
+    assert report["counts"]["test"]["cow"] == 0
+    assert any("fewer than 5 training images" in warning and "'cow': 1" in warning for warning in report["warnings"])
+    assert any("without test images" in warning and "cow" in warning for warning in report["warnings"])
+
+
+def test_bad_input_row63_the_same_image_in_train_and_test(door: Door) -> None:
+    files = {
+        f"{split}/{name}": data for split in ("train", "test") for name, data in good().items() if split == "train"
+    }
+    files |= {f"test/{c}/{i}.png": picture(500 + 10 * len(c) * i + ord(c[0])) for c in ("cat", "dog") for i in range(3)}
+    report = door.ready(zipped(files | {"test/cat/again.png": files["train/cat/2.png"]}))
+    assert report["duplicates_total"] == 1
+    assert {(copy["path"], copy["split"]) for copy in report["duplicates"][0]} == {
+        ("train/cat/2.png", "train"),
+        ("test/cat/again.png", "test"),
+    }
+    assert any("in test and also in another split: 1" in warning for warning in report["warnings"])
+
+
+def test_bad_input_row64_the_same_image_under_two_labels(door: Door) -> None:
+    report = door.ready(zipped(good() | {"dog/wrong.png": good()["cat/3.png"]}))
+    assert [{copy["label"] for copy in group} for group in report["duplicates"]] == [{"cat", "dog"}]
+    assert any("under two labels: 1" in warning for warning in report["warnings"])
+
+
+def test_bad_input_row65_no_valid_image(door: Door) -> None:
+    reason = door.rejected(zipped({"cat/0.jpg": b"bad", "dog/0.jpg": b"worse", "README.md": b"# Pets"}))
+    assert reason.startswith("The archive holds no usable image; the usual reason: not an image")
+
+
+def test_bad_input_row66_labels_with_a_byte_order_mark(door: Door) -> None:
+    files = {f"{i}.png": picture(i) for i in range(4)}
+    text = "\ufeffpath,label\r\n" + "".join(f"{i}.png,{'odd' if i % 2 else 'even'}\r\n" for i in range(4))
+    report = door.ready(zipped(files | {"labels.csv": text.encode()}))
+    assert (report["classes"], report["images"], report["skipped_total"]) == (["even", "odd"], 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,label\n0.png,a\n1.png,b\n9.png,a\n", "labels.csv, line 4 names '9.png', which is not there."),
+        ("name,class\n0.png,a\n", "The first line of labels.csv is 'name,class'."),
+        ("path,label\n0.png,a\n1.png,\n", "labels.csv, line 3 has an empty label."),
+        ("path,label,split\n0.png,a,train\n1.png,b,tset\n", "labels.csv, line 3 names an unknown split 'tset'."),
+    ],
+)
+def test_bad_input_row66_labels_that_do_not_fit(door: Door, text: str, reason: str) -> None:
+    assert door.rejected(zipped({"0.png": picture(0), "1.png": picture(1), "labels.csv": text.encode()})) == reason

@@ -1,0 +1,55 @@
+"""What one process does to another through the database."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app.db import engine
+from app.db.engine import Store
+
+
+class TestPostgres:
+    def test_a_process_that_stops_inside_a_transaction_loses_its_locks(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "POSTGRES_IDLE_SECONDS", 1)
+        stopped, other = Store(postgres_url), Store(postgres_url)
+        with other.write() as session:
+            session.execute(text("CREATE TABLE numbers (n int)"))
+            session.execute(text("INSERT INTO numbers VALUES (1)"))
+
+        with pytest.raises(OperationalError), stopped.write() as session:
+            session.execute(text("UPDATE numbers SET n = 2"))
+            with other.write() as second:
+                second.execute(text("UPDATE numbers SET n = 3"))  # waits for the lock, which nobody gives back
+
+        with other.read() as session:
+            assert session.scalar(text("SELECT n FROM numbers")) == 3
+        stopped.close()
+        other.close()
+
+
+class TestSqlite:
+    def test_the_first_to_open_a_migrated_file_wait_for_each_other(self, tmp_path: Path) -> None:
+        file = tmp_path / "migrated.db"
+        other = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        other.execute("CREATE TABLE numbers (n int)")
+        other.execute("BEGIN IMMEDIATE")  # as another that changes the mode would
+        done = threading.Timer(0.5, other.close)
+        done.start()
+
+        store = Store(f"sqlite:///{file}")
+        with store.write() as session:
+            assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        store.close()
+        done.join()
+
+    def test_the_file_writes_ahead(self, tmp_path: Path) -> None:
+        store = Store(f"sqlite:///{tmp_path / 'new.db'}")
+        with store.read() as session:
+            assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        store.close()

@@ -1,0 +1,245 @@
+"""No statement reads a whole table that grows: the plans on Postgres of all that routes and workers send."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Connection, Engine, event, make_url
+
+from app.db import queries
+from app.db.engine import Store
+from app.db.migrate import upgrade
+from app.domain.dataset import DatasetReport
+from app.domain.progress import EventLine, MetricLine
+from app.domain.states import Stage
+from app.main import create_app
+from app.queue import make_celery
+from app.services import dataset_leases, leases, reaping
+from app.settings import Settings
+from app.storage.blobs import Blobs
+from app.storage.keys import artifact_key
+from benchmarks.api_store import STUDENT, TEACHER, Filled, fill
+from worker.caretaker import Caretaker
+
+JOBS = 2000
+GROWING = {
+    *("jobs", "job_events", "job_metrics", "artifacts", "datasets", "idempotency_keys"),
+    *("uploads", "audit", "api_keys"),
+}
+COUNTED = {"datasets"}
+"""`/metrics` counts them by state, over an index and nothing else: there are few, and they can be deleted."""
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+@dataclass
+class Recorded:
+    """Statements, each with its first parameters, and the operations that sent them."""
+
+    statements: dict[str, Any] = field(default_factory=dict)
+    operations: set[tuple[str, str]] = field(default_factory=set)
+
+    def note(self, _: Connection, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
+            self.statements.setdefault(statement, parameters[0] if many else parameters)
+
+
+@dataclass
+class Tour:
+    """A service that is asked for everything it knows."""
+
+    http: TestClient
+    store: Store
+    blobs: Blobs
+    settings: Settings
+    filled: Filled
+    folder: Path
+    recorded: Recorded
+
+    def ask(
+        self,
+        method: str,
+        route: str,
+        query: str = "",
+        *,
+        ids: dict[str, str] | None = None,
+        refused: int = 0,
+        **how: Any,
+    ) -> Any:
+        """Its JSON, if it has some. `ids` fill in the route."""
+        answer = self.http.request(method, route.format(**(ids or {})) + query, **how)
+        assert answer.status_code == refused if refused else answer.status_code < 400, (method, route, answer.text)
+        self.recorded.operations.add((method.lower(), route))
+        is_json = answer.headers.get("Content-Type", "") == "application/json" and answer.content
+        return answer.json() if is_json else answer
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory, module_postgres_url: str) -> Iterator[Tour]:
+    """With everything recorded that was sent on it."""
+    folder = tmp_path_factory.mktemp("tour")
+    upgrade(module_postgres_url)
+    settings = Settings(home=folder / "home", database_url=module_postgres_url)
+    store, recorded = Store(module_postgres_url), Recorded()
+    filled = fill(store, JOBS)
+    event.listen(Engine, "before_cursor_execute", recorded.note)
+    with TestClient(create_app(settings)) as http:
+        tour = Tour(http, store, Blobs(settings.storage), settings, filled, folder, recorded)
+        ask_for_everything(tour)
+        do_what_workers_do(tour)
+    event.remove(Engine, "before_cursor_execute", recorded.note)
+    yield tour
+    store.close()
+
+
+def ask_for_everything(tour: Tour) -> None:
+    ask, filled = tour.ask, tour.filled
+    for path in ("/healthz", "/readyz", "/metrics", "/v1/teachers", "/v1/students"):
+        ask("GET", path)
+    ask_about_datasets(tour)
+    spec = {"dataset_id": filled.dataset_id, "teacher": TEACHER, "student": STUDENT}
+    for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
+        job = {"job_id": ask("POST", "/v1/jobs", json=spec, headers=headers)["id"]}
+    one = "/v1/jobs/{job_id}"
+    for action in ("pause", "resume", "cancel", "retry"):
+        ask("POST", f"{one}/{action}", ids=job)
+    ask("POST", f"{one}/cancel", ids={"job_id": filled.running[0]})
+    for query in ("", f"?after={filled.ended[50]}&state=succeeded&state=failed", "?metadata[owner]=user-7"):
+        ask("GET", "/v1/jobs", query)
+    etag = {"If-None-Match": '"another"'}
+    for job_id in (filled.ended[0], filled.queued[0], filled.running[0]):
+        ask("GET", one, ids={"job_id": job_id}, headers=etag)
+    ended = {"job_id": filled.ended[0], "name": "student.onnx"}
+    for what in ("events", "metrics", "evaluation", "artifacts"):
+        ask("GET", f"{one}/{what}", ids=ended)
+    ask("GET", f"{one}/metrics", "?stage=distill&from_step=2", ids=ended)
+    ask("HEAD", f"{one}/artifacts/{{name}}", ids=ended)
+    (tour.folder / "file").write_bytes(b"onnx")
+    tour.blobs.put_file(artifact_key(ended["job_id"], 1, ended["name"]), tour.folder / "file")
+    ask("GET", f"{one}/artifacts/{{name}}", ids=ended, headers={"Range": "bytes=0-3"})
+    ask("HEAD", f"{one}/artifacts.zip", ids=ended)
+    ask("GET", f"{one}/artifacts.zip", ids=ended, refused=503)  # most files were never stored
+    ask("POST", f"{one}/predict", ids=ended, files={"file": ("a.png", b"png")}, refused=503)
+    key = {"key_id": ask("POST", "/v1/keys", json={"name": "a", "scopes": ["read"]})["id"]}
+    ask("GET", "/v1/keys")
+    for method in ("GET", "DELETE"):
+        ask(method, "/v1/keys/{key_id}", ids=key)
+    for query in ("", f"?object_id={key['key_id']}"):
+        ask("GET", "/v1/audit", query)
+
+
+def ask_about_datasets(tour: Tour) -> None:
+    ask, one = tour.ask, "/v1/datasets/{dataset_id}"
+    ask("OPTIONS", "/v1/uploads", headers=TUS)
+    created = ask("POST", "/v1/uploads", headers=TUS | {"Upload-Length": "4"})
+    upload = {"upload_id": created.headers["Location"].rpartition("/")[2]}
+    piece = TUS | {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    ask("PATCH", "/v1/uploads/{upload_id}", ids=upload, headers=piece, content=b"PK\x03\x04")
+    for method in ("HEAD", "DELETE"):
+        ask(method, "/v1/uploads/{upload_id}", ids=upload, headers=TUS)
+    sent = {"dataset_id": ask("POST", "/v1/datasets", files={"file": ("a.zip", b"PK\x03\x04")})["id"]}
+    for query in ("", f"?after={tour.filled.dataset_id}"):
+        ask("GET", "/v1/datasets", query)
+    ask("GET", one, ids=sent)
+    ask("GET", f"{one}/report", ids={"dataset_id": tour.filled.dataset_id})
+    ask("DELETE", one, ids=sent)
+
+
+def do_what_workers_do(tour: Tour) -> None:
+    """Claim, beat, record and each way to end, of jobs and of imports; and what the caretaker does beside."""
+    store = tour.store
+
+    def claim() -> leases.JobClaim:
+        with store.write() as session:
+            job_id = queries.next_queued_job(session)
+            assert job_id is not None
+            claimed = leases.claim_job(session, job_id, "wk_1")
+        assert claimed is not None
+        return claimed
+
+    point, line = MetricLine(stage=Stage.DISTILL, step=1, values={"loss": 1.0}), EventLine(code="a", message="b")
+    ways: tuple[Any, ...] = (
+        lambda session, held: leases.finish_job(session, held, [], {}, {}, {"decode": 1.0}),
+        lambda session, held: leases.fail_job(session, held, {"code": "a", "detail": "b"}),
+        lambda session, held: leases.release_job(session, held, "worker_stopping"),
+        lambda session, held: leases.lose_job(session, held, "it died"),
+        lambda session, held: reaping.reap_job(session, queries.Held(held.id, held.epoch, 1)),
+    )
+    for end in ways:
+        held = claim()
+        with store.write() as session:
+            assert leases.record(session, held, stage=Stage.DISTILL, progress=0.5, points=[point], events=[line])
+            assert leases.keep_checkpoint(session, held, "key")
+            assert leases.beat(session, held).alive
+        with store.write() as session:
+            assert end(session, held)
+    report = DatasetReport(classes=("a",), counts={}, images=0, digest="d" * 64)
+    imports: tuple[Any, ...] = (
+        lambda session, held: dataset_leases.accept_dataset(session, held, "key", report),
+        lambda session, held: dataset_leases.reject_dataset(session, held, {"code": "a"}),
+        dataset_leases.release_dataset,
+        lambda session, held: reaping.reap_dataset(session, queries.Held(held.id, held.epoch, 1)),
+    )
+    for number, end in enumerate(imports):
+        body = {"file": ("a.zip", b"PK\x03\x04" + bytes([number]))}
+        dataset_id = tour.ask("POST", "/v1/datasets", files=body)["id"]
+        with store.write() as session:
+            imported = dataset_leases.claim_dataset(session, dataset_id, "wk_1")
+            assert imported is not None
+            assert dataset_leases.beat_dataset(session, imported).alive
+        with store.write() as session:
+            assert end(session, imported)
+    Caretaker(tour.settings, store, tour.blobs, make_celery(tour.settings), threading.Event()).look()
+
+
+def plans(tour: Tour) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each statement with its plan, where the planner reads a table as a whole only if nothing else is possible."""
+    url = make_url(tour.settings.database_url)
+    options = str(url.query["options"])
+    with psycopg.connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database, options=options
+    ) as connection:
+        connection.execute("ANALYZE")
+        connection.execute("SET enable_seqscan = off")
+        for statement, parameters in tour.recorded.statements.items():
+            with psycopg.ClientCursor(connection) as cursor:
+                cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)  # type: ignore[call-overload]
+                (explained,) = cursor.fetchone() or ()
+            yield statement, explained[0]["Plan"]
+
+
+def whole_reads(plan: dict[str, Any], *, limited: bool = False) -> Iterator[dict[str, Any]]:
+    """The parts of a plan that read a growing table, or an index of it, from end to end."""
+    kind, is_growing = plan["Node Type"], plan.get("Relation Name") in GROWING
+    # a partial index holds only what is wanted; and a page may be filled from the newest row on, whosever they are,
+    # where the planner knows that the tenant has a good share of them
+    is_short = limited or plan.get("Index Name") == "ix_jobs_checkpoint_key" or plan.get("Relation Name") in COUNTED
+    is_whole_index = kind.startswith("Index") and "Index Cond" not in plan and not is_short
+    if is_growing and (kind == "Seq Scan" or is_whole_index):
+        yield {name: value for name, value in plan.items() if name != "Plans"}
+    for inner in plan.get("Plans", ()):
+        yield from whole_reads(inner, limited=limited or kind == "Limit")
+
+
+class TestPlans:
+    def test_every_operation_was_asked_for(self, tour: Tour) -> None:
+        """A new route must be added to the tour above."""
+        paths = create_app(tour.settings).openapi()["paths"]
+        assert tour.recorded.operations == {(method, path) for path, methods in paths.items() for method in methods}
+
+    def test_no_statement_reads_a_whole_table_that_grows(self, tour: Tour) -> None:
+        assert len(tour.recorded.statements) > 50
+        bad = [f"{statement}\n→ {json.dumps(part)}" for statement, plan in plans(tour) for part in whole_reads(plan)]
+        assert not bad, "\n\n".join(bad)
+
+    @pytest.mark.parametrize(
+        "statement", ["SELECT id FROM jobs WHERE progress > 0.5 LIMIT 1", "SELECT count(*) FROM jobs"]
+    )
+    def test_such_a_statement_would_be_noticed(self, tour: Tour, statement: str) -> None:
+        tour.recorded.statements = {statement: {}}
+        assert [part["Relation Name"] for _, plan in plans(tour) for part in whole_reads(plan)] == ["jobs"]
