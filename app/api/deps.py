@@ -1,6 +1,7 @@
 """What routes ask for: a session, the caller, the things the application holds.
 
-What never waits is `async`: each plain function costs a request one more way to a thread and back.
+What never waits is `async`: each plain function costs a request one more way to a thread and back. What nearly every
+request asks for takes the application's things from its state, not from a dependency: resolving one costs more.
 """
 
 from collections.abc import AsyncIterator
@@ -30,8 +31,9 @@ from app.storage.blobs import Blobs
 from app.storage.partial import PartialUploads
 
 REQUESTS_AT_WORK = 8
-"""On the database at once; the others wait. Python runs one thread at a time, so more would only get in each other's
-way; fewer, and some that wait for a lock would hold up the rest."""
+"""On the database at once. Python runs one thread at a time, so more would only get in each other's way; fewer, and
+some that wait for a lock would hold up the rest. Who waits for a turn holds neither a thread nor a connection; else,
+under load, those with a connection would wait for a thread and those with a thread for a connection."""
 LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL = "local"
 """Who asks where no key is asked for."""
@@ -73,15 +75,8 @@ async def get_telemetry(request: Request) -> Telemetry:
     return cast("Telemetry", request.app.state.telemetry)
 
 
-async def get_keyring(request: Request) -> KeyRing:
-    return cast("KeyRing", request.app.state.keyring)
-
-
 async def identify(
-    request: Request,
-    settings: Annotated[Settings, Depends(get_settings)],
-    keyring: Annotated[KeyRing, Depends(get_keyring)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
     """Who asks; the request counts towards their rate limit.
 
@@ -89,11 +84,13 @@ async def identify(
         Unauthorized: if a key is asked for or sent, and this is none.
         TooManyRequests: over the rate limit.
     """
-    if credentials is None and settings.api_key is None:
+    state = request.app.state
+    if credentials is None and state.settings.api_key is None:
         caller: Caller | None = Caller(OPERATOR_TENANT, LOCAL)
     else:
+        keyring = cast("KeyRing", state.keyring)
         caller = await run_in_threadpool(keyring.find, credentials.credentials if credentials else "")
-    limiter = cast("RateLimiter", request.app.state.limiter)
+    limiter = cast("RateLimiter", state.limiter)
     if limiter.counts:
         who = caller.actor if caller and caller.actor != LOCAL else f"address {address_of(request)}"
         await run_in_threadpool(limiter.spend, request, who)
@@ -138,52 +135,41 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-async def take_turn(request: Request) -> AsyncIterator[None]:
-    """Wait until fewer requests than there are connections are at work on the database, and keep one's place for as
-    long as the session is open. Who waits here holds neither a thread nor a connection; else, under load, those with a
-    connection would wait for a thread and those with a thread for a connection."""
-    async with request.app.state.turns:
-        yield
-
-
-Turn = Annotated[None, Depends(take_turn, scope="function")]
-
-
-async def open_read_session(store: Annotated[Store, Depends(get_store)], _: Turn) -> AsyncIterator[Session]:
-    with store.read() as session:  # connects at the first statement, which the route sends from its thread
-        yield session
+async def open_read_session(request: Request) -> AsyncIterator[Session]:
+    state = request.app.state
+    async with state.turns:
+        with state.store.read() as session:  # connects at the first statement, which the route sends from its thread
+            yield session
 
 
 async def open_write_session(
-    request: Request,
-    response: Response,
-    caller: Annotated[Caller, Depends(identify)],
-    store: Annotated[Store, Depends(get_store)],
-    _: Turn,
+    request: Request, response: Response, caller: Annotated[Caller, Depends(identify)]
 ) -> AsyncIterator[Session]:
     """What is done in it is noted in the audit trail, in the same transaction."""
-    writing = store.write()
-    session = writing.__enter__()  # connects at the first statement, which the route sends from its thread
+    state = request.app.state
+    async with state.turns:
+        writing = cast("Store", state.store).write()
+        session = writing.__enter__()  # as above
 
-    def end(error: Exception | None) -> None:
-        if error is None:
-            changed = response.headers.get("Location") or request.url.path
-            audit.record(
-                session,
-                caller,
-                request.scope["route"].operation_id,
-                find_id(changed),
-                request_id=current_request_id(),
-                address=address_of(request),
-            )
-        writing.__exit__(type(error) if error else None, error, None)
+        def end(error: Exception | None) -> None:
+            if error is None:
+                changed = response.headers.get("Location") or request.url.path
+                audit.record(
+                    session,
+                    caller,
+                    request.scope["route"].operation_id,
+                    find_id(changed),
+                    request_id=current_request_id(),
+                    address=address_of(request),
+                )
+            writing.__exit__(type(error) if error else None, error, None)
 
-    try:
-        yield session
-    except Exception as error:
-        await run_in_threadpool(end, error)
-        raise
-    await run_in_threadpool(end, None)
+        try:
+            yield session
+        except Exception as error:
+            await run_in_threadpool(end, error)
+            raise
+        await run_in_threadpool(end, None)
     fault_point("committed")
 
 

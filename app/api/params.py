@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def expect_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+async def expect_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
     """
     Raises:
         UnsupportedMediaType: for anything but JSON.
@@ -44,7 +44,7 @@ def expect_json(content_type: Annotated[str, Header(include_in_schema=False)] = 
         )
 
 
-def metadata_filter(request: Request) -> dict[str, str]:
+async def metadata_filter(request: Request) -> dict[str, str]:
     """The pairs of `?metadata[key]=value`."""
     pairs = {
         match[1]: value

@@ -48,7 +48,7 @@ class Tus:
         await self.app(scope, receive, send_with_version)
 
 
-def require_version(
+async def require_version(
     caller: CurrentCaller,
     tus_resumable: Annotated[
         str,
@@ -73,7 +73,7 @@ class Checksum:
     digest: bytes
 
 
-def read_checksum(
+async def read_checksum(
     upload_checksum: Annotated[
         str | None,
         Header(alias="Upload-Checksum", description="`sha1` or `sha256`, a space, and the body's digest in Base64."),
@@ -91,7 +91,7 @@ def read_checksum(
     return Checksum(algorithm, _decode(encoded, "Upload-Checksum"))
 
 
-def read_new_upload(
+async def read_new_upload(
     upload_length: Annotated[
         int, Header(alias="Upload-Length", ge=0, le=_MAX_BYTES, description="Of the whole upload, in bytes.")
     ],

@@ -15,7 +15,7 @@ from app.services import keys
 router = APIRouter(prefix="/v1/keys", tags=["access"])
 
 
-def named_tenant(
+async def named_tenant(
     caller: AdminCaller,
     tenant: Annotated[
         str | None, Query(pattern=TENANT_NAME, description="Another tenant's; for the operator's keys only.")
