@@ -102,7 +102,8 @@ def run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Lin
     """All runs of a cell, each with its seconds and its memory."""
     data = cell.context.folder(arguments.cache / "data")
     students = (arguments.student, arguments.second_student)
-    jobs = JOBS if cell.facts["measure"] == TIME else (Job("tdmr, cold", "tdmr", (0,), "tdmr"),)
+    timed = tuple(job for job in JOBS if job.name in arguments.runs)
+    jobs = timed if cell.facts["measure"] == TIME else (Job("tdmr, cold", "tdmr", (0,), "tdmr"),)
     runs = []
     with tempfile.TemporaryDirectory() as caches:
         for job in jobs:
@@ -133,7 +134,8 @@ def ratios(lines: Sequence[Line]) -> str:
         of_each = []
         for line in lines:
             seconds = {one["run"]: one["seconds"] for one in line["runs"]}
-            of_each.append(seconds[name] / sum(seconds[other] for other in baseline))
+            if seconds.keys() >= {name, *baseline}:
+                of_each.append(seconds[name] / sum(seconds[other] for other in baseline))
         each = ", ".join(f"{ratio:.2f}" for ratio in of_each)
         rows.append([name, " + ".join(baseline), f"{statistics.median(of_each):.2f} ({each})" if each else NOTHING])
     return markdown(("run", "divided by", "ratio of seconds"), rows)
@@ -185,6 +187,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", default="clothing", help="name of the zip file (%(default)s)")
     parser.add_argument("--second-student", default="mobilenetv3_small_075", help="(%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="of all timed runs (%(default)s)")
+    names = [job.name for job in JOBS]
+    parser.add_argument("--runs", nargs="+", choices=names, default=names, metavar="RUN", help="of a repeat, by name")
     parser.add_argument("--images", type=int, default=700, help="N of the memory test, unlabelled (%(default)s)")
     return setting.parsed(parser)
 
