@@ -30,8 +30,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from app.domain.dataset import Sample, Split
+from app.domain.knobs import ReprogramConfig
 from app.domain.layout import index_folder
-from app.domain.spec import ReprogramConfig
 from app.imaging import fit_square, open_rgb
 from benchmarks import setting
 from benchmarks.ablations import ROWS

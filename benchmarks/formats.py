@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
+from app.domain.knobs import ExportFormat
 from app.domain.manifest import Manifest
-from app.domain.spec import ExportFormat
 from worker.training.export.deployable import deployable, example
 from worker.training.export.latency import cpu_name, measure_files
 from worker.training.export.latency_run import timed

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from app.domain.spec import DistillConfig, Method
+from app.domain.knobs import DistillConfig
+from app.domain.spec import Method
 from benchmarks.cells import Cell, Line
 from benchmarks.data import Subset
 from benchmarks.training import Machine, machine_name, run_training

@@ -19,8 +19,9 @@ from PIL import Image
 from timm.models import get_pretrained_cfg
 
 from app.domain.errors import TdmrError
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.imaging import SUFFIXES, fit_square
 from benchmarks.zoo_report import LIMIT
 from worker.training.distill import DistillBatch

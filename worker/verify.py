@@ -29,9 +29,10 @@ from torch import nn
 from app.domain.dataset import Split
 from app.domain.errors import ExportParityFailed, NotFound, TdmrError
 from app.domain.files import sha256_file
+from app.domain.knobs import ExportFormat
 from app.domain.layout import load_index
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
-from app.domain.spec import ExportFormat, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.imaging import UnreadableImage, clean_square, open_rgb
 from worker.training.evaluate import predict
 from worker.training.export.accuracy import Withheld, check_accuracy

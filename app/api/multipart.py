@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from app.domain.errors import MalformedRequest
-from app.domain.spec import Text
+from app.domain.names import Text
 
 FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form may have besides the file: boundaries, part headers, the name."""

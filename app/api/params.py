@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import UnsupportedMediaType
-from app.domain.spec import Metadata
+from app.domain.names import Metadata
 
 _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 _METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.db import access_models as models
 from app.domain.access import TENANT_NAME, Scope
 from app.domain.base import NOT_TEXT
-from app.domain.spec import Text
+from app.domain.names import Text
 
 
 class KeyCreate(BaseModel):

@@ -20,7 +20,7 @@ from app.api.reception import bounded, fresh, pour
 from app.db.engine import Store
 from app.db.upload_models import PartialRow
 from app.domain.errors import MalformedRequest, UnsupportedMediaType, UploadIncomplete, UploadTooLarge
-from app.domain.spec import Text
+from app.domain.names import Text
 from app.services import uploads
 from app.services.datasets import Upload
 from app.storage.partial import PartialUpload, PartialUploads

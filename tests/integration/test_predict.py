@@ -17,8 +17,9 @@ from PIL import Image
 
 from app.domain.access import Scope
 from app.domain.errors import PredictionsBusy, StoreUnavailable
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.imaging import fit_square, open_rgb
 from app.inference.predictor import WAITING, Predictor
 from app.inference.students import Exported, LoadedStudents, StoredFile

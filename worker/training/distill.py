@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from app.domain.spec import DistillConfig, Method, TrainingSpec
+from app.domain.knobs import DistillConfig
+from app.domain.spec import Method, TrainingSpec
 from worker.training import losses
 from worker.training.loop import StepOutput
 from worker.training.models import STAGES, Student, StudentAnswer

@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor
 
-from app.domain.spec import ViewConfig
+from app.domain.knobs import ViewConfig
 from worker.training.cache import Cache, Description
 from worker.training.data import Pool, decode, square_description, stored_side
 from worker.training.models import Teacher

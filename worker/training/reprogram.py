@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.domain.spec import ReprogramConfig
+from app.domain.knobs import ReprogramConfig
 from worker.training import losses
 from worker.training.loop import StepOutput
 from worker.training.records import Records

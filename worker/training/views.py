@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.domain.spec import ViewConfig
+from app.domain.knobs import ViewConfig
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ASPECT = (3 / 4, 4 / 3)

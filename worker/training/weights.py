@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.domain.spec import ModelName
+from app.domain.names import ModelName
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "models"
 ALL_CARDS = "weights.json"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain.spec import ReprogramConfig
+from app.domain.knobs import ReprogramConfig
 from benchmarks import domain
 from benchmarks.corruptions import CORRUPTIONS, STRENGTHS
 from benchmarks.domain import Taps, measure, tells_apart

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from app.domain.dataset import Split
 from app.domain.errors import NotFound
+from app.domain.knobs import ExportConfig
 from app.domain.manifest import Preprocessing
-from app.domain.spec import ExportConfig, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.imaging import fit_square
 from worker.training.export.manifest import describe_file, describe_student, write_manifest
 from worker.training.export.student import export_student

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 
 from app.domain.errors import ExportParityFailed
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Parity, Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat
 from worker.training.export import pixels
 from worker.training.export.accuracy import Withheld, check_accuracy
 from worker.training.export.deployable import Deployable

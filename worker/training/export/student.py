@@ -11,8 +11,8 @@ from torch import nn
 
 from app.domain.faults import fault_point
 from app.domain.files import replaced_atomically
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Licences, Parity, Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat
 from worker.training.evaluate import predict
 from worker.training.export.accuracy import Withheld
 from worker.training.export.deployable import metadata

@@ -12,8 +12,8 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from app.domain.errors import ExportFailed, TdmrError
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat
 from worker.training.export.accuracy import Withheld
 from worker.training.export.deployable import deployable
 from worker.training.export.exported_program import capture, write_exported_program

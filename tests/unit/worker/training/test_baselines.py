@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.domain.errors import InvalidSpec
-from app.domain.spec import Method, ReprogramConfig, TrainingSpec
+from app.domain.knobs import ReprogramConfig
+from app.domain.spec import Method, TrainingSpec
 from worker.training.balance import class_weights
 from worker.training.baselines import FitnetTask
 from worker.training.distill import DistillBatch, StudentTask

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 import torch
 
-from app.domain.spec import DistillConfig, Method, ReprogramConfig, TrainingSpec
+from app.domain.knobs import DistillConfig, ReprogramConfig
+from app.domain.spec import Method, TrainingSpec
 from worker.training.distill import DistillBatch, Setting, TdmrTask, needs_taps, weights_at
 from worker.training.models import build_student
 from worker.training.reprogram import Reprogrammer

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from app.domain.dataset import Split
+from app.domain.knobs import ViewConfig
 from app.domain.layout import index_folder
-from app.domain.spec import ViewConfig
 from app.imaging import fit_square, open_rgb
 from worker.training.cache import Cache
 from worker.training.data import Pool

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.domain.spec import ReprogramConfig
+from app.domain.knobs import ReprogramConfig
 from worker.training.cache import Cache
 from worker.training.records import Records
 from worker.training.reprogram import (

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from app.domain.spec import ViewConfig
+from app.domain.knobs import ViewConfig
 from worker.training.views import crop_matrices, cut, jitter, shift, uniform
 
 KEYS = np.random.default_rng(0).integers(0, 2**63, 200, dtype=np.uint64)

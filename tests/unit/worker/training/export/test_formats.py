@@ -16,8 +16,8 @@ from PIL import Image
 from torch import nn
 
 from app.domain.errors import ExportParityFailed
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Licences, Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat
 from app.imaging import fit_square, open_rgb
 from worker.training.evaluate import predict
 from worker.training.export.accuracy import Withheld, accuracy_loss, check_accuracy

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from app.domain.errors import ExportFailed, ExportParityFailed
+from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Parity, Preprocessing
-from app.domain.spec import ExportConfig, ExportFormat
 from worker.training.evaluate import predict
 from worker.training.export.deployable import deployable
 from worker.training.export.onnx import IR_VERSION, OPSET
