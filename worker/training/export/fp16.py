@@ -12,6 +12,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         Exception: whatever the converter raises for an operator it does not know.
     """
     halved = OnnxModel(convert_float_to_float16(_copy(model), keep_io_types=True))
+    _drop_doubles(halved.model.graph)
     halved.topological_sort()  # the converter appends its casts at the end
     onnx.checker.check_model(halved.model)
     return halved.model
@@ -21,3 +22,12 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     return copied
+
+
+def _drop_doubles(graph: onnx.GraphProto) -> None:
+    """The converter casts a value back to float32 once for each operator that has no float16 form, each time under the
+    same name."""
+    once = {node.output[0]: node for node in reversed(graph.node)}
+    kept = [node for node in graph.node if once[node.output[0]] is node]
+    del graph.node[:]
+    graph.node.extend(kept)
