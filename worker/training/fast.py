@@ -78,7 +78,7 @@ def settle_teacher(teacher: Teacher, out_dir: Path, report: Report) -> Teacher:
     The choice is kept in `out_dir`, so that a resumed run goes on as it began, and in TDMR_CACHE_DIR, so that the same
     job gives the same student on the same machine again. It is reported once a run.
     """
-    images_BCHW = _example(teacher, _BATCH)
+    images_BCHW = teacher.example(_BATCH)
     key = _key("Teacher", teacher, teacher.name, _BATCH)
     candidates = (*_FLOAT32, *_BFLOAT16)
     choice = _choose(key, teacher, candidates, lambda: teacher(images_BCHW), out_dir, report)
@@ -88,7 +88,7 @@ def settle_teacher(teacher: Teacher, out_dir: Path, report: Report) -> Teacher:
 def settle_student(student: Student, batch_size: int, out_dir: Path, report: Report) -> Student:
     """The same for training a student."""
     batch = min(_BATCH, batch_size)
-    images_BCHW = _example(student, batch)
+    images_BCHW = student.example(batch)
     twin = copy.deepcopy(student).train()  # looking must move no running statistics
 
     def learn() -> None:
@@ -185,7 +185,7 @@ def _time(network: Network, candidates: Sequence[Execution], once: Callable[[], 
 @torch.no_grad()
 def _pre_logits(network: Network, execution: Execution) -> Tensor:
     training = network.training
-    _, features = network.eval().run_as(execution).read(_example(network, _BATCH))
+    _, features = network.eval().run_as(execution).read(network.example(_BATCH))
     pre_logits = network.tapped.head(features, pre_logits=True)
     network.train(training)
     return pre_logits
@@ -194,11 +194,6 @@ def _pre_logits(network: Network, execution: Execution) -> Tensor:
 def _agreement(exact_BF: Tensor, other_BF: Tensor) -> float:
     """Centred, as what all images have in common says nothing and would hide the difference."""
     return float(F.cosine_similarity(exact_BF - exact_BF.mean(0), other_BF - other_BF.mean(0)).mean())
-
-
-def _example(network: Network, batch: int) -> Tensor:
-    pixels = torch.rand(batch, 3, network.image_size, network.image_size, generator=torch.Generator().manual_seed(0))
-    return pixels.to(network.mean.device)
 
 
 def _wait_for(network: Network) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from app.domain.errors import ModelNotBuildable, WeightsUnavailable
+from worker.training.folding import fold_batch_norms
 from worker.training.loading import RANDOM_TAG, create, explained, load, normalisation
 from worker.training.taps import STAGES, TappedModel
 
@@ -43,8 +44,7 @@ class Network(nn.Module):
         for key, values in self.normalisation.items():
             self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1))
         self.eval()
-        # a generator of its own: looking at a network must not change a run's random numbers
-        example = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+        example = self.example(2)
         with torch.no_grad(), explained(facts["architecture"], image_size):
             if not self.tapped.choose_way((example - self.mean) / self.std):
                 raise ModelNotBuildable(
@@ -55,6 +55,11 @@ class Network(nn.Module):
             pre_logits = self.tapped.head(features, pre_logits=True)
         self.stage_widths = [stage.shape[1] for stage in stages]
         self.pre_logits_width = pre_logits.shape[1]
+
+    def example(self, images: int) -> Tensor:
+        """Made-up images in [0, 1], always the same, [B, 3, S, S]. Looking at a network changes no random numbers."""
+        pixels = torch.rand(images, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
+        return pixels.to(self.mean.device)
 
     @property
     def network(self) -> nn.Module:
@@ -92,6 +97,11 @@ class Teacher(Network):
         self.card = card
         self.widths = [*self.stage_widths, self.pre_logits_width]
         self.requires_grad_(False)
+        self.tapped.model = fold_batch_norms(self.network, self._answers_of)
+
+    def _answers_of(self, network: nn.Module) -> list[Tensor]:
+        self.tapped.model = network
+        return self(self.example(2))
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)

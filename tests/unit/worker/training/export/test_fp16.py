@@ -1,7 +1,6 @@
 """A value that several operators need in float32."""
 
 import numpy as np
-import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
