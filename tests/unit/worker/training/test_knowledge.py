@@ -15,7 +15,8 @@ from app.domain.spec import TrainingSpec
 from worker.training.distill import DistillBatch
 from worker.training.feed import Feed
 from worker.training.knowledge import Knowledge, Targets
-from worker.training.models import build_teacher, state_digest
+from worker.training.loading import load
+from worker.training.models import state_digest
 from worker.training.prepare import Images, Run, prepare
 from worker.training.report import Reporter
 from worker.training.stage_one import reprogram
@@ -79,7 +80,7 @@ def local_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder = tmp_path / "models"
     folder.mkdir()
     torch.manual_seed(0)
-    save_model(build_teacher("test_resnet.random", 32).tapped.model, str(folder / "tiny.safetensors"))
+    save_model(load("test_resnet.random", 32).network, str(folder / "tiny.safetensors"))
     card = {
         "file": "tiny.safetensors",
         "sha256": sha256_file(folder / "tiny.safetensors"),

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.domain.errors import ModelNotBuildable, WeightsUnavailable
+from worker.training.loading import load
 from worker.training.models import build_student, build_teacher
 from worker.training.taps import TappedModel
 
@@ -71,7 +72,7 @@ class TestTeacher:
         assert teacher.std.flatten().tolist() == [0.25] * 3
         torch.manual_seed(1)
         expected = timm.create_model("test_resnet", num_classes=0)
-        got = teacher.tapped.model.state_dict()
+        got = load("test_resnet.mine", None).network.state_dict()
         for name, value in expected.state_dict().items():
             torch.testing.assert_close(got[name], value, atol=1e-3, rtol=1e-3)
 
