@@ -31,6 +31,20 @@ def deployable(student: nn.Module) -> Deployable:
     return model.eval().requires_grad_(False)
 
 
+def with_attention_spelt_out(model: Deployable) -> Deployable | None:
+    """A copy whose attention is two products and a softmax instead of one operation; None if it has no such choice.
+
+    `fused_attn` is what timm calls the choice in each of its attention modules.
+    """
+    fused = [name for name, module in model.named_modules() if getattr(module, "fused_attn", False)]
+    if not fused:
+        return None
+    spelt_out = copy.deepcopy(model)
+    for name in fused:
+        spelt_out.get_submodule(name).fused_attn = False  # type: ignore[assignment]
+    return spelt_out
+
+
 def example(image_size: int, batch: int = 2) -> Tensor:
     """Made-up input [B, 3, S, S] to follow a network with: 2 images, as tracers treat a dimension of 1 as fixed.
 

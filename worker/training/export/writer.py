@@ -15,7 +15,7 @@ from app.domain.errors import ExportFailed, TdmrError
 from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Preprocessing
 from worker.training.export.accuracy import Withheld
-from worker.training.export.deployable import deployable
+from worker.training.export.deployable import deployable, with_attention_spelt_out
 from worker.training.export.exported_program import capture, write_exported_program
 from worker.training.export.fp16 import to_fp16
 from worker.training.export.int8 import to_int8
@@ -107,7 +107,15 @@ class Writer:
 
     @cached_property
     def _onnx(self) -> onnx.ModelProto:
-        return convert(self._program)
+        try:
+            return convert(self._program)
+        except TdmrError:
+            raise
+        except Exception:  # ONNX knows fused attention over batch and heads alone, not over windows as well
+            spelt_out = with_attention_spelt_out(self.model)
+            if spelt_out is None:
+                raise
+            return convert(capture(spelt_out, self._image_size))
 
     @cached_property
     def _program(self) -> ExportedProgram:
