@@ -54,7 +54,7 @@ def _followed(network: nn.Module, ask: Ask) -> tuple[Sequence[Tensor], list[tupl
         calls[name] += 1
         if isinstance(module, nn.Conv2d):
             made[id(output)] = name, output
-        elif id(inputs[0]) in made:
+        elif inputs and id(inputs[0]) in made and module.running_mean is not None:
             pairs.append((made[id(inputs[0])][0], name))
 
     handles = [
