@@ -3,7 +3,8 @@
     python benchmarks/formats.py --data FOLDER/clothing.zip
 
 For each student the real training command writes and judges all formats; then each file and PyTorch's eager student are
-timed one after the other, on one thread. Lines go to benchmarks/results/formats.jsonl; `--table` prints those.
+timed one after the other, on one thread. Lines go to benchmarks/results/formats.jsonl; `--table` prints the last of
+each. With `--keep FOLDER` a trained student is there for the next call, which then only times it.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", choices=STUDENTS, default=list(STUDENTS))
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--image-steps", type=int, default=8000)
+    parser.add_argument("--keep", type=Path, help="folder for trained students; else they are thrown away")
     parser.add_argument("--table", action="store_true", help="only print what is in the results")
     options = parser.parse_args()
     if not options.table:
@@ -51,10 +53,8 @@ def main() -> None:
 def measure(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One line for PyTorch eager, and one for each format."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with zipfile.ZipFile(options.data) as archive:
-            archive.extractall(folder / "data")
-        manifest = train(STUDENTS[kind], folder, options)
+        folder = Path(options.keep or name, kind)
+        manifest = trained(STUDENTS[kind], folder, options)
         torch.set_num_threads(1)
         student = deployable(rebuild(folder / "out", manifest))
         images = example(options.image_size, 1)
@@ -95,7 +95,17 @@ def measure(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield {**shared, "format": file, "withheld": why}
 
 
-def train(student: str, folder: Path, options: argparse.Namespace) -> Manifest:
+def trained(student: str, folder: Path, options: argparse.Namespace) -> Manifest:
+    path = folder / "out" / "manifest.json"
+    if not path.exists():
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(options.data) as archive:
+            archive.extractall(folder / "data")
+        train(student, folder, options)
+    return Manifest.model_validate_json(path.read_bytes())
+
+
+def train(student: str, folder: Path, options: argparse.Namespace) -> None:
     spec = {
         "method": "scratch",
         "student": student,
@@ -108,14 +118,13 @@ def train(student: str, folder: Path, options: argparse.Namespace) -> Manifest:
     done = subprocess.run(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout[-2000:])
-    return Manifest.model_validate_json((folder / "out" / "manifest.json").read_bytes())
 
 
 def show(lines: list[dict[str, Any]]) -> None:
     """The table of docs/benchmarks.md."""
     print("| student | format | agreement | max abs. Δlogit | accuracy loss (95 %) | bytes | p50 / eager |")
     print("|---|---|---|---|---|---|---|")
-    for line in lines:
+    for line in {(line["student"], line["format"]): line for line in lines}.values():
         who = f"{line['kind']} `{line['student']}`, top-1 {line['student_top1']:.1%}"
         if "withheld" in line:
             print(f"| {who} | `{line['format']}` | withheld: {line['withheld']} | | | | |")
