@@ -76,6 +76,7 @@ def test_fault_row03_celerys_main_process_is_killed(stack: Stack, dataset: str, 
     check(stack)
 
 
+@pytest.mark.slow_fault
 def test_fault_row08_a_zombie_comes_back(stack: Stack, dataset: str, stopwatch: Stopwatch) -> None:
     stack.start_api()
     zombie = stack.start_worker("a")
@@ -207,6 +208,7 @@ def test_fault_row15_no_reaper_for_long(stack: Stack, dataset: str, stopwatch: S
     check(stack)
 
 
+@pytest.mark.slow_fault
 def test_fault_row16_a_poisoned_job_kills_every_worker_at_once(
     stack: Stack, dataset: str, stopwatch: Stopwatch
 ) -> None:
