@@ -118,6 +118,11 @@ class TrainingSpec(Frozen):
         return self.pretrained or self.method is Method.FINETUNE
 
     @property
+    def alone(self) -> "Method":
+        """The method that trains the same initial student on labels alone."""
+        return Method.FINETUNE if self.starts_pretrained else Method.SCRATCH
+
+    @property
     def peak_learning_rate(self) -> float:
         """Of stage 2: the user's, or the default that `DistillConfig.learning_rate` describes."""
         chosen = self.distill.learning_rate

@@ -20,7 +20,7 @@ from worker.training.balance import class_weights
 from worker.training.comparison import tell_choice
 from worker.training.curves import Curves
 from worker.training.describe import Delivered, Trained, describe, licences_of, preprocessing_of
-from worker.training.evaluate import accuracies, compare
+from worker.training.evaluate import accuracies, beyond_teacher, compare
 from worker.training.export.calibration import calibration_images
 from worker.training.export.latency import NOT_MEASURED, measure_files
 from worker.training.export.student import Exported, export_student
@@ -112,6 +112,8 @@ def evaluate(
             )
             with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
                 temporary.write_text(json.dumps(evaluation))
+            if advice := beyond_teacher(evaluation, run.spec.alone):
+                run.reporter.event("student_beyond_teacher", advice)
         evaluations.append(evaluation)
     return evaluations
 

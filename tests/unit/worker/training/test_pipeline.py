@@ -64,6 +64,10 @@ class TestTrain:
         wanted |= {"teacher_accuracy"} if method == "reprogrammed-kd" else set()
         assert set(manifest["metrics"]) == wanted
         assert (manifest["teacher"] is None) == (method == "scratch")
+        found = manifest["metrics"]
+        best = found.get("teacher_accuracy", found.get("probe_accuracy", 1.0))
+        advised = any(line.type == "event" and line.code == "student_beyond_teacher" for line in outcome.lines)
+        assert advised == (found["student_accuracy"] > best)
 
     def test_bad_input_row26_a_batch_larger_than_the_split_is_clamped_and_says_so(
         self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
