@@ -1,5 +1,6 @@
 """Engines and sessions for SQLite (WAL) and Postgres."""
 
+import functools
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from typing import Any
 
 import psycopg
 from psycopg.errors import IdleInTransactionSessionTimeout
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 SQLITE_BUSY_SECONDS = 7
 """Shorter than `request_seconds`, so that nothing is written for a client that was told to try again."""
@@ -22,6 +25,11 @@ POSTGRES_CONNECTIONS = 20
 one takes longer than most of what is asked."""
 POSTGRES_IDLE_SECONDS = 30
 """A process that is frozen in the middle of a transaction keeps its locks no longer than this."""
+POSTGRES_TRUSTED_SECONDS = 1.0
+"""A connection that was idle for longer is asked whether it still stands: a database that was restarted costs a
+reconnect, not a failed request. Asking each time would be every second way to the server and back of a request that
+looks up one job."""
+_LAST_USED = "tdmr_last_used"
 
 
 class Store:
@@ -62,24 +70,40 @@ def _make_engine(url: str, **options: Any) -> Engine:
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
-    # pre_ping: a database that was restarted costs one reconnect, not one failed request per pooled connection
     arguments = {"connect_timeout": POSTGRES_CONNECT_SECONDS}
     pool = {
-        "pool_pre_ping": True,
         "pool_size": POSTGRES_CONNECTIONS,
         "max_overflow": POSTGRES_CONNECTIONS,
         "pool_timeout": POOL_SECONDS,
     }
     engine = create_engine(url, connect_args=arguments, **(pool | options))
     event.listen(engine, "connect", _postgres_connect)
+    event.listen(engine, "checkout", functools.partial(_postgres_checkout, engine.dialect))
+    event.listen(engine, "checkin", _postgres_checkin)
     event.listen(engine, "handle_error", _postgres_error)
     return engine
 
 
-def _postgres_connect(connection: psycopg.Connection[Any], _record: object) -> None:
+def _postgres_connect(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
     # no transaction of ours waits for anything; whoever stops in one would hold up the reaper of its own job
     connection.execute(f"SET idle_in_transaction_session_timeout = '{POSTGRES_IDLE_SECONDS} s'")
     connection.commit()
+    _postgres_checkin(connection, record)
+
+
+def _postgres_checkin(_connection: psycopg.Connection[Any] | None, record: ConnectionPoolEntry) -> None:
+    record.info[_LAST_USED] = time.monotonic()
+
+
+def _postgres_checkout(
+    dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    if time.monotonic() - record.info[_LAST_USED] < POSTGRES_TRUSTED_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error  # the pool then connects anew
 
 
 def _postgres_error(context: ExceptionContext) -> None:

@@ -32,6 +32,41 @@ class TestPostgres:
         stopped.close()
         other.close()
 
+    def test_connections_that_lay_idle_over_a_restart_fail_no_request(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "POSTGRES_TRUSTED_SECONDS", 0)
+        store, other = Store(postgres_url), Store(postgres_url)
+        with store.write() as session, store.write() as second:  # two connections in the pool
+            pids = [s.scalar(text("SELECT pg_backend_pid()")) for s in (session, second)]
+        end_backends(other, pids)
+
+        for _ in range(2):
+            with store.read() as session:
+                assert session.scalar(text("SELECT pg_backend_pid()")) not in pids
+        store.close()
+        other.close()
+
+    def test_one_that_breaks_in_use_takes_the_others_along(self, postgres_url: str) -> None:
+        store, other = Store(postgres_url), Store(postgres_url)
+        with store.write() as session, store.write() as second:
+            pids = [s.scalar(text("SELECT pg_backend_pid()")) for s in (session, second)]
+        end_backends(other, pids)
+
+        with pytest.raises(OperationalError), store.read() as session:  # used a moment ago, so nobody asks
+            session.scalar(text("SELECT 1"))
+        with store.read() as session:
+            assert session.scalar(text("SELECT pg_backend_pid()")) not in pids
+        store.close()
+        other.close()
+
+
+def end_backends(store: Store, pids: list[int]) -> None:
+    """As a restart of the server does."""
+    with store.read() as session:
+        for pid in pids:
+            session.scalar(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
 
 class TestSqlite:
     def test_the_first_to_open_a_migrated_file_wait_for_each_other(self, tmp_path: Path) -> None:
