@@ -128,17 +128,23 @@ def run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Lin
 
 
 def ratios(lines: Sequence[Line]) -> str:
-    """Wall time of whole processes: median of the repeats' ratios (each)."""
+    """Of whole processes: median of the repeats' ratios (each). CPU time is what other work on the machine adds little
+    to."""
     rows = []
     for name, baseline in RATIOS:
-        of_each = []
-        for line in lines:
-            seconds = {one["run"]: one["seconds"] for one in line["runs"]}
-            if seconds.keys() >= {name, *baseline}:
-                of_each.append(seconds[name] / sum(seconds[other] for other in baseline))
-        each = ", ".join(f"{ratio:.2f}" for ratio in of_each)
-        rows.append([name, " + ".join(baseline), f"{statistics.median(of_each):.2f} ({each})" if each else NOTHING])
-    return markdown(("run", "divided by", "ratio of seconds"), rows)
+        figures = [_ratios(lines, name, baseline, measure) for measure in ("seconds", "cpu_seconds")]
+        rows.append([name, " + ".join(baseline), *figures])
+    return markdown(("run", "divided by", "ratio of seconds", "of CPU seconds"), rows)
+
+
+def _ratios(lines: Sequence[Line], name: str, baseline: Sequence[str], measure: str) -> str:
+    of_each = []
+    for line in lines:
+        found = {one["run"]: one[measure] for one in line["runs"] if one.get(measure)}
+        if found.keys() >= {name, *baseline}:
+            of_each.append(found[name] / sum(found[other] for other in baseline))
+    each = ", ".join(f"{ratio:.2f}" for ratio in of_each)
+    return f"{statistics.median(of_each):.2f} ({each})" if each else NOTHING
 
 
 def split(lines: Sequence[Line]) -> str:
@@ -169,6 +175,7 @@ def _measured(outcome: Outcome) -> dict[str, Any]:
         stages |= manifest["seconds"]
     return {
         "seconds": round(outcome.seconds, 2),
+        "cpu_seconds": outcome.cpu_seconds,
         "stage_seconds": {stage: round(seconds, 2) for stage, seconds in stages.items()},
         "peak_rss_mib": outcome.peak_rss_mib,
         "peak_anonymous_mib": outcome.peak_anonymous_mib,

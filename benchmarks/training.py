@@ -1,5 +1,6 @@
 """One run of `python -m worker.training` in a process of its own, watched from outside."""
 
+import contextlib
 import json
 import os
 import sys
@@ -9,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from app.domain.progress import LINE, FailureLine, Line, MetricLine, StageLine
 from app.domain.states import Stage
@@ -55,6 +58,9 @@ class Outcome:
     """By student; for `probe`, under an empty name."""
     seconds: float
     """Wall time of the whole process."""
+    cpu_seconds: float | None
+    """Of the process and of those that it has started and seen end. Other work on the machine slows it down, but adds
+    little to these."""
     peak_rss_mib: float | None
     """Most resident memory, mapped files included; the system may drop those pages at any time."""
     peak_anonymous_mib: float | None
@@ -102,7 +108,9 @@ def run_training(
         if status != 0:
             raise RunFailed(f"{seen.failure or f'exit status {status}'}\n{child.stderr_tail()}")
         anonymous = max(seen.anonymous.values(), default=None)
-        return Outcome(_manifests(out), seconds, seen.resident, anonymous, seen.anonymous, seen.curves)
+        return Outcome(
+            _manifests(out), seconds, seen.cpu_seconds, seen.resident, anonymous, seen.anonymous, seen.curves
+        )
 
 
 def machine_name() -> str:
@@ -129,6 +137,7 @@ class _Seen:
         self.failure: str | None = None
         self.curves: dict[str, float] = {}
         self.stage = "start"
+        self.cpu_seconds: float | None = None
         self.resident: float | None = None
         self.anonymous: dict[str, float] = {}
         """Largest so far, by stage."""
@@ -142,7 +151,10 @@ class _Seen:
             self.curves.update(line.values)
 
     def look(self, pid: int) -> None:
-        """At its memory, in MiB; at nothing where there is no /proc."""
+        """At its CPU time, and where there is a /proc at its memory, in MiB."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(pid).cpu_times()
+            self.cpu_seconds = times.user + times.system + times.children_user + times.children_system
         try:
             lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         except OSError:

@@ -4,9 +4,9 @@ from benchmarks import cost
 from benchmarks.cells import Line
 
 
-def repeat(number: int, *seconds: float) -> Line:
+def repeat(number: int, *seconds: float, cpu: float | None = None) -> Line:
     runs = [
-        {"run": job.name, "seconds": value, "stage_seconds": {"teacher": value / 2}}
+        {"run": job.name, "seconds": value, "cpu_seconds": cpu, "stage_seconds": {"teacher": value / 2}}
         for job, value in zip(cost.JOBS, seconds, strict=True)
     ]
     return {"repeat": number, "runs": runs}
@@ -23,11 +23,15 @@ class TestRatios:
     def test_are_medians_of_each_repeats_own_ratio(self) -> None:
         rows = cost.ratios(LINES).splitlines()[2:]
         assert rows == [
-            "| tdmr, warm | alone, warm | 1.10 (1.10, 1.00, 1.50) |",
-            "| tdmr, cold | alone, cold | 1.40 (1.50, 1.40, 1.30) |",
-            "| second tdmr, warm | second alone, warm | 1.10 (1.10, 1.00, 1.30) |",
-            "| both in one tdmr job, cold | alone, cold + second alone, warm | 1.10 (1.43, 1.10, 1.05) |",
+            "| tdmr, warm | alone, warm | 1.10 (1.10, 1.00, 1.50) | – |",
+            "| tdmr, cold | alone, cold | 1.40 (1.50, 1.40, 1.30) | – |",
+            "| second tdmr, warm | second alone, warm | 1.10 (1.10, 1.00, 1.30) | – |",
+            "| both in one tdmr job, cold | alone, cold + second alone, warm | 1.10 (1.43, 1.10, 1.05) | – |",
         ]
+
+    def test_are_told_in_cpu_seconds_too_where_they_were_counted(self) -> None:
+        lines = [LINES[0], repeat(1, 100, 140, 100, 100, 100, 100, 220, cpu=80)]
+        assert cost.ratios(lines).splitlines()[2] == "| tdmr, warm | alone, warm | 1.05 (1.10, 1.00) | 1.00 (1.00) |"
 
     def test_are_left_open_before_the_first_repeat(self) -> None:
         assert cost.ratios([]).splitlines()[-1].endswith("| – |")
