@@ -20,6 +20,9 @@ SQLITE_BUSY_SECONDS = 7
 """Shorter than `request_seconds`, so that nothing is written for a client that was told to try again."""
 POOL_SECONDS = 5
 POSTGRES_CONNECT_SECONDS = 5
+POSTGRES_SILENCE_SECONDS = 20
+"""A server whose machine or network is gone says nothing, and Linux itself would wait a quarter of an hour for it. A
+frozen server on a living machine is not meant: its kernel answers."""
 POSTGRES_CONNECTIONS = 20
 """Kept open by a process. As many more are opened when requests come thick, but each only for one of them, and opening
 one takes longer than most of what is asked."""
@@ -70,7 +73,14 @@ def _make_engine(url: str, **options: Any) -> Engine:
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
-    arguments = {"connect_timeout": POSTGRES_CONNECT_SECONDS}
+    arguments = {
+        "connect_timeout": POSTGRES_CONNECT_SECONDS,
+        # what was sent and is not acknowledged; then, while an answer is waited for, whether anybody is there
+        "tcp_user_timeout": POSTGRES_SILENCE_SECONDS * 1000,
+        "keepalives_idle": POSTGRES_SILENCE_SECONDS // 2,
+        "keepalives_interval": POSTGRES_SILENCE_SECONDS // 4,
+        "keepalives_count": 2,
+    }
     pool = {
         "pool_size": POSTGRES_CONNECTIONS,
         "max_overflow": POSTGRES_CONNECTIONS,

@@ -1,9 +1,13 @@
 """What one process does to another through the database."""
 
+import os
+import socket
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any, cast
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -31,6 +35,20 @@ class TestPostgres:
             assert session.scalar(text("SELECT n FROM numbers")) == 3
         stopped.close()
         other.close()
+
+    def test_a_server_that_has_vanished_is_given_up_within_seconds(self, postgres_url: str) -> None:
+        store = Store(postgres_url)
+        with store.engine.connect() as connection:
+            driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+            with socket.socket(fileno=os.dup(driver.fileno())) as wire:
+                asked = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                again = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+                times = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+                assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert asked + again * times <= engine.POSTGRES_SILENCE_SECONDS
+                milliseconds = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert 0 < milliseconds <= engine.POSTGRES_SILENCE_SECONDS * 1000
+        store.close()
 
     def test_connections_that_lay_idle_over_a_restart_fail_no_request(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
