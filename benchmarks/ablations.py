@@ -20,6 +20,7 @@ from benchmarks.setting import SEEDS
 from benchmarks.table import by_seed, differences, markdown, paired, spread
 
 TDMR, SCRATCH, SHUFFLED = "tdmr", "scratch", "scratch, shuffled labels"
+NO_UNLABELLED = "no unlabelled images"
 RANDOM_TAG = "random"
 
 
@@ -38,6 +39,7 @@ class Row:
 
 
 _NO_DOMAIN_TERM = {"reprogram.view_weight": 0, "reprogram.moment_weight": 0}
+_NO_UNLABELLED = {"distill.use_unlabelled": False}
 _ALIGNED = {"distill.align_weight": 1, "distill.relation_weight": 1}
 
 ROWS: dict[str, Row] = {
@@ -66,7 +68,9 @@ ROWS: dict[str, Row] = {
     "8 views": Row({"views.count": 8}),
     "16 views": Row({"views.count": 16}),
     "32 views": Row({"views.count": 32}),
-    "no unlabelled images": Row({"distill.use_unlabelled": False}),
+    NO_UNLABELLED: Row(_NO_UNLABELLED),
+    "no unlabelled images, 8 views": Row(_NO_UNLABELLED | {"views.count": 8}, against=NO_UNLABELLED),
+    "no unlabelled images, 64 views": Row(_NO_UNLABELLED | {"views.count": 64}, against=NO_UNLABELLED),
     "control: random teacher": Row(against=SCRATCH, random_teacher=True),
     "control: shuffled labels": Row(against=SHUFFLED, shuffled=True),
     SHUFFLED: Row(method="scratch", shuffled=True),

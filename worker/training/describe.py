@@ -95,7 +95,7 @@ def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Seque
     """
     facts: dict[str, Any] = {
         "classes": images.index.classes,
-        "teacher": None if taps is None else _describe_teacher(taps),
+        "teacher": None if taps is None else _describe_teacher(taps, live=run.live),
         "dataset": {
             "digest": images.index.digest,
             "images": dict(Counter(str(sample.split) for sample in images.index.samples)),
@@ -164,12 +164,14 @@ def _describe_one(
     )
 
 
-def _describe_teacher(taps: TeacherTaps) -> dict[str, Any]:
+def _describe_teacher(taps: TeacherTaps, *, live: bool) -> dict[str, Any]:
+    """`views`: how many of each training image it was asked about; None where it was asked live."""
     teacher = taps.teacher
     if teacher.digest() != taps.digest:
         raise TrainingFailed("The frozen teacher changed during the job.", hint="Please report this: it is a bug.")
     facts = {key: teacher.card.get(key) for key in ("architecture", "licence", "source")}
-    return {"name": teacher.name, **facts, "sha256": taps.digest, "image_size": teacher.image_size}
+    views = None if live else taps.labelled.shape[1]
+    return {"name": teacher.name, **facts, "sha256": taps.digest, "image_size": teacher.image_size, "views": views}
 
 
 def _shared_files(run: Run) -> list[str]:
