@@ -41,6 +41,8 @@ class Row:
 _NO_DOMAIN_TERM = {"reprogram.view_weight": 0, "reprogram.moment_weight": 0}
 _NO_UNLABELLED = {"distill.use_unlabelled": False}
 _ALIGNED = {"distill.align_weight": 1, "distill.relation_weight": 1}
+_NO_HANDOVER = {"distill.handover": False}
+"""For the controls too: they ask what such a teacher gives, and not whether the labels make up for it."""
 
 ROWS: dict[str, Row] = {
     TDMR: Row(against=SCRATCH),
@@ -59,6 +61,7 @@ ROWS: dict[str, Row] = {
     "alignment and relation, fading": Row(_ALIGNED | {"distill.schedule": "fading"}),
     "alignment and relation, progressive": Row(_ALIGNED | {"distill.schedule": "progressive"}),
     "alignment and relation, reversed": Row(_ALIGNED | {"distill.schedule": "reversed"}),
+    "no handover": Row(_NO_HANDOVER),
     "a quarter labelled": Row({"distill.label_share": 0.25, "distill.ce_weight": 1}),
     "batches of 64": Row({"distill.batch_size": 64}),
     "optimiser: adamw": Row({"distill.optimiser": "adamw"}),
@@ -71,8 +74,8 @@ ROWS: dict[str, Row] = {
     NO_UNLABELLED: Row(_NO_UNLABELLED),
     "no unlabelled images, 8 views": Row(_NO_UNLABELLED | {"views.count": 8}, against=NO_UNLABELLED),
     "no unlabelled images, 64 views": Row(_NO_UNLABELLED | {"views.count": 64}, against=NO_UNLABELLED),
-    "control: random teacher": Row(against=SCRATCH, random_teacher=True),
-    "control: shuffled labels": Row(against=SHUFFLED, shuffled=True),
+    "control: random teacher": Row(_NO_HANDOVER, against=SCRATCH, random_teacher=True),
+    "control: shuffled labels": Row(_NO_HANDOVER, against=SHUFFLED, shuffled=True),
     SHUFFLED: Row(method="scratch", shuffled=True),
 }
 """A row that says what the default is anyway shares its cells with the default."""

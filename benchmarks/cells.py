@@ -25,7 +25,13 @@ Line = dict[str, Any]
 Run = Callable[["Cell", threading.Event], Line]
 """Runs a cell; the event is set when it shall stop."""
 
-_TDMR_ALONE = {"distill.schedule", "distill.align_weight", "distill.proxy_weight", "distill.relation_weight"}
+_TDMR_ALONE = {
+    "distill.schedule",
+    "distill.align_weight",
+    "distill.proxy_weight",
+    "distill.relation_weight",
+    "distill.handover",
+}
 _TEACHER_ALONE = {
     *("teacher", "reprogram", "views.count", "views.mode", "views.seed"),
     *("distill.temperature", "distill.use_unlabelled"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from app.domain.knobs import DistillConfig
+from app.domain.knobs import DistillConfig, ViewConfig
 from app.domain.spec import Method
 from benchmarks.cells import Cell, Line
 from benchmarks.data import Subset
@@ -24,14 +24,14 @@ class Setting:
     """The training that all cells of a benchmark share."""
 
     teacher: str = "mobilenetv2_100.in1k"
-    teacher_size: int = 128
-    """Side in pixels of the teacher's views."""
+    teacher_size: int = 224
+    """Side in pixels of the teacher's views: the one it was pretrained at, as in a job that names none."""
     student: str = "mobilenetv3_small_050"
     image_size: int = 96
     """Side in pixels of the student's views."""
     image_steps: int = 60_000
     """Equal for all methods."""
-    views: int = 16
+    views: int = ViewConfig().count
     """Cached views an image."""
     batch_size: int = DistillConfig().batch_size
     """Images per step in stage 2."""

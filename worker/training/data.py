@@ -199,14 +199,14 @@ class WithLabels:
     """Batches whose last places are taken by labelled images: where few images carry a label, most batches have few."""
 
     def __init__(self, batches: Batches, labelled: Batches) -> None:
-        assert labelled.batch_size <= batches.batch_size
+        assert labelled.batch_size == batches.batch_size
         self.batches = batches
         self.labelled = labelled
-        self.batch_size = batches.batch_size
 
-    def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `Batches.at`."""
+    def at(self, step: int, places: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `Batches.at`, with at least `places` labelled images."""
         rows, visits = self.batches.at(step)
-        places = slice(self.batch_size - self.labelled.batch_size, None)
-        rows[places], visits[places] = self.labelled.at(step)
+        if places:
+            labelled, theirs = self.labelled.at(step)
+            rows[-places:], visits[-places:] = labelled[:places], theirs[:places]
         return rows, visits

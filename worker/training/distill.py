@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from app.domain.knobs import DistillConfig
 from app.domain.spec import Method, TrainingSpec
 from worker.training import losses
+from worker.training.handover import CE_WEIGHT, KD_WEIGHT, Handover
 from worker.training.loop import StepOutput
 from worker.training.models import STAGES, Student, StudentAnswer
 from worker.training.reprogram import LinearProbe, Reprogrammer
@@ -55,6 +56,8 @@ class Setting:
     """The teacher's stages, shallow to deep, then its pre-logits vector."""
     class_weights_K: Tensor | None = None
     """Multiply the cross-entropy of each class's images."""
+    handover: Handover | None = None
+    """Where the labels may take the lead from the teacher."""
 
 
 class StudentTask(nn.Module):
@@ -128,6 +131,18 @@ def weights_at(progress: float, config: DistillConfig) -> LossWeights:
     )
 
 
+def handed_over(weights: LossWeights, led: float) -> LossWeights:
+    """The weights once the labels have the fraction `led` of the lead: in the end CE and a little KD are left."""
+    rest = 1 - led
+    return LossWeights(
+        align=tuple(rest * w for w in weights.align),  # type: ignore[arg-type]
+        kd=rest * weights.kd + led * min(KD_WEIGHT, weights.kd),
+        ce=rest * weights.ce + led * max(CE_WEIGHT, weights.ce),
+        proxy=rest * weights.proxy,
+        relation=rest * weights.relation,
+    )
+
+
 def _alignment_at(progress: float) -> tuple[float, float, float, float]:
     first, second, third = (0.5 * max(0.0, 1 - abs(progress - centre) / 0.45) for centre in (0.0, 0.15, 0.35))
     return first, second, third, 1 - 0.8 * _ramp(progress, 0.5, 1.0)
@@ -154,7 +169,8 @@ class Connector(nn.Module):
 
 
 class TdmrTask(StudentTask):
-    """Σ w_k (1 − cos(z_k, z_t)) + w_kd L_kd + w_pk L_pk + w_rel L_rel + w_ce CE, weights by `weights_at`."""
+    """Σ w_k (1 − cos(z_k, z_t)) + w_kd L_kd + w_pk L_pk + w_rel L_rel + w_ce CE, weights by `weights_at`, then by
+    `handed_over` once the student has passed its teacher."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
@@ -168,11 +184,14 @@ class TdmrTask(StudentTask):
         else:
             widths = []
         self.connectors = nn.ModuleList(Connector(width, proxy.width) for width in widths)
+        self.handover = setting.handover
         self._read = proxy.read  # a bound method: the frozen proxies are neither trained nor in the checkpoint
 
     def parts(self, answer: StudentAnswer, batch: DistillBatch, progress: float) -> Parts:
         assert batch.teacher_z_BD is not None
         weights = weights_at(progress, self.config)
+        if self.handover is not None:
+            weights = handed_over(weights, self.handover.at(progress))
         parts: Parts = {
             "ce": (weights.ce, self.ce(answer, batch)),
             "kd": (weights.kd, self.kd(answer.logits, batch)),

@@ -9,6 +9,7 @@ import torch
 from app.domain.faults import fault_point
 from worker.training.data import Batches, WithLabels
 from worker.training.distill import DistillBatch
+from worker.training.handover import LABEL_SHARE, Handover
 from worker.training.knowledge import Targets
 from worker.training.prepare import Images, Run
 from worker.training.views import crop_matrices, cut, uniform
@@ -19,7 +20,7 @@ _LABELS_SEED = 4_000_037  # labelled images come in an order of their own too
 
 
 class Feed:
-    """The batch of a step. Depends on the seed and the step alone."""
+    """The batch of a step. Depends on the seed, the step and, where there is one, the handover alone."""
 
     def __init__(self, run: Run, images: Images, targets: Targets | None) -> None:
         self.run = run
@@ -33,23 +34,30 @@ class Feed:
         self.keys = images.pools.training.keys
         self.labels = images.pools.training.labels
         balanced = self.labels if run.spec.balance == "sampling" else None
-        self.batches: Batches | WithLabels = Batches(np.arange(count), self.batch_size, run.spec.seed, balanced)
         labelled = len(images.pools.labelled)
-        places = round(run.spec.distill.label_share * self.batch_size)
-        if places and labelled < count:
-            of_labelled = None if balanced is None else balanced[:labelled]
-            seed = run.spec.seed + _LABELS_SEED
-            self.batches = WithLabels(self.batches, Batches(np.arange(labelled), places, seed, of_labelled))
+        of_labelled = None if balanced is None else balanced[:labelled]
+        seed = run.spec.seed
+        self.batches = WithLabels(
+            Batches(np.arange(count), self.batch_size, seed, balanced),
+            Batches(np.arange(labelled), self.batch_size, seed + _LABELS_SEED, of_labelled),
+        )
+        self._share = run.spec.distill.label_share if labelled < count else 0.0
+        self._last_share = max(self._share, LABEL_SHARE) if labelled < count else 0.0
 
     @property
     def steps(self) -> int:
         """Optimiser steps that make up the budget in image steps."""
         return max(1, self.run.spec.distill.image_steps // self.batch_size)
 
-    def at(self, step: int) -> DistillBatch:
+    def at(self, step: int, handover: Handover | None = None) -> DistillBatch:
+        """Args:
+        handover: the more of the lead the labels have, the more of the batch is labelled.
+        """
         fault_point("stage_two")
         spec, device = self.run.spec, self.run.device
-        rows, visits = self.batches.at(step)
+        led = 0.0 if handover is None else handover.at(step / self.steps)
+        share = self._share + led * (self._last_share - self._share)
+        rows, visits = self.batches.at(step, round(share * self.batch_size))
         keys = self.keys[rows]
         views = visits if self.targets is None or self.targets.views is None else visits % self.targets.views
         squares = torch.from_numpy(self.images.squares[rows]).to(device)

@@ -7,6 +7,7 @@ from torch import Tensor
 from app.domain.spec import Method, TrainingSpec
 from worker.training.baselines import DistTask, DkdTask, FitnetTask, KdTask, LabelsTask, RkdTask, SimkdTask
 from worker.training.distill import Setting, StudentTask, TdmrTask
+from worker.training.handover import Handover
 from worker.training.models import Student
 from worker.training.reprogram import LinearProbe, Reprogrammer
 
@@ -32,6 +33,7 @@ def build_task(
     probe: LinearProbe | None,
     tap_widths: Sequence[int],
     class_weights_K: Tensor | None,
+    handover: Handover | None = None,
 ) -> StudentTask:
     """What `fit` trains in stage 2 for `spec.method`. Its connectors and the like draw from torch's global generator.
 
@@ -42,8 +44,11 @@ def build_task(
         probe: None where the method has no teacher.
         tap_widths: of the teacher's stages and its pre-logits vector; empty without a teacher.
         class_weights_K: multiply the cross-entropy of each class's labelled images; None for equal weights.
+        handover: read by `tdmr`.
 
     Raises:
         InvalidSpec: the method cannot train this student.
     """
-    return _TASKS[spec.method](Setting(spec, student, reprogrammer, probe, tuple(tap_widths), class_weights_K))
+    return _TASKS[spec.method](
+        Setting(spec, student, reprogrammer, probe, tuple(tap_widths), class_weights_K, handover)
+    )

@@ -2,10 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
@@ -14,7 +16,7 @@ from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Measurement
 from app.domain.progress import DoneLine
-from app.domain.spec import TrainingSpec
+from app.domain.spec import Method, TrainingSpec
 from app.domain.states import Stage
 from worker.training.balance import class_weights
 from worker.training.comparison import tell_choice
@@ -25,8 +27,9 @@ from worker.training.export.calibration import calibration_images
 from worker.training.export.latency import NOT_MEASURED, measure_files
 from worker.training.export.student import Exported, export_student
 from worker.training.feed import Feed
+from worker.training.handover import Handover
 from worker.training.judge import judge_so_far, student_logits
-from worker.training.knowledge import Knowledge, Targets
+from worker.training.knowledge import Knowledge, Targets, logits_of_clean
 from worker.training.loop import Hooks, Optimisation, fit
 from worker.training.methods import build_task
 from worker.training.models import Student, build_student
@@ -146,6 +149,7 @@ def _distil_one(
     student = build_student(name, classes, spec.image_size, pretrained=spec.starts_pretrained).to(run.device)
     run.settle_student(student)
     torch.manual_seed(spec.seed)
+    handover = _handover(run, spec, images, knowledge, feed.steps)
     task = build_task(
         spec,
         student,
@@ -153,14 +157,42 @@ def _distil_one(
         probe=knowledge.probe if knowledge is not None else None,
         tap_widths=knowledge.taps.teacher.widths if knowledge is not None else (),
         class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
+        handover=handover,
     ).to(run.device)
     how = Optimisation(
         feed.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
     )
-    trained = fit(task, student, feed.at, how, ema=config.ema, hooks=hooks)
+    if handover is not None:
+        hooks = replace(hooks, metric=_heard_by(handover, hooks))
+    trained = fit(task, student, lambda step: feed.at(step, handover), how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
     task.finish(trained)
     return trained
+
+
+def _handover(run: Run, spec: TrainingSpec, images: Images, knowledge: Knowledge | None, steps: int) -> Handover | None:
+    """For `tdmr` where there are validation images, which tell when the student has passed its teacher."""
+    if spec.method is not Method.TDMR or not spec.distill.handover or not len(images.pools.val):
+        return None
+    assert knowledge is not None
+    teacher = logits_of_clean(knowledge.model, knowledge.taps.val, run.device)
+    return Handover(float(F.cross_entropy(teacher, torch.from_numpy(images.pools.val.labels))), steps)
+
+
+def _heard_by(handover: Handover, hooks: Hooks) -> Callable[[int, dict[str, float]], None]:
+    """What is told to the curves tells the handover how good the student is."""
+
+    def metric(step: int, values: dict[str, float]) -> None:
+        hooks.metric(step, values)
+        if "val_ce" in values and handover.notice(step, values["val_ce"]):
+            hooks.event(
+                "labels_lead",
+                f"After {step} of {handover.steps} steps the student has passed its teacher on the validation images "
+                f"(cross-entropy {values['val_ce']:.3f} against {handover.teacher_ce:.3f}): from here on the labels "
+                "take the lead.",
+            )
+
+    return metric
 
 
 def _probe_alone(run: Run) -> list[Trained]:

@@ -33,20 +33,21 @@ class TestBatches:
 
 class TestWithLabels:
     def mixed(self) -> WithLabels:
-        return WithLabels(Batches(np.arange(40), 8, seed=1), Batches(np.arange(5), 3, seed=2))
+        return WithLabels(Batches(np.arange(40), 8, seed=1), Batches(np.arange(5), 8, seed=2))
 
     def test_the_last_places_are_labelled_and_the_others_what_they_were(self) -> None:
         plain = Batches(np.arange(40), 8, seed=1)
         for step in range(10):
-            rows, visits = self.mixed().at(step)
+            rows, visits = self.mixed().at(step, 3)
             np.testing.assert_array_equal(rows[:5], plain.at(step)[0][:5])
             assert set(rows[5:]) <= set(range(5))
             assert len(visits) == len(rows) == 8
+            np.testing.assert_array_equal(self.mixed().at(step, 0)[0], plain.at(step)[0])
 
     def test_labelled_images_take_turns(self) -> None:
         mixed = self.mixed()
-        rows = np.concatenate([mixed.at(step)[0][5:] for step in range(5)])
-        assert np.bincount(rows).tolist() == [3] * 5
+        rows = np.concatenate([mixed.at(step, 8)[0] for step in range(5)])
+        assert np.bincount(rows).tolist() == [8] * 5
 
 
 class TestPool:
