@@ -78,6 +78,14 @@ def stop(*_: object) -> None:
     sys.exit(75)
 
 
+def held(folder: Path) -> list[str]:
+    """The attempts that wait half way."""
+    try:
+        return (folder / "hold").read_text().split()
+    except FileNotFoundError:  # let go
+        return []
+
+
 def obey(folder: Path) -> None:
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
@@ -86,7 +94,6 @@ def obey(folder: Path) -> None:
     begin = int(checkpoint.read_text()) if checkpoint.is_file() else 0
     if begin:
         say(type="event", code="resumed", message=f"Resumed at step {begin} from a checkpoint.")
-    hold = folder / "hold"
     for step in range(begin + 1, STEPS + 1):
         with replaced_atomically(checkpoint) as temporary:
             temporary.write_text(str(step))
@@ -94,7 +101,7 @@ def obey(folder: Path) -> None:
         say(type="metric", stage="distill", step=step, values={"loss": 1 / step})
         if step == STEPS // 2:
             (out / "half way").touch()
-            while not stopped and hold.exists() and epoch in hold.read_text().split():
+            while not stopped and epoch in held(folder):
                 time.sleep(0.02)
             if (folder / "failure").exists():
                 print((folder / "failure").read_text(), flush=True)
