@@ -30,12 +30,10 @@ def picture(label: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image folder with train, test and unlabelled images of three classes."""
-    root = tmp_path_factory.mktemp("shapes")
+def image_folder(root: Path, **splits: int) -> Path:
+    """Three classes with so many images each in each split, and 24 images without a label."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 4), ("test", 8)):
+    for split, count in splits.items():
         for label, name in enumerate(("lying", "standing", "square")):
             folder = root / split / name
             folder.mkdir(parents=True)
@@ -45,6 +43,12 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(24):
         picture(number % 3, rng).save(root / "unlabeled" / f"{number}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder with train, test and unlabelled images of three classes."""
+    return image_folder(tmp_path_factory.mktemp("shapes"), train=4, test=8)
 
 
 @pytest.fixture(scope="session")

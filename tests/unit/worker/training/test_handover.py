@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ from worker.training.prefetch import DEPTH, prefetched
 from worker.training.prepare import Run, prepare
 from worker.training.report import Reporter
 
-from .conftest import Outcome, picture
+from .conftest import Outcome, image_folder
 from .test_pipeline import weights_of
 
 Specs = Callable[..., TrainingSpec]
@@ -24,19 +23,8 @@ Runs = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve labelled images, 24 without a label, and validation images."""
-    root = tmp_path_factory.mktemp("judged")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 4), ("val", 4), ("test", 2)):
-        for label, name in enumerate(("lying", "standing", "square")):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                picture(label, rng).save(folder / f"{number}.png")
-    (root / "unlabeled").mkdir()
-    for number in range(24):
-        picture(number % 3, rng).save(root / "unlabeled" / f"{number}.png")
-    return root
+    """An image folder with validation images, which tell when the student has passed its teacher."""
+    return image_folder(tmp_path_factory.mktemp("judged"), train=4, val=4, test=2)
 
 
 @pytest.fixture
