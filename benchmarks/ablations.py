@@ -55,6 +55,7 @@ ROWS: dict[str, Row] = {
     "no domain term": Row(_NO_DOMAIN_TERM),
     "no self-training": Row({"reprogram.self_training": 0}),
     "no proxy KL": Row({"distill.proxy_weight": 0}),
+    "proxy KL": Row({"distill.proxy_weight": 0.5}),
     "alignment": Row({"distill.align_weight": 1}),
     "relation": Row({"distill.relation_weight": 1}),
     "alignment and relation, static": Row(_ALIGNED),

@@ -35,6 +35,8 @@ class Setting:
     """Cached views an image."""
     batch_size: int = DistillConfig().batch_size
     """Images per step in stage 2."""
+    proxy_weight: float = DistillConfig().proxy_weight
+    """Of the proxy KL, which the default had until it was seen to give nothing."""
 
     def spec(self, method: str, seed: int, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A TrainingSpec as JSON, with `changes`."""
@@ -47,7 +49,11 @@ class Setting:
             "seed": seed,
             "views": {"count": self.views},
             "reprogram": {"image_size": self.teacher_size},
-            "distill": {"image_steps": self.image_steps, "batch_size": self.batch_size},
+            "distill": {
+                "image_steps": self.image_steps,
+                "batch_size": self.batch_size,
+                "proxy_weight": self.proxy_weight,
+            },
             "export": {"formats": ["onnx"], "measure": False},
         }
         return changed(spec, changes or {})

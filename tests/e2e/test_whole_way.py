@@ -95,7 +95,7 @@ class TestWholeWay:
         assert "claimed" in stages
         curves = client.get(f"/v1/jobs/{job['id']}/metrics", stage="distill")["points"]
         assert max(point["step"] for point in curves) == 10
-        assert {"loss", "proxy", "teacher_agreement"} <= curves[-1]["values"].keys()
+        assert {"loss", "kd", "teacher_agreement"} <= curves[-1]["values"].keys()
 
     @staticmethod
     def check_onnx_without_our_code(folder: Path, evaluation: dict[str, Any]) -> None:

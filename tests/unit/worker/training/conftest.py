@@ -62,7 +62,8 @@ def spec() -> Callable[..., TrainingSpec]:
             "image_size": SIDE,
             "views": {"count": 4, "mode": "cached"},
             "reprogram": {"steps": 20, "image_size": SIDE},
-            "distill": {"image_steps": 320, "batch_size": 16},
+            # with a connector, which is trained and must come back from a checkpoint
+            "distill": {"image_steps": 320, "batch_size": 16, "proxy_weight": 0.5},
             "export": {"formats": ["torchscript"], "measure": False},
         }
         return TrainingSpec.model_validate(fields | changes)

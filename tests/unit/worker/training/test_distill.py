@@ -9,7 +9,7 @@ from worker.training.distill import DistillBatch, Setting, TdmrTask, needs_taps,
 from worker.training.models import build_student
 from worker.training.reprogram import Reprogrammer
 
-WHOLE = {"align_weight": 1.0, "relation_weight": 1.0}
+WHOLE = {"align_weight": 1.0, "proxy_weight": 0.5, "relation_weight": 1.0}
 CONFIG = DistillConfig(schedule="progressive", **WHOLE)
 
 
@@ -93,9 +93,9 @@ class TestTdmr:
     @pytest.mark.parametrize(
         ("weights", "parts", "connectors"),
         [
-            ({}, {"proxy"}, 1),
-            ({"proxy_weight": 0}, set(), 0),
-            ({"proxy_weight": 0, "relation_weight": 1}, {"relation"}, 1),
+            ({}, set(), 0),
+            ({"proxy_weight": 0.5}, {"proxy"}, 1),
+            ({"relation_weight": 1}, {"relation"}, 1),
         ],
     )
     def test_computes_no_loss_that_never_counts(

@@ -6,7 +6,7 @@ import torch
 
 from app.domain.knobs import DistillConfig
 from app.domain.layout import index_folder
-from app.domain.spec import TrainingSpec
+from app.domain.spec import Method, TrainingSpec
 from worker.training.distill import handed_over, weights_at
 from worker.training.feed import Feed
 from worker.training.handover import CE_WEIGHT, KD_WEIGHT, LABEL_SHARE, Handover
@@ -75,7 +75,7 @@ class TestHandover:
 
 class TestLosses:
     def test_labels_are_left_and_a_little_kd(self) -> None:
-        weights = weights_at(0.6, DistillConfig(align_weight=1.0, relation_weight=1.0))
+        weights = weights_at(0.6, DistillConfig(align_weight=1.0, proxy_weight=0.5, relation_weight=1.0))
         assert handed_over(weights, 0.0) == weights
         last = handed_over(weights, 1.0)
         assert (last.kd, last.ce) == (KD_WEIGHT, CE_WEIGHT)
@@ -109,11 +109,14 @@ class TestPipeline:
         outcome = run_training(ignorant, judged, tmp_path / "out")
         assert outcome.events.count("labels_lead") == 1
 
-    def test_only_where_the_job_wants_it(
+    def test_without_it_the_student_is_the_control_s_bit_by_bit(
         self, ignorant: TrainingSpec, run_training: Runs, judged: Path, tmp_path: Path
     ) -> None:
         alone = ignorant.model_copy(update={"distill": ignorant.distill.model_copy(update={"handover": False})})
-        assert "labels_lead" not in run_training(alone, judged, tmp_path / "out").events
+        assert "labels_lead" not in run_training(alone, judged, tmp_path / "alone").events
+        control = ignorant.model_copy(update={"method": Method.REPROGRAMMED_KD})
+        run_training(control, judged, tmp_path / "control")
+        assert weights_of(tmp_path / "alone") == weights_of(tmp_path / "control")
 
     def test_a_run_stopped_afterwards_goes_on_to_the_very_same_student(
         self, ignorant: TrainingSpec, run_training: Runs, judged: Path, tmp_path: Path
