@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     """Where a training worker trains: `auto`, `cpu`, `cuda`, `cuda:1`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """How teachers and, on a GPU, students compute. `auto`: what a few timed batches found fastest on this machine."""
+    """How teachers and, on a GPU, students compute. `auto`: what was found fastest on this machine, Muon too."""
     log_level: str = "info"
     """Least severe message that is logged."""
 

@@ -1,13 +1,14 @@
-"""How a network computes fastest on this machine: precision and memory format, timed on a few batches.
+"""How a network and its optimiser compute fastest on this machine: precision and memory format, timed on a few batches.
 
 It cannot be known without looking: on a CPU with bfloat16 instructions a MobileNetV2 teacher is 1.9 times faster in
 bfloat16 and channels last than plain, while training a MobileNetV3 is 1.7 times faster channels last in float32, and
-slower than plain in bfloat16.
+slower than plain in bfloat16. On a CPU without them, bfloat16 is emulated and of no use to anyone.
 """
 
 import copy
 import hashlib
 import logging
+import math
 import os
 import platform
 import time
@@ -23,12 +24,14 @@ from torch import Tensor
 from app.domain.base import Frozen
 from app.domain.errors import TrainingFailed
 from app.domain.files import replaced_atomically
+from worker.training import muon
 from worker.training.models import Execution, Network, Student, Teacher
 
 PRECISION_VARIABLE = "TDMR_PRECISION"
 """`auto`, the default: time them. `float32` or `bfloat16`: compute in that and time nothing, for people who must
 reproduce. Two runs in folders of their own agree bit for bit on one CPU if they share a TDMR_CACHE_DIR, which
-remembers what was chosen, or if this is fixed. A student on a CPU stays in float32 either way."""
+remembers what was chosen, or if this is fixed. On a CPU it is for teachers: a student
+and, where it is not `auto`, Muon stay in float32 there."""
 
 FILE_NAME = "fast.json"
 MARGIN = 1.1
@@ -37,6 +40,8 @@ LEAST_AGREEMENT = 0.99
 """Mean cosine of bfloat16's centred pre-logits to float32's below which bfloat16 is out of the question. On random
 pixels two MobileNetV2 reach 0.996 to 0.997, and 0.998 or more on photographs."""
 _BATCH = 16
+_MATRIX = (128, 512)
+"""What Muon is timed on: as small as a small student's, and large enough that arithmetic is most of it."""
 _ROUNDS = 5
 _SECONDS = 10.0
 
@@ -81,7 +86,11 @@ def settle_teacher(teacher: Teacher, out_dir: Path, report: Report) -> Teacher:
     images_BCHW = teacher.example(_BATCH)
     key = _key("Teacher", teacher, teacher.name, _BATCH)
     candidates = (*_FLOAT32, *_BFLOAT16)
-    choice = _choose(key, teacher, candidates, lambda: teacher(images_BCHW), out_dir, report)
+
+    def measure() -> Choice:
+        return _measure(teacher, candidates, lambda: teacher(images_BCHW))
+
+    choice = _choose(key, _device(teacher), candidates, measure, out_dir, report)
     return teacher.run_as(choice.execution)
 
 
@@ -97,16 +106,31 @@ def settle_student(student: Student, batch_size: int, out_dir: Path, report: Rep
         loss.backward()
 
     key = _key("Student", student, student.architecture, batch)
-    candidates = _FLOAT32 if student.mean.device.type == "cpu" else (*_FLOAT32, *_BFLOAT16)
-    choice = _choose(key, twin, candidates, learn, out_dir, report)
+    candidates = _FLOAT32 if _device(student).type == "cpu" else (*_FLOAT32, *_BFLOAT16)
+    choice = _choose(key, _device(student), candidates, lambda: _measure(twin, candidates, learn), out_dir, report)
     return student.run_as(choice.execution)
+
+
+def settle_muon(device: torch.device, out_dir: Path, report: Report) -> None:
+    """The same for Muon's orthogonalisation."""
+    matrix_RC = torch.linspace(-1, 1, math.prod(_MATRIX), device=device).sin().reshape(_MATRIX)
+    candidates = (PLAIN, _BFLOAT16[0])
+
+    def become(candidate: Execution) -> None:
+        muon.orthogonalise_in(getattr(torch, candidate.precision))
+
+    def measure() -> Choice:
+        return _fastest_of(_time(device, candidates, become, lambda: muon.orthogonalised(matrix_RC)))
+
+    to_ask_for = (PLAIN,) if device.type == "cpu" else candidates  # as with students
+    become(_choose(f"Muon on {device.type}", device, to_ask_for, measure, out_dir, report).execution)
 
 
 def _choose(
     key: str,
-    network: Network,
-    candidates: Sequence[Execution],
-    once: Callable[[], object],
+    device: torch.device,
+    to_ask_for: Sequence[Execution],
+    measure: Callable[[], Choice],
     out_dir: Path,
     report: Report,
 ) -> Choice:
@@ -115,9 +139,7 @@ def _choose(
     of_run = _read(path)
     if key in of_run:
         return of_run[key]
-    choice = _asked_for(candidates) or _known_of_host(
-        f"{key}; {_machine(network)}", lambda: _measure(network, candidates, once)
-    )
+    choice = _asked_for(to_ask_for) or _known_of_host(f"{key}; {_machine(device)}", measure)
     _write(path, {**of_run, key: choice})
     report("device_settings", f"{key} runs in {_words(choice)}.")
     return choice
@@ -132,7 +154,8 @@ def _asked_for(candidates: Sequence[Execution]) -> Choice | None:
             f"{PRECISION_VARIABLE} is '{asked}'.", hint="Set it to 'auto', 'float32' or 'bfloat16' on the worker."
         )
     fitting = [candidate for candidate in candidates if candidate.precision == asked]
-    return Choice(execution=fitting[-1] if fitting else _FLOAT32[-1], times_plain=None)
+    exact = [candidate for candidate in candidates if candidate.precision == "float32"]
+    return Choice(execution=(fitting or exact)[-1], times_plain=None)
 
 
 def _known_of_host(key: str, measure: Callable[[], Choice]) -> Choice:
@@ -151,7 +174,7 @@ def _known_of_host(key: str, measure: Callable[[], Choice]) -> Choice:
 
 
 def _measure(network: Network, candidates: Sequence[Execution], once: Callable[[], object]) -> Choice:
-    device = network.mean.device
+    device = _device(network)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         exact = _pre_logits(network, PLAIN)
         fitting = [
@@ -159,22 +182,30 @@ def _measure(network: Network, candidates: Sequence[Execution], once: Callable[[
             for candidate in candidates
             if candidate.precision == "float32" or _agreement(exact, _pre_logits(network, candidate)) > LEAST_AGREEMENT
         ]
-        seconds = _time(network, fitting, once)
+        return _fastest_of(_time(device, fitting, network.run_as, once))
+
+
+def _fastest_of(seconds: Mapping[Execution, float]) -> Choice:
     chosen = fastest(seconds)
     return Choice(execution=chosen, times_plain=round(seconds[PLAIN] / seconds[chosen], 2))
 
 
-def _time(network: Network, candidates: Sequence[Execution], once: Callable[[], object]) -> dict[Execution, float]:
+def _time(
+    device: torch.device,
+    candidates: Sequence[Execution],
+    become: Callable[[Execution], object],
+    once: Callable[[], object],
+) -> dict[Execution, float]:
     """The fastest of a few rounds, in seconds. In turns, so that a busy moment of the machine meets all of them."""
     seconds = dict.fromkeys(candidates, float("inf"))
     began = time.perf_counter()
     for number in range(1 + _ROUNDS):
         for candidate in candidates:
-            network.run_as(candidate)
-            _wait_for(network)
+            become(candidate)
+            _wait_for(device)
             start = time.perf_counter()
             once()
-            _wait_for(network)
+            _wait_for(device)
             if number > 0:  # the first round warms up
                 seconds[candidate] = min(seconds[candidate], time.perf_counter() - start)
         if number > 0 and time.perf_counter() - began > _SECONDS:
@@ -196,18 +227,21 @@ def _agreement(exact_BF: Tensor, other_BF: Tensor) -> float:
     return float(F.cosine_similarity(exact_BF - exact_BF.mean(0), other_BF - other_BF.mean(0)).mean())
 
 
-def _wait_for(network: Network) -> None:
-    if network.mean.is_cuda:
-        torch.cuda.synchronize(network.mean.device)
+def _device(network: Network) -> torch.device:
+    return network.mean.device
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _key(role: str, network: Network, name: str, batch: int) -> str:
-    return f"{role} {name} at {network.image_size} px on {network.mean.device.type}, {batch} images a time,"
+    return f"{role} {name} at {network.image_size} px on {_device(network).type}, {batch} images a time,"
 
 
-def _machine(network: Network) -> str:
+def _machine(device: torch.device) -> str:
     """What a timing holds for."""
-    device = network.mean.device
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:

@@ -148,6 +148,7 @@ def _distil_one(
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
     student = build_student(name, classes, spec.image_size, pretrained=spec.starts_pretrained).to(run.device)
     run.settle_student(student)
+    run.settle_optimiser()
     torch.manual_seed(spec.seed)
     handover = _handover(run, spec, images, knowledge, feed.steps)
     task = build_task(

@@ -19,7 +19,7 @@ from app.domain.states import Stage
 from worker.training.cache import Cache
 from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
-from worker.training.fast import settle_student, settle_teacher
+from worker.training.fast import settle_muon, settle_student, settle_teacher
 from worker.training.features import Answers, TapSource
 from worker.training.input_reprogram import reprogram_input
 from worker.training.models import Student, Teacher, build_teacher
@@ -60,6 +60,11 @@ class Run:
     def settle_student(self, student: Student) -> Student:
         """Let it compute the fastest way that this machine has for it."""
         return settle_student(student, self.spec.distill.batch_size, self.out_dir, self.reporter.event)
+
+    def settle_optimiser(self) -> None:
+        """Let stage 2's optimiser compute the fastest way that this machine has for it."""
+        if self.spec.distill.optimiser == "muon":
+            settle_muon(self.device, self.out_dir, self.reporter.event)
 
 
 @dataclass(frozen=True)

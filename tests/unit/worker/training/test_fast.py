@@ -3,15 +3,18 @@ import time
 from pathlib import Path
 
 import pytest
+import timm.optim.muon
 import torch
+from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from app.domain.errors import TrainingFailed
-from worker.training import fast
-from worker.training.fast import FILE_NAME, PLAIN, fastest, settle_student, settle_teacher
+from worker.training import fast, muon
+from worker.training.fast import FILE_NAME, PLAIN, fastest, settle_muon, settle_student, settle_teacher
 from worker.training.models import Execution, Teacher, build_student, build_teacher
 
 SIDE = 32
+CPU = torch.device("cpu")
 NARROW, NARROW_LAST = Execution("bfloat16"), Execution("bfloat16", channels_last=True)
 LAST = Execution(channels_last=True)
 
@@ -176,6 +179,71 @@ class TestSettleStudent:
     def test_stays_in_float32_on_a_cpu_even_when_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TDMR_PRECISION", "bfloat16")
         assert settle_student(build_student("test_resnet", 3, SIDE), 8, tmp_path, Events()).precision == "float32"
+
+
+class TestSettleMuon:
+    @pytest.fixture(autouse=True)
+    def afterwards_as_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(timm.optim.muon, "zeropower_via_newtonschulz", timm.optim.muon.zeropower_via_newtonschulz)
+        monkeypatch.setattr(fast, "_MATRIX", (4, 8))  # nothing but the pauses takes time
+
+    @pytest.fixture
+    def faster(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+        """The precision that is faster here."""
+        plainly, faster = muon.orthogonalised, request.param
+
+        def paced(update_RC: Tensor) -> Tensor:
+            answer = plainly(update_RC)
+            time.sleep(0.001 if answer.dtype == faster else 0.03)
+            return answer
+
+        monkeypatch.setattr(muon, "orthogonalised", paced)
+        assert isinstance(faster, torch.dtype)
+        return faster
+
+    @pytest.mark.parametrize("faster", [torch.float32, torch.bfloat16], indirect=True)
+    def test_a_step_is_taken_in_the_faster_precision(
+        self, faster: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events, seen = Events(), []
+        settle_muon(CPU, tmp_path, events)
+        assert len(events) == 1
+        assert events[0].startswith(f"Muon on cpu runs in {str(faster).removeprefix('torch.')}")
+        within = timm.optim.muon.zeropower_via_newtonschulz
+        monkeypatch.setattr(
+            timm.optim.muon, "zeropower_via_newtonschulz", lambda *a, **k: seen.append(within(*a, **k)) or seen[-1]
+        )
+        layer = nn.Linear(8, 4)
+        layer(torch.rand(2, 8)).sum().backward()
+        create_optimizer_v2(layer, opt="muon", lr=0.1).step()
+        assert [one.dtype for one in seen] == [faster]
+
+    @pytest.mark.parametrize("faster", [torch.bfloat16], indirect=True)
+    def test_a_resumed_run_goes_on_as_it_began(
+        self, faster: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settle_muon(CPU, tmp_path, Events())
+        monkeypatch.setenv("TDMR_PRECISION", "float32")
+        events = Events()
+        settle_muon(CPU, tmp_path, events)
+        assert not events
+        assert muon.orthogonalised(torch.eye(4)).dtype == faster
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_is_exact_on_a_cpu_where_a_precision_is_asked_for(
+        self, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_PRECISION", precision)
+        settle_muon(CPU, tmp_path, Events())
+        assert muon.orthogonalised(torch.eye(4)).dtype == torch.float32
+
+    def test_both_precisions_make_the_matrix_nearly_orthogonal(self, tmp_path: Path) -> None:
+        update = torch.randn(8, 32, generator=torch.Generator().manual_seed(0))
+        for dtype in (torch.float32, torch.bfloat16):
+            muon.orthogonalise_in(dtype)
+            values = torch.linalg.svdvals(muon.orthogonalised(update).float())
+            assert values.min() > 0.6  # the quintic iteration leaves them in 0.68 to 1.13
+            assert values.max() < 1.25
 
 
 class TestRunAs:
