@@ -9,8 +9,6 @@ import functools
 
 import torch
 from timm.optim import muon
-from timm.optim.muon import resolve_ns_coefficients
-from torch import Tensor
 
 _in_any_precision = muon.zeropower_via_newtonschulz
 
@@ -18,10 +16,3 @@ _in_any_precision = muon.zeropower_via_newtonschulz
 def orthogonalise_in(dtype: torch.dtype) -> None:
     """From now on, every Muon of this process orthogonalises in `dtype`; a process trains one job."""
     muon.zeropower_via_newtonschulz = functools.partial(_in_any_precision, dtype=dtype)
-
-
-def orthogonalised(update_RC: Tensor) -> Tensor:
-    """What Muon makes of one matrix: nearly the closest orthogonal one, as timm does it by default."""
-    coefficients = resolve_ns_coefficients("quintic", muon._COEFFICIENTS)
-    answer: Tensor = muon.zeropower_via_newtonschulz(update_RC, muon.DEFAULT_NS_STEPS, coefficients)
-    return answer

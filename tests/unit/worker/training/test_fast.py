@@ -9,9 +9,10 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 from app.domain.errors import TrainingFailed
-from worker.training import fast, muon
+from worker.training import fast
 from worker.training.fast import FILE_NAME, PLAIN, fastest, settle_muon, settle_student, settle_teacher
 from worker.training.models import Execution, Teacher, build_student, build_teacher
+from worker.training.muon import orthogonalise_in
 
 SIDE = 32
 CPU = torch.device("cpu")
@@ -24,6 +25,17 @@ def a_host_that_remembers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "_here", {})
     monkeypatch.delenv("TDMR_CACHE_DIR", raising=False)
     monkeypatch.delenv("TDMR_PRECISION", raising=False)
+    bfloat16_is(monkeypatch, faster=True)
+
+
+def bfloat16_is(monkeypatch: pytest.MonkeyPatch, *, faster: bool) -> None:
+    """Let a CPU multiply as one that has instructions for bfloat16, or as one that emulates it."""
+
+    def product(matrix_RC: Tensor) -> Tensor:
+        time.sleep(0.001 if (matrix_RC.dtype == torch.bfloat16) == faster else 0.01)
+        return matrix_RC
+
+    monkeypatch.setattr(fast, "_product", product)
 
 
 class Events(list[str]):
@@ -41,11 +53,13 @@ class Paced(nn.Module):
         self.seconds = seconds
         self.crude = crude
         self.asked = 0
+        self.precisions: set[str] = set()
 
     def forward_features(self, images_BCHW: Tensor) -> Tensor:
         narrow = torch.is_autocast_enabled("cpu")
         last = images_BCHW.is_contiguous(memory_format=torch.channels_last)
         self.asked += 1
+        self.precisions.add("bfloat16" if narrow else "float32")
         time.sleep(self.seconds.get(Execution("bfloat16" if narrow else "float32", last), 0.03))
         features: Tensor = self.stem(images_BCHW)
         return features.flip(1) if narrow and self.crude else features
@@ -98,6 +112,15 @@ class TestSettleTeacher:
     def test_never_takes_a_precision_that_answers_otherwise(self, tmp_path: Path) -> None:
         teacher = paced({NARROW: 0.001, NARROW_LAST: 0.001, LAST: 0.01}, crude=True)
         assert settle_teacher(teacher, tmp_path, Events()).execution == LAST
+
+    def test_does_not_even_try_bfloat16_where_the_machine_emulates_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bfloat16_is(monkeypatch, faster=False)
+        teacher = paced({NARROW: 0.001, NARROW_LAST: 0.001, LAST: 0.01})
+        assert settle_teacher(teacher, tmp_path, Events()).execution == LAST
+        assert isinstance(teacher.network, Paced)
+        assert teacher.network.precisions == {"float32"}
 
     def test_a_resumed_run_goes_on_as_it_began_whatever_the_environment_says(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -185,49 +208,27 @@ class TestSettleMuon:
     @pytest.fixture(autouse=True)
     def afterwards_as_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(timm.optim.muon, "zeropower_via_newtonschulz", timm.optim.muon.zeropower_via_newtonschulz)
-        monkeypatch.setattr(fast, "_MATRIX", (4, 8))  # nothing but the pauses takes time
 
-    @pytest.fixture
-    def faster(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
-        """The precision that is faster here."""
-        plainly, faster = muon.orthogonalised, request.param
-
-        def paced(update_RC: Tensor) -> Tensor:
-            answer = plainly(update_RC)
-            time.sleep(0.001 if answer.dtype == faster else 0.03)
-            return answer
-
-        monkeypatch.setattr(muon, "orthogonalised", paced)
-        assert isinstance(faster, torch.dtype)
-        return faster
-
-    @pytest.mark.parametrize("faster", [torch.float32, torch.bfloat16], indirect=True)
+    @pytest.mark.parametrize(("faster", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
     def test_a_step_is_taken_in_the_faster_precision(
-        self, faster: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, faster: bool, expected: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        events, seen = Events(), []
+        bfloat16_is(monkeypatch, faster=faster)
+        events = Events()
         settle_muon(CPU, tmp_path, events)
-        assert len(events) == 1
-        assert events[0].startswith(f"Muon on cpu runs in {str(faster).removeprefix('torch.')}")
-        within = timm.optim.muon.zeropower_via_newtonschulz
-        monkeypatch.setattr(
-            timm.optim.muon, "zeropower_via_newtonschulz", lambda *a, **k: seen.append(within(*a, **k)) or seen[-1]
-        )
-        layer = nn.Linear(8, 4)
-        layer(torch.rand(2, 8)).sum().backward()
-        create_optimizer_v2(layer, opt="muon", lr=0.1).step()
-        assert [one.dtype for one in seen] == [faster]
+        assert [event[: event.index(" (")] for event in events] == [
+            f"Muon on cpu runs in {str(expected).removeprefix('torch.')}"
+        ]
+        assert self.precision_of_a_step(monkeypatch) == expected
 
-    @pytest.mark.parametrize("faster", [torch.bfloat16], indirect=True)
-    def test_a_resumed_run_goes_on_as_it_began(
-        self, faster: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_resumed_run_goes_on_as_it_began(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         settle_muon(CPU, tmp_path, Events())
         monkeypatch.setenv("TDMR_PRECISION", "float32")
+        bfloat16_is(monkeypatch, faster=False)
         events = Events()
         settle_muon(CPU, tmp_path, events)
         assert not events
-        assert muon.orthogonalised(torch.eye(4)).dtype == faster
+        assert self.precision_of_a_step(monkeypatch) == torch.bfloat16
 
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_is_exact_on_a_cpu_where_a_precision_is_asked_for(
@@ -235,15 +236,36 @@ class TestSettleMuon:
     ) -> None:
         monkeypatch.setenv("TDMR_PRECISION", precision)
         settle_muon(CPU, tmp_path, Events())
-        assert muon.orthogonalised(torch.eye(4)).dtype == torch.float32
+        assert self.precision_of_a_step(monkeypatch) == torch.float32
 
-    def test_both_precisions_make_the_matrix_nearly_orthogonal(self, tmp_path: Path) -> None:
-        update = torch.randn(8, 32, generator=torch.Generator().manual_seed(0))
-        for dtype in (torch.float32, torch.bfloat16):
-            muon.orthogonalise_in(dtype)
-            values = torch.linalg.svdvals(muon.orthogonalised(update).float())
-            assert values.min() > 0.6  # the quintic iteration leaves them in 0.68 to 1.13
-            assert values.max() < 1.25
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_each_precision_makes_the_matrix_nearly_orthogonal(
+        self, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        orthogonalise_in(dtype)
+        layer = nn.Linear(32, 8, bias=False)
+        before = layer.weight.detach().clone()
+        layer(torch.randn(64, 32, generator=torch.Generator().manual_seed(0))).square().sum().backward()
+        create_optimizer_v2(layer, opt="muon", lr=1.0).step()
+        values = torch.linalg.svdvals(before - layer.weight.detach())
+        assert values.max() / values.min() < 2  # the quintic iteration leaves them between 0.68 and 1.13
+
+    @staticmethod
+    def precision_of_a_step(monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+        seen: list[torch.dtype] = []
+        inner = timm.optim.muon.zeropower_via_newtonschulz
+
+        def watched(*args: object, **options: object) -> Tensor:
+            answer: Tensor = inner(*args, **options)
+            seen.append(answer.dtype)
+            return answer
+
+        monkeypatch.setattr(timm.optim.muon, "zeropower_via_newtonschulz", watched)
+        layer = nn.Linear(8, 4)
+        layer(torch.rand(2, 8)).sum().backward()
+        create_optimizer_v2(layer, opt="muon", lr=0.1).step()
+        (dtype,) = seen
+        return dtype
 
 
 class TestRunAs:
