@@ -21,12 +21,15 @@ from worker.training.models import Teacher
 from worker.training.records import Records, RecordStore
 from worker.training.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 
-_TEACHER_BATCH = 128
-_CLEAN_BATCH = 32  # clean images are few: a small batch has little to repeat at its end
+_PIECE = 128
+"""Views of one piece of work, between two looks at whether to stop."""
+_AT_ONCE, _AT_ONCE_ON_CPU = 128, 16
+"""Views that the teacher is shown at once. A CPU gains nothing by more of them, and what the layers of a MobileNetV2
+hand on for 128 views of 224 px takes 1 GB."""
 _FLOAT16_LARGEST = 65504.0
 # the photometric shift has random numbers of its own: the same crop of an image must meet unrelated colours
 _SHIFT_SEED = 1_000_003
-_VIEWS_VERSION = 1
+_VIEWS_VERSION = 2
 """To be raised when a view of an image (`worker.training.views`), or what is read of the teacher, becomes another."""
 
 Kind = Literal["views", "shifted", "clean"]
@@ -148,20 +151,32 @@ class Answers:
             OSError, app.imaging.UnreadableImage: as `data.decode`.
         """
         keys_N = pool.keys
-        at_once = _CLEAN_BATCH if self.kind == "clean" else max(1, _TEACHER_BATCH // self.views)
         side = self.source.teacher.image_size if self.kind == "clean" else self.source.side
+        views_at_once = _AT_ONCE_ON_CPU if self.source.device.type == "cpu" else _AT_ONCE
+        at_once = max(1, views_at_once // self.views)
 
         def compute(rows: np.ndarray) -> np.ndarray:
             squares = decode(data_dir, [pool.samples[row] for row in rows], side, self.source.interpolation)
-            filled = np.minimum(np.arange(at_once), len(rows) - 1)
-            if self.kind == "clean":
-                return self.source.clean(squares[filled])[: len(rows)].cpu().numpy()
-            every = np.repeat(filled, self.views)
-            views = np.tile(np.arange(self.views), at_once)
-            answer = self.source.taps(squares[every], keys_N[rows][every], views, shifted=self.kind == "shifted")
-            half = answer.clamp(-_FLOAT16_LARGEST, _FLOAT16_LARGEST).half().cpu().numpy()
-            return half.reshape(at_once, self.views, -1)[: len(rows)]
+            parts = []
+            for start in range(0, len(rows), at_once):
+                filled = np.minimum(np.arange(start, start + at_once), len(rows) - 1)
+                parts.append(self._answer(squares[filled], keys_N[rows[filled]])[: len(rows) - start])
+            return np.concatenate(parts)
 
         return self.store.fill(
-            pool.ids, compute, at_once=at_once, on_progress=on_progress, stop_requested=stop_requested
+            pool.ids,
+            compute,
+            at_once=max(1, _PIECE // self.views // at_once) * at_once,
+            on_progress=on_progress,
+            stop_requested=stop_requested,
         )
+
+    def _answer(self, squares_BSSC: np.ndarray, keys_B: np.ndarray) -> np.ndarray:
+        """To all views of these images at once."""
+        if self.kind == "clean":
+            return self.source.clean(squares_BSSC).cpu().numpy()
+        count = len(keys_B)
+        every, views = np.repeat(np.arange(count), self.views), np.tile(np.arange(self.views), count)
+        taps = self.source.taps(squares_BSSC[every], keys_B[every], views, shifted=self.kind == "shifted")
+        half = taps.clamp(-_FLOAT16_LARGEST, _FLOAT16_LARGEST).half().cpu().numpy()
+        return half.reshape(count, self.views, -1)

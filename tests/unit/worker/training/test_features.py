@@ -21,7 +21,7 @@ from worker.training.models import Teacher, build_teacher
 from .conftest import picture
 
 VIEWS = 16
-"""At 128 views a question: 8 images."""
+"""A CPU's teacher is shown 16 at once: one image. A piece of work has 128: 8 images."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ class TestAnswers:
         assert (len(larger), again.missing(larger)) == (27, 3)
         with counted(source.teacher) as sizes:
             again.ask(larger, folder)
-        assert sizes == [128]
+        assert sizes == [16] * 3
 
     def test_renamed_files_in_another_order_are_known(
         self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path
@@ -114,9 +114,9 @@ class TestAnswers:
     def test_a_stopped_job_is_gone_on_with(self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path) -> None:
         with counted(source.teacher) as sizes:
             with pytest.raises(Stopped):
-                answers(tmp_path, source).ask(pool, shapes, stop_requested=lambda: len(sizes) == 2)
+                answers(tmp_path, source).ask(pool, shapes, stop_requested=lambda: len(sizes) == 16)
             resumed = answers(tmp_path, source).ask(pool, shapes)[:]
-        assert sizes == [128] * 3  # 24 images, 8 at once
+        assert sizes == [16] * 24
         np.testing.assert_array_equal(resumed, answers(tmp_path / "straight", source).ask(pool, shapes)[:])
 
     def test_a_wrong_byte_is_made_good(self, source: TapSource, pool: Pool, shapes: Path, tmp_path: Path) -> None:

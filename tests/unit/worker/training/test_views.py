@@ -57,6 +57,14 @@ class TestCrops:
         shrunk = torch.nn.functional.avg_pool2d(large, 2)
         torch.testing.assert_close(small, shrunk, atol=0.02, rtol=0)
 
+    def test_cuts_where_the_matrix_says(self) -> None:
+        squares = torch.randint(0, 256, (200, 20, 20, 3), dtype=torch.uint8)
+        matrices = crop_matrices(0, KEYS, VIEWS, ViewConfig())
+        grid = torch.nn.functional.affine_grid(matrices, [200, 3, 16, 16], align_corners=False)
+        images = squares.permute(0, 3, 1, 2) / 255
+        wanted = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        torch.testing.assert_close(cut(squares, matrices, 16), wanted, atol=1e-4, rtol=0)
+
 
 class TestColour:
     def test_no_jitter_leaves_the_image(self) -> None:
@@ -70,3 +78,23 @@ class TestColour:
             assert changed.min() >= 0
             assert changed.max() <= 1
             assert (changed[0] - changed[1]).abs().max() > 0.01
+
+    def test_a_shifted_twin_is_the_same_alone_and_in_any_batch(self) -> None:
+        images, numbers = torch.rand(16, 3, 40, 40), torch.rand(16, 9)
+        alone = torch.cat([shift(images[i : i + 1], numbers[i : i + 1]) for i in range(16)])
+        torch.testing.assert_close(shift(images, numbers), alone, atol=0, rtol=0)
+
+    def test_shift_blurs_and_coarsens_half_of_the_images_each(self) -> None:
+        images = torch.rand(4, 3, 16, 16).round()  # a pattern that any blur shows
+        still = torch.tensor([0.5, 0.5, 0.5, 0.4, 1 / 1.2, 0.5 / 0.9, 0.5, 0.5, 0.5])  # strengths of 0, factors of 1
+        numbers = still.repeat(4, 1)
+        numbers[1, 6] = numbers[2, 7] = 1.0
+        numbers[3, 6] = 0.2
+        shifted = shift(images, numbers)
+        torch.testing.assert_close(shifted[[0, 3]], images[[0, 3]], atol=1e-3, rtol=0)
+        padded = torch.nn.functional.pad(images[1:2], (2, 2, 2, 2), mode="replicate")
+        blurred = torch.nn.functional.avg_pool2d(padded, 5, stride=1)
+        torch.testing.assert_close(shifted[1:2], blurred, atol=1e-3, rtol=0)
+        low = torch.nn.functional.avg_pool2d(images[2:3], 4)
+        coarse = torch.nn.functional.interpolate(low, size=(16, 16), mode="bilinear")
+        torch.testing.assert_close(shifted[2:3], coarse, atol=1e-3, rtol=0)
