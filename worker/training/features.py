@@ -4,6 +4,7 @@ N images, V views, W summed tap widths, B batch, S side of the stored square.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from worker.training.models import Teacher
 from worker.training.records import Records, RecordStore
 from worker.training.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 
+TWINS, TWINS_OF_AN_IMAGE = 4096, 4
+"""Domain-shifted twins that stage 1 wants of its labelled images and of its unlabelled ones, and the most of one image.
+Where images are many, fewer of each do: they cost the teacher as much time as views (benchmarks, "The domain term")."""
 _PIECE = 128
 """Views of one piece of work, between two looks at whether to stop."""
 _AT_ONCE, _AT_ONCE_ON_CPU = 128, 16
@@ -102,6 +106,12 @@ class TapSource:
     @torch.no_grad()
     def _ask(self, images_BCHW: Tensor) -> Tensor:
         return torch.cat(self.teacher(self.prepare_images(images_BCHW)), 1)
+
+
+def twins(images: int, views: int) -> int:
+    """How many of an image's views get a domain-shifted twin."""
+    enough = math.ceil(TWINS / max(1, images))
+    return min(enough, TWINS_OF_AN_IMAGE, views)
 
 
 @dataclass(frozen=True)

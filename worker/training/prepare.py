@@ -20,7 +20,7 @@ from worker.training.cache import Cache
 from worker.training.data import Pool, decode_squares, square_store, stored_side
 from worker.training.evaluate import evaluation_split
 from worker.training.fast import settle_muon, settle_student, settle_teacher
-from worker.training.features import Answers, TapSource
+from worker.training.features import Answers, TapSource, twins
 from worker.training.input_reprogram import reprogram_input
 from worker.training.models import Student, Teacher, build_teacher
 from worker.training.pace import expected_seconds
@@ -28,8 +28,6 @@ from worker.training.records import Records
 from worker.training.report import Reporter
 
 INTERPOLATION = "bilinear"
-SHIFTED_VIEWS = 4
-"""Shifted twins per image: stage 1 needs many views, but not a twin of each."""
 LIVE_VIEWS = 4
 """Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
 _DECODING_SHARE = 0.1
@@ -260,14 +258,17 @@ class _Asker:
         self.run, self.pools, self.source = run, pools, source
         count = run.spec.views.count
         views = Answers.of(run.cache, source, "views", count)
-        shifted = Answers.of(run.cache, source, "shifted", min(SHIFTED_VIEWS, count))
+
+        def shifted(pool: Pool) -> tuple[Answers, Pool]:
+            return Answers.of(run.cache, source, "shifted", twins(len(pool), count)), pool
+
         fewer = Answers.of(run.cache, source, "views", min(LIVE_VIEWS, count))
         clean = Answers.of(run.cache, source, "clean")
         self._wanted = [
             (views, pools.labelled),
-            (shifted, pools.labelled),
+            shifted(pools.labelled),
             (fewer if run.live else views, pools.unlabelled),
-            (shifted, pools.unlabelled),
+            shifted(pools.unlabelled),
             (clean, pools.val),
             (clean, pools.judged),
         ]

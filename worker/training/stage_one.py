@@ -229,7 +229,13 @@ class _StageOne:
     def _description(self) -> dict[str, object]:
         """What decides the outcome for every model: the taps of which images, their labels, the order."""
         taps, pools, spec = self.taps, self.pools, self.run.spec
-        sources = {"labelled": taps.labelled, "shifted": taps.shifted, "unlabelled": taps.unlabelled, "val": taps.val}
+        sources = {
+            "labelled": taps.labelled,
+            "shifted": taps.shifted,
+            "unlabelled": taps.unlabelled,
+            "unlabelled_shifted": taps.unlabelled_shifted,
+            "val": taps.val,
+        }
         return {
             "kind": "stage1",
             "version": _VERSION,

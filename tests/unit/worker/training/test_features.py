@@ -14,7 +14,7 @@ from app.domain.layout import index_folder
 from app.imaging import fit_square, open_rgb
 from worker.training.cache import Cache
 from worker.training.data import Pool
-from worker.training.features import Answers, Kind, TapSource
+from worker.training.features import Answers, Kind, TapSource, twins
 from worker.training.loop import Stopped
 from worker.training.models import Teacher, build_teacher
 
@@ -162,3 +162,11 @@ class TestWhatDecidesAnAnswer:
     ) -> None:
         answers(tmp_path, source).ask(pool, shapes)
         assert answers(tmp_path, source, views=VIEWS + 1).missing(pool) == len(pool)
+
+
+@pytest.mark.parametrize(
+    ("images", "views", "wanted"),
+    [(0, 4, 4), (200, 4, 4), (1024, 4, 4), (1025, 4, 4), (1366, 4, 3), (3068, 4, 2), (100_000, 4, 1), (200, 2, 2)],
+)
+def test_many_images_have_fewer_twins_each_and_none_has_more_than_views(images: int, views: int, wanted: int) -> None:
+    assert twins(images, views) == wanted
