@@ -25,8 +25,9 @@ demo: $(INSTALLED) ## Distil a student for handwritten digits through the servic
 up: $(INSTALLED) ## Start the service on this machine and leave it running until Ctrl-C
 	@$(BIN)/tdmr up
 
+# Three processes on CI's two cores: many tests wait for a lease, a server or a child.
 test: lint ## All checks and tests, as CI runs them; of the faults those that take seconds
-	$(BIN)/pytest -n 2 -m "not slow_fault"
+	$(BIN)/pytest -n 3 -m "not slow_fault"
 
 test-faults: $(INSTALLED) ## Every fault of docs/faults.md, with the table: kills, full disks, frozen servers
 	$(BIN)/pytest -n 2 tests/faults
