@@ -103,6 +103,7 @@ def weights(folder: Path) -> str:
 
 
 class TestKilled:
+    @pytest.mark.timeout(900)  # seven runs of the child, one after another
     def test_in_every_stage_gives_the_students_of_a_straight_run(self, data: Path, tmp_path: Path) -> None:
         straight, killed = tmp_path / "straight", tmp_path / "killed"
         run(data, straight)
