@@ -1,1 +1,1 @@
-"""The service room: HTTP, decisions and the job store. Never imports torch and never imports `worker`."""
+"""The service package: HTTP, decisions and the job store. Never imports torch and never imports `worker`."""

@@ -52,12 +52,22 @@ _UPRIGHT = {
 
 _PLAIN_FORMATS, _PLAIN_MODES = frozenset({"JPEG", "PNG", "WEBP"}), frozenset({"RGB", "L"})
 
+_TOO_LARGE = "more pixels than allowed"
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _WHITE_IS_ZERO = 0
 
 
 class UnreadableImage(ValueError):
     """The file cannot be used as a training image. Its message is a short reason for a person."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        """
+        Args:
+            kind: in words that hold for every such file.
+            detail: what it is with this one, where that says more.
+        """
+        super().__init__(detail or kind)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
     except UnidentifiedImageError:
         raise UnreadableImage(f"not an image, or not one of {', '.join(SUFFIXES)}") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(f"more than the {max_pixels} pixels allowed") from None
+        raise UnreadableImage(_TOO_LARGE, f"more than the {max_pixels} pixels allowed") from None
     except MemoryError:
         raise UnreadableImage("it needs too much memory to be decoded") from None
     except Exception as error:  # a decoder may raise anything on damaged or hostile bytes
@@ -160,12 +170,14 @@ def clean_square(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArra
 def _check_header(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise UnreadableImage(f"{width} × {height} is more than the {max_pixels} pixels allowed")
+        raise UnreadableImage(_TOO_LARGE, f"{width} × {height} is more than the {max_pixels} pixels allowed")
     short, long = min(width, height), max(width, height)
     if short < 2:
-        raise UnreadableImage(f"{width} × {height} is too small to show anything")
+        kind = "too small to show anything"
+        raise UnreadableImage(kind, f"{width} × {height} is {kind}")
     if long > MAX_ASPECT * short:
-        raise UnreadableImage(f"{width} × {height} is more than {MAX_ASPECT} times longer than wide")
+        kind = f"more than {MAX_ASPECT} times longer than wide"
+        raise UnreadableImage(kind, f"{width} × {height} is {kind}")
     if image.format != "MPO" and getattr(image, "is_animated", False):
         several = "several pages" if image.format == "TIFF" else "animated"
         raise UnreadableImage(f"{several}: only single pictures are used")

@@ -39,6 +39,12 @@ def current() -> dict[str, str | int]:
     return _INHERITED | (_BOUND.get() or {})
 
 
+def current_request_id() -> str | None:
+    """None outside a request."""
+    request_id = current().get("request_id")
+    return None if request_id is None else str(request_id)
+
+
 def environment() -> dict[str, str]:
     """For a child process, whose log lines then carry the same."""
     return {VARIABLE: json.dumps(current())}

@@ -1,33 +1,38 @@
 """The HTTP application. Importing it never imports torch."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from app.api import errors, openapi
-from app.api.body import BodyLimit
-from app.api.deadline import Deadline
-from app.api.deps import REQUESTS_AT_WORK
-from app.api.housekeeping import swept
+from app.api.body_limit import BodyLimit
+from app.api.browsers import AnswerHeaders, OwnPagesOnly
 from app.api.middleware import RequestContext
-from app.api.multipart import FORM_OVERHEAD_BYTES
-from app.api.nudge import Nudger
-from app.api.ratelimit import RateLimiter, RateLimitHeaders
-from app.api.routes import audit, catalog, datasets, downloads, health, jobs, keys, predictions, results, uploads
+from app.api.ratelimit import RateLimitHeaders
+from app.api.resources import AppResources, open_resources
+from app.api.routes import (
+    audit,
+    catalog,
+    datasets,
+    downloads,
+    health,
+    jobs,
+    keys,
+    predictions,
+    reference,
+    results,
+    uploads,
+)
 from app.api.telemetry import Telemetry
-from app.api.tus import Tus
-from app.db.engine import Store
-from app.inference.predictor import Predictor
+from app.api.timeout import Deadline
+from app.api.uploads.multipart import FORM_OVERHEAD_BYTES
+from app.api.uploads.tus import Tus
 from app.logs import configure_logging
-from app.queue import make_celery
-from app.services.keyring import KeyRing
 from app.settings import Settings
-from app.storage.blobs import Blobs
-from app.storage.partial import PartialUploads
 
 JSON_BODY_BYTES = 2**20
 """A job spec with everything spelt out has about 4 kB."""
@@ -41,17 +46,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     settings.check_exposed()
+    telemetry = Telemetry()
     app = FastAPI(
         title="tdmr",
         version=version("tdmr"),
         summary="Self-hosted training of small vision models",
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
-        lifespan=_lifespan,
+        lifespan=partial(_lifespan, settings, telemetry),
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own loads its scripts from a CDN; see routes/reference.py
+        redoc_url=None,
     )
-    app.state.settings = settings
-    app.state.telemetry = telemetry = Telemetry()
     errors.install(app)
     upload_bytes = settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     app.add_middleware(Deadline, seconds=settings.request_seconds)
@@ -68,37 +74,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         window_seconds=settings.upload_idle_seconds,
     )
     app.add_middleware(Tus, path="/v1/uploads")
-    app.add_middleware(RequestContext, seconds=telemetry.request_seconds)  # added last, so it is around everything
-    for routes in (uploads, datasets, catalog, jobs, results, downloads, predictions, keys, audit, health):
+    app.add_middleware(OwnPagesOnly, hosts=settings.hosts, trusted_pages=settings.named_hosts)
+    app.add_middleware(RequestContext, seconds=telemetry.request_seconds)
+    app.add_middleware(AnswerHeaders)  # added last, so it is around everything
+    for routes in (uploads, datasets, catalog, jobs, results, downloads, predictions, keys, audit, health, reference):
         app.include_router(routes.router)
+    app.router.routes.append(reference.files)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 
+def end_streams(app: FastAPI) -> None:
+    """End what would otherwise go on for as long as its clients like, before the requests under way are waited for."""
+    resources: AppResources | None = getattr(app.state, "resources", None)
+    if resources is not None:  # None: told to stop before it had started
+        resources.changes.close()
+
+
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    settings: Settings = app.state.settings
+async def _lifespan(settings: Settings, telemetry: Telemetry, app: FastAPI) -> AsyncIterator[None]:
     configure_logging(settings.log_level)
-    app.state.store = Store(settings.database)
-    app.state.turns = asyncio.Semaphore(REQUESTS_AT_WORK)
-    app.state.keyring = KeyRing(app.state.store, settings.api_key)
-    app.state.limiter = RateLimiter(settings)
-    app.state.blobs = Blobs(settings.storage)
-    app.state.partials = PartialUploads(settings.partial_uploads)
-    app.state.celery = make_celery(settings)
-    app.state.nudger = Nudger(app.state.celery)
-    app.state.predictor = Predictor(
-        app.state.blobs,
-        at_once=settings.predict_at_once,
-        cache_bytes=int(settings.predict_cache_gb * 1e9),
-        max_pixels=settings.max_image_pixels,
-    )
-    try:
-        with app.state.telemetry.of(app.state.store, settings.heartbeat_seconds):
-            async with swept(app.state.store, app.state.partials):
-                yield
-    finally:
-        app.state.nudger.close()
-        app.state.predictor.close()
-        app.state.celery.close()
-        app.state.store.close()
+    async with open_resources(settings, telemetry) as app.state.resources:
+        yield

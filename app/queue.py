@@ -1,12 +1,16 @@
-"""The only Celery in the service room: messages by task name, carrying an id and nothing else.
+"""The only Celery in the service package: messages by task name, carrying an id and nothing else.
 
-A message is a nudge; the row is the truth. So a message may be lost or doubled without harm.
+A message is a notification; the row is the truth. So a message may be lost or doubled without harm.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from celery import Celery
 from kombu.entity import Queue
-from kombu.exceptions import ChannelError
+from kombu.exceptions import ChannelError, OperationalError
 from kombu.messaging import Producer
+from redis.exceptions import RedisError
 
 from app.settings import Settings
 
@@ -14,6 +18,10 @@ DATASETS_QUEUE = "datasets"
 TRAINING_QUEUE = "training"
 IMPORT_TASK = "tdmr.import_dataset"
 TRAIN_TASK = "tdmr.run_job"
+
+
+class BrokerAway(Exception):
+    """The broker does not answer, or with an error: Redis is full, loading, read-only, or asks for a password."""
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -26,7 +34,7 @@ def make_celery(settings: Settings) -> Celery:
         task_queues=[Queue(DATASETS_QUEUE), Queue(TRAINING_QUEUE)],
         task_create_missing_queues=False,
         task_routes={IMPORT_TASK: {"queue": DATASETS_QUEUE}, TRAIN_TASK: {"queue": TRAINING_QUEUE}},
-        # The database recovers, so a publisher need not wait long: the API answers, the sweeper re-sends.
+        # The database recovers, so a publisher need not wait long: the API answers, the reconciler re-sends.
         broker_connection_timeout=2,
         broker_transport_options=_transport_options(settings),
     )
@@ -41,16 +49,18 @@ def send(celery: Celery, task: str, object_id: str, producer: Producer | None = 
             sending.
 
     Raises:
-        kombu.exceptions.OperationalError: if the broker is away; the row is safe, so callers log it and go on.
+        BrokerAway: the row is safe, so callers log it and go on.
     """
-    celery.send_task(task, args=[object_id], retry=False, producer=producer)
+    with _errors_mean_away():
+        celery.send_task(task, args=[object_id], retry=False, producer=producer)
 
 
 def open_producer(celery: Celery) -> Producer:
     """For one thread, until something goes wrong; then release its connection. Raises as `send`."""
     connection = celery.connection_for_write()
     try:
-        producer: Producer = celery.amqp.Producer(connection, auto_declare=False)
+        with _errors_mean_away():
+            producer: Producer = celery.amqp.Producer(connection, auto_declare=False)
         return producer
     except Exception:
         connection.release()
@@ -58,8 +68,8 @@ def open_producer(celery: Celery) -> Producer:
 
 
 def waiting_messages(celery: Celery, queue: str) -> int:
-    """How many messages wait in a queue."""
-    with celery.connection_for_write() as connection, connection.channel() as channel:
+    """How many messages wait in a queue. Raises `BrokerAway`."""
+    with _errors_mean_away(), celery.connection_for_write() as connection, connection.channel() as channel:
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)
         except ChannelError:  # Redis keeps no empty list, so the queue is not there
@@ -67,15 +77,28 @@ def waiting_messages(celery: Celery, queue: str) -> int:
 
 
 def probe(celery: Celery) -> None:
-    """Connect to the broker once; raises what the transport raises when it is away."""
-    with celery.connection_for_write() as connection:
+    """Declare the queues, as each worker does before it takes messages: a Redis that is full or read-only answers, but
+    serves nobody. Raises `BrokerAway`."""
+    with _errors_mean_away(), celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+        with connection.channel() as channel:
+            for declared in celery.amqp.queues.values():
+                declared(channel).declare()
+
+
+@contextmanager
+def _errors_mean_away() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, RedisError, OSError) as error:
+        raise BrokerAway(str(error)) from error
 
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if not settings.broker.startswith("filesystem://"):
-        # no retries: a publisher gives up at once, and a consumer reconnects by its own rules
-        return {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
+        # no retries: a publisher gives up at once, and a consumer reconnects by its own rules. No list of messages that
+        # are not acknowledged: it would be written after each message is taken, which a full Redis refuses
+        return {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0, "ack_emulation": False}
     messages, control = settings.broker_folder / "messages", settings.broker_folder / "control"
     for folder in (messages, control):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain.access import Quotas
@@ -19,7 +19,7 @@ KEYED_REQUESTS_PER_MINUTE = 600
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TDMR_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TDMR_", extra="ignore", frozen=True, populate_by_name=True)
 
     home: Path = Path(".tdmr")
     """Folder of everything the embedded service keeps: store, broker, blobs, scratch."""
@@ -41,10 +41,16 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     """The operator's first key: all scopes, and keys for every tenant can be made with it. None: no key is asked for,
     allowed on loopback only."""
+    allowed_hosts: str = ""
+    """Names by which browsers may reach the service, with commas between them, besides localhost, 127.0.0.1, [::1] and
+    `host`; pages of these names may also change something. Where neither this nor `api_key` is set, the four are all
+    names there are; with `api_key` alone any name will do."""
 
     rate_limit: int | None = Field(default=None, ge=0)
     """Requests a minute of one key (one address where no key is sent). None: 600 where keys are asked for, else no
     limit; 0: no limit. Counted in the broker where that is Redis, else by this process."""
+    max_streams: int = Field(default=50, ge=0)
+    """Most live streams that one key has open at a time; where no key is asked for, that all clients have."""
     tenant_max_bytes: int | None = Field(default=None, ge=0)
     """Most bytes of a tenant's data sets, as uploaded. None: no limit. `tdmr tenants set` says otherwise for one."""
     tenant_max_queued: int | None = Field(default=None, ge=0, le=1_000_000)
@@ -55,7 +61,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=20 * 2**30, gt=0)
     """Largest archive accepted, in bytes."""
     keep_upload_hours: float = Field(default=24, gt=0)
-    """A resumable upload to which nothing was added for this long is removed."""
+    """A resumable upload that receives no data for this long is deleted."""
     upload_idle_seconds: float = Field(default=30, gt=0)
     """A request whose body brings less than `upload_min_bytes_per_second` over this long ends with 408."""
     upload_min_bytes_per_second: float = Field(default=256, gt=0)
@@ -63,7 +69,10 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(default=100 * 2**30, gt=0)
     """Largest sum of an archive's unpacked members, in bytes."""
     max_images: int = Field(default=1_000_000, gt=0)
-    """Largest number of members in an archive."""
+    """Largest number of members in an archive, and of lines in a file of labels."""
+    max_classes: int = Field(default=10_000, ge=2)
+    """Most classes of a data set; one that has more is rejected. Each costs a row in the store, and a student's last
+    layer, its evaluation and its model card grow with them."""
     max_image_pixels: int = Field(default=64_000_000, gt=0)
     """Largest single image, in pixels; larger ones are skipped and reported."""
 
@@ -76,20 +85,35 @@ class Settings(BaseSettings):
     """Students kept loaded by one API process, by the bytes of their ONNX files, in 10⁹; what was not used for longest
     goes first. One takes about three times its file in memory: 126 MB for 42 MB. 0: each is loaded for each image."""
 
+    max_connections: int = Field(default=1000, ge=10, le=100_000)
+    """Connections that one API process keeps open. Beyond it the one that has waited longest for its client, for a
+    second at least, is closed in favour of the new one; if there is none, the new one is answered 503. Lowered to what
+    the limit of open files leaves room for."""
+    max_connections_per_address: int = Field(default=250, ge=1, le=100_000)
+    """Of these, connections of one address (of one /64 network for IPv6). Not counted for the proxies in
+    FORWARDED_ALLOW_IPS. A browser opens six."""
+    request_hours: float = Field(default=12, gt=0)
+    """Longest life of a request, from its head to the last byte of the answer; then its connection is closed. The
+    largest archive arrives in it at 4 Mbit/s; slower ones are resumable uploads."""
     request_seconds: float = Field(default=10, gt=0)
     """A request to which no answer has begun for this long, while no file is sent with it, is answered 503."""
     heartbeat_seconds: float = Field(default=10, gt=0)
-    """A supervisor tells the store this often that its job is alive, and learns whether it was cancelled."""
+    """A supervisor tells the store this often that its job is alive, and learns whether it was cancelled. A worker
+    gives a sign of life, and sees whether it is deaf, as often."""
     fence_seconds: float = Field(default=45, gt=0)
     """A supervisor whose heartbeat did not get through for this long kills its child: someone else may own the job."""
     lease_seconds: float = Field(default=60, gt=0)
-    """A job whose heartbeat counter did not move for this long counts as lost."""
+    """A job whose heartbeat counter did not move for this long counts as lost; `tdmr check` says so of a worker. One
+    that is idle and takes no message for this long, while some wait, exits."""
     cancel_poll_seconds: float = Field(default=1, gt=0)
     """A supervisor asks this often whether its job was cancelled."""
     stop_grace_seconds: float = Field(default=5, gt=0)
     """A child told to stop has this long before it is killed."""
-    caretaker_seconds: float = Field(default=5, gt=0)
-    """Each worker looks this often for claims whose holder is lost and for what waits without a message."""
+    reconcile_seconds: float = Field(
+        default=5, gt=0, validation_alias=AliasChoices("TDMR_RECONCILE_SECONDS", "TDMR_CARETAKER_SECONDS")
+    )
+    """Each worker looks this often for claims whose holder is lost and for what waits without a message. Its former
+    name, TDMR_CARETAKER_SECONDS, is still read."""
     checkpoint_seconds: float = Field(default=300, gt=0)
     """A running job's checkpoint is copied to the storage this often: a host that is lost for good costs no more."""
     keep_checkpoint_days: float = Field(default=7, ge=0)
@@ -105,6 +129,9 @@ class Settings(BaseSettings):
     """Where a host's training jobs share decoded images and a teacher's answers. None: in `home`."""
     cache_gb: float = Field(default=20, gt=0)
     """The shared cache's bound in 10⁹ bytes; what was not used for longest goes first. A job may exceed it alone."""
+    confine: bool = True
+    """Processes that read uploaded files have no network and see nothing of other processes, as far as the kernel can
+    do that. Turn it off where a driver turns out to need a socket in the training process."""
     device: str = "auto"
     """Where a training worker trains: `auto`, `cpu`, `cuda`, `cuda:1`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -154,6 +181,18 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """Local folder that training jobs of this host share."""
         return self.cache_dir.expanduser().resolve() if self.cache_dir is not None else self.scratch / "cache"
+
+    @cached_property
+    def named_hosts(self) -> frozenset[str]:
+        """Those of `allowed_hosts`."""
+        return frozenset(name.strip().lower().strip("[]") for name in self.allowed_hosts.split(",") if name.strip())
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """Names that a request's `Host` may have; empty where any will do."""
+        if self.api_key is not None and not self.named_hosts:
+            return frozenset()
+        return self.named_hosts | LOOPBACK | {self.host.lower()}
 
     @property
     def requests_per_minute(self) -> int:

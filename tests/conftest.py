@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.settings import Settings
-from tests.needs import lacking
+from tests.support import lacking
 
 # Tests run side by side, one a core: more threads than that would wait for each other. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from functools import partial
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
+from app import isolation
 from app.db.engine import Store
 from app.logs import configure_logging
-from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, send
+from app.private import keep_private
+from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, BrokerAway, send
 from app.settings import Settings
 from app.storage.blobs import Blobs
-from worker.announce import CATALOG, announce
-from worker.caretaker import Caretaker
 from worker.celery_app import make_worker_celery, run_worker
 from worker.importing import Importer
+from worker.liveness import Liveness
+from worker.reconciler import Reconciler
+from worker.registration import CATALOG, register, unregister
 from worker.supervisor import TRAIN, Supervisor
-from worker.tasks import add_importing, add_training
 
 log = logging.getLogger("worker")
 
@@ -35,32 +36,50 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     """Work until SIGTERM or SIGINT. Returns the exit status.
 
     Args:
-        command: what trains.
-        catalog: prints what that can build.
+        command: trains; by default `python -m worker.training`.
+        catalog: prints the networks that `command` can build.
     """
     settings = Settings()
+    keep_private(settings)
     configure_logging(settings.log_level)
+    isolation.tell(confine=settings.confine)
     store, blobs, stopping = Store(settings.database), Blobs(settings.storage), threading.Event()
     celery = make_worker_celery(settings)
-    worker_id = announce(settings, store, queue, catalog)
+    worker_id = register(settings, store, queue, catalog)
+    liveness = Liveness(settings, store, celery, queue, worker_id, stopping)
     if queue == TRAINING_QUEUE:
-        nudge = partial(_nudge, celery, TRAIN_TASK)
-        supervisor = Supervisor(settings, store, blobs, worker_id, stopping, command=command, requeue=nudge)
-        add_training(celery, supervisor)
+        message = partial(_notify, celery, TRAIN_TASK)
+        supervisor = Supervisor(settings, store, blobs, worker_id, stopping, command=command, requeue=message)
+
+        @celery.task(name=TRAIN_TASK)
+        def run_job(job_id: str) -> None:
+            """A message says that some job waits; the store, which knows the priorities, says which one runs."""
+            with liveness.working():
+                supervisor.run_next()
     else:
-        nudge = partial(_nudge, celery, IMPORT_TASK)
-        add_importing(celery, Importer(settings, store, blobs, worker_id, stopping, requeue=nudge))
-    caretaker = Caretaker(settings, store, blobs, celery, stopping)
-    caretaker.look()  # messages may have been lost while nobody consumed
-    caretaker.start()
-    return run_worker(celery, queue, settings.log_level, stopping)
+        message = partial(_notify, celery, IMPORT_TASK)
+        importer = Importer(settings, store, blobs, worker_id, stopping, requeue=message)
+
+        @celery.task(name=IMPORT_TASK)
+        def import_dataset(dataset_id: str) -> None:
+            with liveness.working():
+                importer.run(dataset_id)
+
+    reconciler = Reconciler(settings, store, blobs, celery, stopping)
+    reconciler.reconcile()  # messages may have been lost while nobody consumed
+    reconciler.start()
+    liveness.start()
+    status = run_worker(celery, queue, settings.log_level, stopping)
+    if stopping.is_set():
+        unregister(store, worker_id)
+    return status
 
 
-def _nudge(celery: Celery, task: str, object_id: str) -> None:
+def _notify(celery: Celery, task: str, object_id: str) -> None:
     try:
         send(celery, task, object_id)
-    except (OperationalError, OSError) as error:
-        log.warning("%s is queued, but the broker is away: %s", object_id, error)
+    except BrokerAway as away:
+        log.warning("%s is queued, but the broker is away: %s", object_id, away)
 
 
 if __name__ == "__main__":

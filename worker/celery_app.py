@@ -1,4 +1,5 @@
-"""How a worker consumes. Each setting with its reason: the database recovers, so the broker need not."""
+"""Configure how a worker takes messages. Each setting has its reason: the database recovers lost work, so the broker
+need not."""
 
 import threading
 import warnings
@@ -10,10 +11,11 @@ from celery.exceptions import SecurityWarning
 from app.logs import configure_logging
 from app.queue import make_celery
 from app.settings import Settings
+from worker.consumer import PatientConsumer
 
 
 def make_worker_celery(settings: Settings) -> Celery:
-    """The shared application, with what concerns the consuming side only."""
+    """The shared application, with the settings that concern the consuming side only."""
     celery = make_celery(settings)
     celery.conf.update(
         # Acknowledged on receipt. With late acks Redis delivers a message again after the visibility timeout, so any
@@ -35,9 +37,12 @@ def make_worker_celery(settings: Settings) -> Celery:
         # Ours is `stop_grace_seconds`: SIGTERM reaches the supervisor, the child writes a checkpoint, and the job is
         # handed back.
         worker_soft_shutdown_timeout=0.0,
-        # Workers and broker may start in any order, and the broker may go away at any time.
+        # Workers and broker may start in any order, and the broker may go away at any time. What Redis answers with an
+        # error (full, read-only, a password) is an error of the channel to Celery, which by default ends the worker.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        worker_consumer=PatientConsumer,
     )
     return celery
 

@@ -1,4 +1,4 @@
-"""A job's checkpoint on its way between hosts: the output folder of the training command as one tar in the storage.
+"""Copy a job's checkpoints between hosts: the output folder of the training command as one tar in the storage.
 
 The folder can be copied while the command writes into it: each of its files is replaced as a whole, and the command
 itself passes over a checkpoint that is not what its checksum says. The tar lies in a gzip frame, stored and not
@@ -13,8 +13,8 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from app.db.queries import is_kept_checkpoint
-from app.domain.faults import fault_point
+from app.db.queries.jobs import is_kept_checkpoint
+from app.domain.failpoints import failpoint
 from app.services.leases import JobClaim, keep_checkpoint
 from app.storage.blobs import Blobs
 from app.storage.keys import checkpoint_key
@@ -27,7 +27,7 @@ _PIECE_BYTES = 2**20
 log = logging.getLogger(__name__)
 
 
-def bring(blobs: Blobs, claim: JobClaim, folder: Path) -> bool:
+def restore(blobs: Blobs, claim: JobClaim, folder: Path) -> bool:
     """Fill `folder`/out with the newest state of the job: what lies there, or what another host has stored.
 
     Returns False where a stored one is missing or damaged. That costs time, not the job: it goes on from what lies
@@ -44,7 +44,7 @@ def bring(blobs: Blobs, claim: JobClaim, folder: Path) -> bool:
             unpack(archive, brought)
             shutil.rmtree(out, ignore_errors=True)
             brought.rename(out)
-            log.info("goes on from the checkpoint of attempt %d", claim.checkpoint_epoch)
+            log.info("continues from the checkpoint of attempt %d", claim.checkpoint_epoch)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             log.warning("the stored checkpoint cannot be read: %s", error)
             whole = False
@@ -63,11 +63,10 @@ class Copies:
         self._stored = claim.checkpoint_key
         """Where the newest copy lies."""
         self._held: frozenset[tuple[str, int]] = frozenset()
-        """What of ours it holds."""
+        """The checkpoints of this attempt that it holds."""
 
     def keep(self, folder: Path) -> None:
-        """Copy `folder`/out if there is a new checkpoint in it. Without a copy the way of whoever goes on is longer,
-        that is all.
+        """Copy `folder`/out if it holds a new checkpoint. Without a copy the next attempt repeats more, that is all.
 
         Raises:
             LeaseLost: the claim is over.
@@ -75,11 +74,11 @@ class Copies:
         archive, key = folder / "checkpoint.tar", checkpoint_key(self._claim.id, self._claim.epoch)
         try:
             found = contents(folder / "out")
-            if not found or found == self._held:
+            if not found - self._held:  # fewer of them are no news: somebody may be deleting the folder
                 return
             pack(folder / "out", archive)
             self._blobs.put_file(key, archive)
-            fault_point("checkpoint_copied")
+            failpoint("checkpoint_copied")
         except Exception:
             log.exception("the checkpoint stays on this host")
             return

@@ -1,4 +1,4 @@
-"""A command in a process of its own, which cannot outlive us and cannot take us with it.
+"""Run a command in a process of its own, which cannot outlive this one and cannot take it down.
 
 The command runs in its own session, so the whole of it can be signalled at once, and asks the kernel to be killed when
 its parent dies (PR_SET_PDEATHSIG), so that neither a crash nor `kill -9` of the supervisor leaves a device occupied.
@@ -33,21 +33,21 @@ _POLL_SECONDS = 0.05
 class Child:
     """A running command. Its standard output is read line by line; of standard error the tail is kept, for logs."""
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
-        """Start `command`, found on PATH. `env` is added to our own environment."""
+    def __init__(self, command: Sequence[str], *, env: Mapping[str, str]) -> None:
+        """Start `command`, found on PATH. `env` is its whole environment: ours holds secrets."""
         launcher = [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
         self._process = subprocess.Popen(
             launcher,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **(env or {})},
+            env=env,
             start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue(QUEUED_LINES)
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._unread = threading.Event()
-        """Set once nobody reads: what finds no room is thrown away, so that the command never blocks on its output."""
+        """Set when reading has ended: lines that do not fit are dropped, so the command never blocks on its output."""
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
             threading.Thread(target=self._read_output, args=(self._process.stdout,), daemon=True),
@@ -76,7 +76,7 @@ class Child:
     def close(self, grace: float = 0.0) -> int:
         """Make sure that nothing of it runs any more: SIGTERM, `grace` seconds later SIGKILL, to all it started.
 
-        What it says in the time of grace can be read afterwards, as far as there is room.
+        What it says in the time of grace can be read afterwards, as far as there is space.
 
         Returns:
             The exit status; minus the signal's number where a signal ended it.

@@ -1,6 +1,6 @@
-"""Keeping a claim: heartbeats from a thread of their own, so that nothing the supervisor waits for can hold them up.
+"""Keep a claim alive: heartbeats come from a thread of their own, so nothing that the supervisor waits for delays them.
 
-The supervisor asks `check()` between its steps. It raises when the supervisor must stop, and says why.
+The supervisor calls `check()` between its steps. It raises when the supervisor must stop, and says why.
 """
 
 import logging
@@ -16,9 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from app.db.engine import Store
+from app.db.queries.claims import Heartbeat
 from app.domain.states import StopRequest
-from app.services.leases import Heartbeat
 from app.settings import Settings
+from worker.outage import first_line
 
 STORE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """The database cannot be reached or is locked: it may work in a moment. Anything else is a mistake of ours."""
@@ -37,7 +38,7 @@ class CancelAsked(Exception):
 
 
 class HandBack(Exception):
-    """The holder shall save what it has and free the machine."""
+    """The holder must save what it has and free the machine."""
 
 
 class PauseAsked(HandBack):
@@ -58,19 +59,19 @@ class Lease:
         stopping: threading.Event,
         *,
         beat: Callable[[], Heartbeat],
-        look: Callable[[], Heartbeat] | None = None,
+        read: Callable[[], Heartbeat] | None = None,
         waiting: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
             stopping: set when the worker is to stop.
             beat: writes a sign of life. Called every `heartbeat_seconds`, and earlier while `waiting()`.
-            look: only reads how the claim stands. Called every `cancel_poll_seconds` in between.
+            read: only reads how the claim stands. Called every `cancel_poll_seconds` in between.
         """
         self._settings, self._store, self._stopping = settings, store, stopping
-        self._beat, self._look, self._waiting = beat, look, waiting
+        self._beat, self._read, self._waiting = beat, read, waiting
         self._last_beat = time.monotonic()
-        self._over = False
+        self._over, self._has_killed = False, False
         self._stop: StopRequest | None = None
         self._error: Exception | None = None
         self._kill: Callable[[], None] = lambda: None
@@ -97,7 +98,7 @@ class Lease:
             CancelAsked: the user wants it to end.
             HandBack: the user wants to go on later, or this worker is to stop.
         """
-        self._check_held()
+        self.check_held()
         if self._stop == StopRequest.CANCEL:
             raise CancelAsked
         if self._stop == StopRequest.PAUSE:
@@ -123,17 +124,21 @@ class Lease:
                 with self._store.write() as session:
                     return change(session)
             except STORE_AWAY as error:
-                log.warning("The store is away: %s", _first_line(error))
+                log.warning("The store is away: %s", first_line(error))
             if self._is_fenced():
                 raise LeaseLost("the store is away")
             time.sleep(_RETRY_SECONDS)
 
-    def _check_held(self) -> None:
+    def check_held(self) -> None:
+        """
+        Raises:
+            LeaseLost: as `check`.
+        """
         if self._error is not None:
             raise RuntimeError("the heartbeat failed") from self._error
         if self._over:
             raise LeaseLost("it was taken over or has ended")
-        if self._is_fenced():
+        if self._has_killed or self._is_fenced():
             raise LeaseLost(f"no heartbeat got through for {self._settings.fence_seconds:g} s")
 
     def _is_fenced(self) -> bool:
@@ -142,6 +147,7 @@ class Lease:
     def _watch(self) -> None:
         while not self._left.wait(_RETRY_SECONDS):
             if self._is_fenced():
+                self._has_killed = True  # also where a heartbeat gets through before anybody asks
                 self._kill()
                 return
 
@@ -154,12 +160,12 @@ class Lease:
                     answer = self._beat()
                     # counted from before the write: the reaper may have seen it as early as that
                     self._last_beat, next_beat = started, started + self._settings.heartbeat_seconds
-                elif self._look is not None:
-                    answer = self._look()
+                elif self._read is not None:
+                    answer = self._read()
                 else:
                     continue
             except STORE_AWAY as error:
-                log.warning("A heartbeat did not get through: %s", _first_line(error))
+                log.warning("A heartbeat did not get through: %s", first_line(error))
                 continue
             except Exception as error:  # ours; the supervisor's next check() raises it
                 self._error = error
@@ -167,7 +173,3 @@ class Lease:
             self._over, self._stop = not answer.alive, answer.stop_requested
             if self._over:
                 return
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""How much memory and time a child may take. Watched from outside: a limit of the kernel's on address space would count
+"""Limit the memory and time of a child. Watched from outside: a limit of the kernel's on address space would count
 what CUDA and mapped files reserve, and a child at such a limit fails somewhere in a library instead of here."""
 
 import time
@@ -10,7 +10,8 @@ import psutil
 
 from app.settings import Settings
 
-_LOOK_SECONDS = 1.0
+LimitName = Literal["time", "memory"]
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +23,29 @@ class Limits:
     seconds: float | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Those of a training process."""
-        memory, hours = settings.child_memory_gb, settings.job_hours
-        return cls(None if memory is None else memory * 1e9, None if hours is None else hours * 3600)
+    def for_training(cls, settings: Settings) -> Self:
+        hours = settings.job_hours
+        return cls(_bytes(settings.child_memory_gb), None if hours is None else hours * 3600)
+
+    @classmethod
+    def for_import(cls, settings: Settings) -> Self:
+        return cls(_bytes(settings.child_memory_gb), settings.import_minutes * 60)
 
 
 class Watchdog:
-    """Ask `passed()` often; it looks about once a second."""
+    """Ask `passed()` often; it measures about once a second."""
 
     def __init__(self, pid: int, limits: Limits) -> None:
         self._limits = limits
         self._pid = pid
-        self._began = self._looked = time.monotonic()
+        self._began = self._measured = time.monotonic()
 
-    def passed(self) -> Literal["time", "memory"] | None:
+    def passed(self) -> LimitName | None:
         """The limit that is passed; the caller ends the child."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._measured < _POLL_SECONDS:
             return None
-        self._looked = now
+        self._measured = now
         if self._limits.seconds is not None and now - self._began > self._limits.seconds:
             return "time"
         if self._limits.memory_bytes is not None and self._memory() > self._limits.memory_bytes:
@@ -57,3 +61,7 @@ class Watchdog:
                     memory = process.memory_info()
                     total += memory.rss - memory.shared
         return total
+
+
+def _bytes(gigabytes: float | None) -> float | None:
+    return None if gigabytes is None else gigabytes * 1e9

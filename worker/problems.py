@@ -1,12 +1,13 @@
-"""What a user reads of a failure: the same object as an HTTP problem. Never a path, a traceback or a child's output."""
+"""Describe a failure to its user: the same object as an HTTP problem. Never a path, a traceback or a child's output."""
 
 import errno
 import signal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from app.domain.dataset import ImportResult
 from app.domain.errors import (
+    CATALOGUE,
     DatasetRejected,
     DiskFull,
     ImportFailed,
@@ -18,8 +19,10 @@ from app.domain.errors import (
 )
 from app.domain.progress import FailureLine
 from app.settings import Settings
+from worker.limits import LimitName
 
 Problem = dict[str, Any]
+LOCAL_FILES_LOST = "The worker's local files were deleted, or cannot be read, while the job ran."
 
 
 class Failed(Exception):
@@ -31,7 +34,11 @@ class Failed(Exception):
 
 
 class AttemptLost(Exception):
-    """The child is gone without a word. Another attempt goes on from its checkpoint."""
+    """The child ended without a last word. Another attempt continues from its checkpoint."""
+
+
+class FilesLost(AttemptLost):
+    """The child, or its worker, misses local files. Another attempt continues from the stored checkpoint."""
 
 
 def of_error(error: TdmrError) -> Problem:
@@ -39,8 +46,8 @@ def of_error(error: TdmrError) -> Problem:
 
 
 def of_line(line: FailureLine) -> Problem:
-    """What the training room has said itself. Its codes are those of the error tree."""
-    return _problem(line.code, _titles().get(line.code, TrainingFailed.title), line.detail, line.hint)
+    """A failure that the training package has reported. Its codes are those of the error tree."""
+    return _problem(line.code, CATALOGUE.get(line.code, TrainingFailed).title, line.detail, line.hint)
 
 
 def of_memory_used_up() -> Problem:
@@ -53,7 +60,7 @@ def of_memory_used_up() -> Problem:
     )
 
 
-def of_job_limit(limit: Literal["time", "memory"], settings: Settings) -> Problem:
+def of_job_limit(limit: LimitName, settings: Settings) -> Problem:
     """The job's process has passed a limit of this service."""
     if limit == "time":
         return of_error(
@@ -71,7 +78,7 @@ def of_job_limit(limit: Literal["time", "memory"], settings: Settings) -> Proble
     )
 
 
-def of_import_limit(limit: Literal["time", "memory"], settings: Settings) -> Problem:
+def of_import_limit(limit: LimitName, settings: Settings) -> Problem:
     """The import's process has passed a limit of this service: no fault of ours, so it is a verdict."""
     if limit == "time":
         what = f"could not be checked within {settings.import_minutes:g} minutes"
@@ -86,13 +93,13 @@ def of_import_limit(limit: Literal["time", "memory"], settings: Settings) -> Pro
 
 
 def of_silent_exit(status: int) -> str:
-    """How a child that said nothing is gone. `status` is negative for a signal."""
+    """How a child ended that reported nothing. `status` is negative for a signal."""
     how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
     return f"The training process {how} and did not say why."
 
 
 def of_exception(error: Exception) -> Problem:
-    """What went wrong on our side, in words that tell nothing of our machine."""
+    """A failure of the worker itself, in words that say nothing of its machine."""
     if isinstance(error, Failed):
         return error.problem
     if isinstance(error, TdmrError):
@@ -116,7 +123,7 @@ def of_verdict(result: ImportResult) -> Problem:
 
 def of_failed_import(error: Exception) -> Problem:
     """An import that ended without a verdict: the fault is ours, and the archive may be fine."""
-    if isinstance(error, OSError) and not isinstance(error, ChildProcessError):
+    if isinstance(error, TdmrError) or (isinstance(error, OSError) and not isinstance(error, ChildProcessError)):
         return of_exception(error)
     return of_error(
         ImportFailed(
@@ -145,12 +152,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _titles() -> dict[str, str]:
-    titles, classes = {}, [TdmrError]
-    while classes:
-        error = classes.pop()
-        titles[error.code] = error.title
-        classes += error.__subclasses__()
-    return titles

@@ -1,7 +1,7 @@
 """The worker's local folder: unpacked data sets, kept for the next job, and a folder for each running job.
 
-Several workers of one host may share it. Who uses a folder holds a lock on it (`flock` on the folder itself, which the
-kernel gives back when its holder dies), so nobody's folder is taken away or written by two.
+Several workers of one host may share it. A worker locks each folder that it uses (`flock` on the folder itself; the
+kernel releases it when the holder dies), so no folder is removed while in use or written by two.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from app.ingest import unpack_prepared
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from app.storage.published import fetch
 
 KEPT_DATASETS = 4
 """Unpacked data sets that stay on disk, the one in use included."""
@@ -24,14 +25,13 @@ _POLL_SECONDS = 0.2
 
 
 class FolderBusy(Exception):
-    """Somebody else holds the folder."""
+    """Another process holds the folder."""
 
 
 @contextmanager
 def dataset_folder(settings: Settings, blobs: Blobs, prepared_key: str, check: Callable[[], None]) -> Iterator[Path]:
     """The unpacked data set, downloaded once for all jobs on this host. `check` may end the wait by raising."""
-    # a key is written once, so it names the content
-    folder = _datasets(settings) / hashlib.sha256(prepared_key.encode()).hexdigest()[:32]
+    folder = _dataset(settings, prepared_key)
     data = folder / "data"
     while True:
         with _lock_patiently(folder, fcntl.LOCK_SH, check):
@@ -43,6 +43,13 @@ def dataset_folder(settings: Settings, blobs: Blobs, prepared_key: str, check: C
             if not data.is_dir():
                 _drop_oldest(_datasets(settings), keep=KEPT_DATASETS - 1)
                 _fetch(blobs, prepared_key, folder, data, check)
+
+
+def forget_dataset(settings: Settings, prepared_key: str) -> None:
+    """Files of the unpacked data set may be missing: it is downloaded again, unless other jobs still use it."""
+    folder = _dataset(settings, prepared_key)
+    with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
+        remove(folder)
 
 
 @contextmanager
@@ -59,8 +66,19 @@ def job_folder(settings: Settings, job_id: str, epoch: int) -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def import_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[Path]:
+    """A folder for one attempt at an import, gone afterwards."""
+    folder = settings.scratch / "imports" / f"{dataset_id}-e{epoch}"
+    with lock_folder(folder, fcntl.LOCK_EX):
+        try:
+            yield folder
+        finally:
+            remove(folder)
+
+
 def sweep_jobs(settings: Settings, is_over: Callable[[str], bool]) -> None:
-    """Remove the folders of jobs that have ended without us; `is_over(job_id)` knows."""
+    """Remove the folders of jobs that have ended elsewhere; `is_over` takes a job's id."""
     for folder in _folders(settings.scratch / "jobs"):
         if is_over(folder.name.partition("-")[0]):
             with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
@@ -68,7 +86,7 @@ def sweep_jobs(settings: Settings, is_over: Callable[[str], bool]) -> None:
 
 
 def sweep_imports(settings: Settings) -> None:
-    """Remove what imports that died have left: a folder that nobody holds is nobody's."""
+    """Remove what imports that died have left: their folders are the ones without a lock."""
     for folder in _folders(settings.scratch / "imports"):
         with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
             remove(folder)
@@ -84,7 +102,7 @@ def lock_folder(folder: Path, kind: int) -> Iterator[None]:
     """Hold `folder`, made if need be, shared (LOCK_SH) or alone (LOCK_EX).
 
     Raises:
-        FolderBusy: somebody else does.
+        FolderBusy: another process holds it.
     """
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +142,7 @@ def _is_still(folder: Path, descriptor: int) -> bool:
 def _fetch(blobs: Blobs, key: str, folder: Path, data: Path, check: Callable[[], None]) -> None:
     archive = folder / "prepared.zip"
     try:
-        blobs.fetch(key, archive)
+        fetch(blobs, key, archive, what="the prepared data set", hint="Upload the data set again.")
         check()
         unpack_prepared(archive, data)
     finally:
@@ -138,6 +156,11 @@ def _drop_oldest(datasets: Path, keep: int) -> None:
     for folder in oldest_last[keep:]:
         with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
             remove(folder)
+
+
+def _dataset(settings: Settings, prepared_key: str) -> Path:
+    # a key is written once, so it names the content
+    return _datasets(settings) / hashlib.sha256(prepared_key.encode()).hexdigest()[:32]
 
 
 def _datasets(settings: Settings) -> Path:

@@ -1,87 +1,73 @@
-"""One job, from its claim to its end: claim → fetch the data → child process → publish → finish.
-
-No session is open while anything long runs, and every write names the claim, so a supervisor that was taken for dead
-can do no harm: its writes hit nothing, and then it leaves.
-"""
+"""One job, from its claim to its end: claim → fetch the data → child process → publish → finish."""
 
 import json
 import logging
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app import log_context
-from app.db import queries
-from app.db.engine import Store
 from app.db.models import Job
-from app.domain.faults import fault_point
-from app.domain.files import sha256_file
+from app.db.queries import jobs as queries
+from app.domain.errors import LocalFilesLost
+from app.domain.evaluation import EVALUATION_NAME, shown
+from app.domain.failpoints import failpoint
+from app.domain.files import lost_below, sha256_file
 from app.domain.manifest import ArtifactFile, Manifest
 from app.domain.progress import LINE, DoneLine, EventLine, FailureLine
+from app.domain.reproduction import Reproduction
+from app.domain.runtime import RuntimeConfig
 from app.domain.states import TERMINAL_JOB_STATES, JobState
 from app.log_context import bound
 from app.services import leases
 from app.services.leases import JobClaim
 from app.settings import Settings
-from app.storage.blobs import Blobs
 from app.storage.keys import artifact_key, attempt_prefix, checkpoint_prefix
-from worker import problems
-from worker.checkpoints import Copies, bring
-from worker.child import Child
-from worker.lease import STORE_AWAY, CancelAsked, HandBack, Lease, LeaseLost, WorkerStopping
-from worker.limits import Limits, Watchdog
-from worker.problems import AttemptLost, Failed
-from worker.relay import Relay
-from worker.scratch import dataset_folder, job_folder, remove
+from worker import problems, reproduction
+from worker.checkpoints import Copies, restore
+from worker.lease import STORE_AWAY, CancelAsked, HandBack, Lease, WorkerStopping
+from worker.leased_run import STORE_AWAY_AT_CLAIM, Ending, LeasedRun, LeasedWorker
+from worker.limits import Limits
+from worker.outage import first_line
+from worker.problems import AttemptLost, Failed, FilesLost
+from worker.progress_writer import ProgressWriter
+from worker.scratch import dataset_folder, forget_dataset, job_folder, remove
 
 TRAIN = (sys.executable, "-m", "worker.training")
-"""Followed by SPEC.json DATA_DIR OUT_DIR."""
+"""Followed by SPEC.json DATA_DIR OUT_DIR --runtime RUNTIME.json."""
+RUNTIME = "runtime.json"
 EXIT_STOPPED = 75
 """The child was asked to stop, has written a checkpoint and would go on from it."""
+SHOWN_FOREIGN_LINES = 3
+"""Of what a child prints that is none of ours, a library's complaints for instance, so much is logged, and a count."""
 UNREADABLE_CHECKPOINT = EventLine(
     level="warning",
     code="checkpoint_unreadable",
     message="The stored checkpoint is missing or damaged. The job goes on from what its worker has, or starts anew.",
 )
-_READ_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
 
-class Supervisor:
+@dataclass(eq=False, repr=False)
+class Supervisor(LeasedWorker):
     """Runs jobs, one at a time."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        blobs: Blobs,
-        worker_id: str,
-        stopping: threading.Event,
-        *,
-        command: Sequence[str] = TRAIN,
-        requeue: Callable[[str], None] = lambda job_id: None,
-    ) -> None:
-        """
-        Args:
-            stopping: set when the worker is to stop; the running job is then handed back.
-            command: what trains.
-            requeue: called with the id of a job that was handed back, to tell other workers.
-        """
-        self.settings, self.store, self.blobs = settings, store, blobs
-        self.worker_id, self.stopping = worker_id, stopping
-        self.command, self.requeue = command, requeue
+    command: Sequence[str] = TRAIN
 
     def run_next(self) -> None:
         """Run the queued job of the highest priority, if there is one, and bring it to an end or back to the queue."""
-        claim = self._claim_next()
+        try:
+            claim = self._claim_next()
+        except STORE_AWAY as error:
+            log.warning(STORE_AWAY_AT_CLAIM, first_line(error))
+            return
         if claim is None:
             log.info("no job is queued")
             return
@@ -101,104 +87,125 @@ class Supervisor:
         return None
 
 
-class _Attempt:
+class _Attempt(LeasedRun[JobClaim]):
     """One claim of one job."""
 
-    def __init__(self, of: Supervisor, claim: JobClaim) -> None:
-        self._of, self._claim = of, claim
-        self._relay = Relay(of.store, claim)
-        self._lease = Lease(
-            of.settings,
-            of.store,
-            of.stopping,
-            beat=self._relay.beat,
-            look=self._relay.look,
-            waiting=self._relay.waiting,
+    limit_problem = staticmethod(problems.of_job_limit)
+
+    def __init__(self, worker: Supervisor, claim: JobClaim) -> None:
+        settings = worker.settings
+        told = self._progress = ProgressWriter(worker.store, claim)
+        lease = Lease(settings, worker.store, worker.stopping, beat=told.beat, read=told.read, waiting=told.waiting)
+        folder = job_folder(settings, claim.id, claim.epoch)
+        super().__init__(worker, claim, lease, folder, Limits.for_training(settings))
+        self.grace_seconds = settings.stop_grace_seconds
+        self.needs_network = settings.hub  # until it has the weights
+        self._copies = Copies(worker.blobs, lease, claim)
+        self._last_word: DoneLine | FailureLine | None = None
+        self._foreign_lines = 0
+        self._next_copy = 0.0
+
+    def work(self) -> Ending:
+        failpoint("claimed")
+        if not restore(self.worker.blobs, self.claim, self.folder):
+            self._progress.add(UNREADABLE_CHECKPOINT)
+        metrics = self._train()
+        failpoint("trained")
+        artifacts, evaluation, manifest = self._publish(self.folder / "out")
+        failpoint("published")
+        choice = None if manifest.choice is None else manifest.choice.model_dump(mode="json")
+        reproduces = self._reproduction(artifacts, metrics)
+        return Ending(
+            "succeeded",
+            lambda s: leases.finish_job(
+                s, self.claim, artifacts, evaluation, metrics, manifest.seconds, choice, reproduces
+            ),
         )
-        self._copies = Copies(of.blobs, self._lease, claim)
 
-    def run(self) -> None:
-        claim = self._claim
-        with job_folder(self._of.settings, claim.id, claim.epoch) as folder, self._lease:
-            fault_point("claimed")
-            try:
-                self._bring_to_an_end(folder)
-            except LeaseLost as lost:
-                log.warning("leaving attempt %d: %s", claim.epoch, lost)
-            # What is left of the attempt is decided by the row and by nothing we believe: a commit may have got through
-            # whose answer did not.
-            try:
-                with self._of.store.read() as session:
-                    job = session.get(Job, claim.id)
-            except STORE_AWAY:
-                return
-            if job is None or job.state != JobState.SUCCEEDED or job.epoch != claim.epoch:
-                self._unpublish(attempt_prefix(claim.id, claim.epoch))
-            else:  # what attempts that were killed have left
-                for epoch in range(1, claim.epoch):
-                    self._unpublish(attempt_prefix(claim.id, epoch))
-                self._unpublish(checkpoint_prefix(claim.id))
-            if job is None or job.state in TERMINAL_JOB_STATES:
-                remove(folder)
+    def after_failure(self, error: Exception) -> Ending:
+        claim = self.claim
+        if isinstance(error, CancelAsked):
+            return Ending("cancelled", lambda s: leases.release_job(s, claim, "cancelled"))
+        if lost_below([self.worker.settings.scratch, self.worker.settings.cache], error):
+            log.warning("local files are gone", exc_info=error)
+            error = FilesLost(problems.LOCAL_FILES_LOST)
+        if not isinstance(error, HandBack | AttemptLost):
+            log.error("failed", exc_info=error)
+        if isinstance(error, FilesLost):
+            # what is left may lack anything: neither a copy of it nor the next attempt shall be built on it
+            remove(self.folder)
+            forget_dataset(self.worker.settings, claim.prepared_key)
+        else:
+            self._copies.keep(self.folder)
+        if isinstance(error, HandBack):
+            reason = "worker_stopping" if isinstance(error, WorkerStopping) else "pause_withdrawn"
+            return Ending("handed back", lambda s: leases.release_job(s, claim, reason), requeue=True)
+        if isinstance(error, AttemptLost):
+            how = str(error)
+            return Ending(f"lost: {how}", lambda s: leases.record_lost_attempt(s, claim, how), requeue=True)
+        problem = problems.of_exception(error)
+        return Ending(f"failed: {problem['code']}", lambda s: leases.fail_job(s, claim, problem))
 
-    def _bring_to_an_end(self, folder: Path) -> None:
-        claim = self._claim
+    def clean_up(self) -> None:
+        claim = self.claim
         try:
-            if not bring(self._of.blobs, claim, folder):
-                self._relay.add(UNREADABLE_CHECKPOINT)
-            metrics = self._train(folder)
-            fault_point("trained")
-            artifacts, evaluation, manifest = self._publish(folder / "out")
-            fault_point("published")
-            choice = None if manifest.choice is None else manifest.choice.model_dump(mode="json")
-            self._end(
-                "succeeded",
-                lambda s: leases.finish_job(s, claim, artifacts, evaluation, metrics, manifest.seconds, choice),
-            )
-        except LeaseLost:
-            raise
-        except CancelAsked:
-            self._end("cancelled", lambda s: leases.release_job(s, claim, "cancelled"))
-        except HandBack as asked:
-            self._copies.keep(folder)
-            reason = "worker_stopping" if isinstance(asked, WorkerStopping) else "pause_withdrawn"
-            self._end("handed back", lambda s: leases.release_job(s, claim, reason))
-            self._of.requeue(claim.id)
-        except AttemptLost as lost:
-            how = str(lost)
-            self._copies.keep(folder)
-            self._end(f"lost: {how}", lambda s: leases.lose_job(s, claim, how))
-            self._of.requeue(claim.id)
-        except Exception as error:
-            log.exception("failed")
-            problem = problems.of_exception(error)
-            self._copies.keep(folder)
-            self._end(f"failed: {problem['code']}", lambda s: leases.fail_job(s, claim, problem))
+            with self.worker.store.read() as session:
+                job = session.get(Job, claim.id)
+        except STORE_AWAY:
+            return
+        if job is None or job.state != JobState.SUCCEEDED or job.epoch != claim.epoch:
+            self._unpublish(attempt_prefix(claim.id, claim.epoch))
+        else:  # what attempts that were killed have left
+            for epoch in range(1, claim.epoch):
+                self._unpublish(attempt_prefix(claim.id, epoch))
+            self._unpublish(checkpoint_prefix(claim.id))
+        if job is None or job.state in TERMINAL_JOB_STATES:
+            remove(self.folder)
 
-    def _train(self, folder: Path) -> dict[str, float]:
-        """Run the child until it is done; its own last word on the metrics comes back."""
-        claim, of = self._claim, self._of
-        spec = folder / "spec.json"
+    def hear(self, line: str) -> None:
+        try:
+            told = LINE.validate_json(line)
+        except ValidationError:
+            self._foreign_lines += 1
+            if self._foreign_lines <= SHOWN_FOREIGN_LINES:
+                log.warning("the child printed something that is no progress line: %.200r", line)
+            return
+        if isinstance(told, DoneLine | FailureLine):
+            self._last_word = told
+        else:
+            self._progress.add(told)
+
+    def between_lines(self) -> None:
+        super().between_lines()
+        if not (self.folder / RUNTIME).is_file():  # the child may not miss its folder before its end
+            raise FilesLost(problems.LOCAL_FILES_LOST)
+        if time.monotonic() > self._next_copy:
+            self._copies.keep(self.folder)
+            self._next_copy = time.monotonic() + self.worker.settings.checkpoint_seconds
+
+    def write_end(self, change: Callable[[Session], bool]) -> bool:
+        return self._progress.end(self.lease, change)
+
+    def _train(self) -> dict[str, float]:
+        """Run the child until it is done. Returns the metrics of its last word."""
+        claim, settings, folder = self.claim, self.worker.settings, self.folder
+        spec, runtime = folder / "spec.json", folder / RUNTIME
         spec.write_text(claim.spec.training().model_dump_json())
-        with dataset_folder(of.settings, of.blobs, claim.prepared_key, self._lease.check) as data:
+        runtime.write_text(runtime_config(settings).model_dump_json())
+        with dataset_folder(settings, self.worker.blobs, claim.prepared_key, self.lease.check) as data:
             oom_kills = problems.count_oom_kills()
-            child = Child(
-                [*of.command, str(spec), str(data), str(folder / "out")], env=training_environment(of.settings)
-            )
-            self._lease.guard(child.kill)
+            self._next_copy = time.monotonic() + settings.checkpoint_seconds
             try:
-                last = self._listen(child, folder)
-            except HandBack:
-                child.close(of.settings.stop_grace_seconds)  # time for a checkpoint
-                while (text := child.read(0)) is not None:  # the curves up to it
-                    self._hear(text)
-                raise
+                status, errors = self.run_child([*map(str, (spec, data, folder / "out")), "--runtime", str(runtime)])
             finally:
-                status = child.close()
-                log.info("the child has ended with status %d", status)
+                if more := max(0, self._foreign_lines - SHOWN_FOREIGN_LINES):
+                    log.warning("the child printed %d more lines that are no progress lines", more)
+        last = self._last_word
         if isinstance(last, DoneLine) and status == 0:
             return last.metrics
-        log.warning("the child's last words:\n%s", child.stderr_tail())
+        log.warning("the child's last words:\n%s", errors)
+        if isinstance(last, FailureLine) and last.code == LocalFilesLost.code:
+            raise FilesLost(last.detail)
         if isinstance(last, FailureLine):
             raise Failed(problems.of_line(last))
         if status == EXIT_STOPPED:
@@ -206,35 +213,6 @@ class _Attempt:
         if status == -signal.SIGKILL and problems.count_oom_kills() > oom_kills:
             raise Failed(problems.of_memory_used_up())
         raise AttemptLost(problems.of_silent_exit(status))
-
-    def _listen(self, child: Child, folder: Path) -> DoneLine | FailureLine | None:
-        last: DoneLine | FailureLine | None = None
-        settings = self._of.settings
-        watchdog = Watchdog(child.pid, Limits.of(settings))
-        next_copy = time.monotonic() + settings.checkpoint_seconds
-        while not child.ended():
-            self._lease.check()
-            if limit := watchdog.passed():
-                raise Failed(problems.of_job_limit(limit, settings))
-            if time.monotonic() > next_copy:
-                self._copies.keep(folder)
-                next_copy = time.monotonic() + settings.checkpoint_seconds
-            text = child.read(_READ_SECONDS)
-            if text is not None:
-                last = self._hear(text) or last
-        return last
-
-    def _hear(self, text: str) -> DoneLine | FailureLine | None:
-        """Pass a line of the child on; a last word comes back instead."""
-        try:
-            line = LINE.validate_json(text)
-        except ValidationError:
-            log.warning("not a line of ours: %.200r", text)
-            return None
-        if isinstance(line, DoneLine | FailureLine):
-            return line
-        self._relay.add(line)
-        return None
 
     def _publish(self, out: Path) -> tuple[list[ArtifactFile], dict[str, Any] | None, Manifest]:
         """Store what the manifest lists, and the manifest, under this attempt's keys. Nobody sees them yet."""
@@ -250,44 +228,44 @@ class _Attempt:
             ),
         ]
         for file in files:
-            self._lease.check()
+            self.lease.check()
             if sha256_file(out / file.name) != file.sha256:
                 raise ValueError(f"{file.name} is not what its manifest says")
-            self._of.blobs.put_file(artifact_key(self._claim.id, self._claim.epoch, file.name), out / file.name)
+            self.worker.blobs.put_file(artifact_key(self.claim.id, self.claim.epoch, file.name), out / file.name)
         return files, self._evaluation(out), manifest
 
     def _evaluation(self, out: Path) -> dict[str, Any] | None:
         """Of the job; by student where it names `students` and trains them."""
-        spec = self._claim.spec
-        if spec.students is not None and spec.method.needs_student:
-            return {name: json.loads((out / name / "evaluation.json").read_bytes()) for name in spec.students}
-        path = out / "evaluation.json"
-        return json.loads(path.read_bytes()) if path.is_file() else None
+        spec = self.claim.spec
+        if spec.students is not None and spec.method_info.needs_student:
+            return {name: _shown(out / name / EVALUATION_NAME) for name in spec.students}
+        path = out / EVALUATION_NAME
+        return _shown(path) if path.is_file() else None
 
-    def _end(self, how: str, change: Callable[[Session], bool]) -> None:
-        if not self._relay.end(self._lease, change):
-            raise LeaseLost("it was taken over or has ended")
-        log.info(how)
+    def _reproduction(self, files: Sequence[ArtifactFile], metrics: Mapping[str, float]) -> Reproduction | None:
+        """Where the job repeats another one."""
+        if self.claim.rerun_of is None:
+            return None
+        with self.worker.store.read() as session:
+            original = session.get(Job, self.claim.rerun_of)
+            published = queries.list_artifacts(session, self.claim.rerun_of)
+        return reproduction.compare(
+            self.worker.blobs, published, original.metrics if original else {}, self.folder / "out", files, metrics
+        )
 
     def _unpublish(self, prefix: str) -> None:
         try:
-            self._of.blobs.delete_prefix(prefix)
+            self.worker.blobs.delete_prefix(prefix)
         except Exception:
             log.exception("what lies under %s is still there", prefix)
 
 
-def training_environment(settings: Settings) -> dict[str, str]:
-    """The settings that the training room reads, which knows no `Settings`, and what its log lines are about."""
-    environment = {
-        "TDMR_DEVICE": settings.device,
-        "TDMR_PRECISION": settings.precision,
-        "TDMR_HUB": str(settings.hub).lower(),
-        "TDMR_CACHE_DIR": str(settings.cache),
-        "TDMR_CACHE_GB": str(settings.cache_gb),
-        "TDMR_CHECKPOINT_SECONDS": str(settings.checkpoint_seconds),
-        "TDMR_LOG_LEVEL": settings.log_level,
-        **log_context.environment(),
-    }
-    if settings.models_dir is not None:
-        environment["TDMR_MODELS_DIR"] = str(settings.models_dir.expanduser().resolve())
-    return environment
+def _shown(path: Path) -> dict[str, Any]:
+    return shown(json.loads(path.read_bytes()))
+
+
+def runtime_config(settings: Settings) -> RuntimeConfig:
+    """The settings that concern the training package, which does not know `Settings`."""
+    shared = settings.model_dump(include=set(RuntimeConfig.model_fields) - {"cache_dir", "models_dir"})
+    models_dir = None if settings.models_dir is None else settings.models_dir.expanduser().resolve()
+    return RuntimeConfig(cache_dir=settings.cache, models_dir=models_dir, **shared)

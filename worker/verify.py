@@ -1,9 +1,9 @@
-"""`python -m worker.verify FOLDER IMAGES [--split test]`: do downloaded files do what the manifest says?
+"""`python -m worker.verify FOLDER IMAGES [--split test]`: do downloaded files match the manifest?
 
 FOLDER holds what was downloaded of a job: `manifest.json`, `student.safetensors` and any of the exported files; of a
 job with several students, each one's in a folder of its name, as the API calls them. IMAGES is a data set as it is
-uploaded, a folder or a zip. The images are read from their files and prepared as the manifest tells, so nothing of the
-training run is taken on trust.
+uploaded, a folder or a zip. The images are read from their files and prepared as the manifest says, so the check does
+not rely on the training run.
 
 N images, K classes.
 """
@@ -17,7 +17,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,43 +25,35 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
+from app.domain.config import ExportConfig
 from app.domain.dataset import Split
 from app.domain.errors import ExportParityFailed, NotFound, TdmrError
 from app.domain.files import sha256_file
-from app.domain.knobs import ExportFormat
 from app.domain.layout import load_index
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
-from app.domain.spec import TrainingSpec
 from app.imaging import UnreadableImage, clean_square, open_rgb
-from worker.training.evaluate import predict
-from worker.training.export.accuracy import Withheld, check_accuracy
-from worker.training.export.gate import Judged, answers, bound_of
-from worker.training.export.inputs import BATCH
+from worker.training.export import formats
+from worker.training.export.format import BATCH, Format
+from worker.training.export.formats.safetensors import WEIGHTS_NAME
 from worker.training.export.manifest import MANIFEST_NAME
-from worker.training.export.parity import allowed, check_parity, measure
-from worker.training.export.student import FILE_NAMES, WEIGHTS_NAME
+from worker.training.export.parity import Judged, answers
+from worker.training.export.prediction import predict
+from worker.training.export.tolerance import Tolerance, Withheld, measure
 from worker.verify_report import FileCheck, VerifyReport, show
 
 DISAGREEMENT, UNUSABLE = 1, 2
-"""Exit statuses: a file is not what it should be; or there was nothing to check."""
+"""Exit statuses: a file fails its check; or nothing could be checked."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """What the student is tried on."""
+    """Labelled images, prepared for the student."""
 
     folder: Path
     squares_NHWC: npt.NDArray[np.uint8]
     labels_N: npt.NDArray[np.int64]
     paths: Sequence[str]
     """Below `folder`."""
-
-
-class _Limits(NamedTuple):
-    """What a file is held to: the bound on |Δlogit|; for int8 that on the fraction of images lost."""
-
-    logits: float
-    accuracy_loss: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except (OSError, ValidationError):
-        raise NotFound(f"There is no readable {MANIFEST_NAME} in the folder.", hint="Download it again.") from None
+        raise NotFound(f"The folder has no readable {MANIFEST_NAME}.", hint="Download it again.") from None
 
 
 def read_images(folder: Path, manifest: Manifest, split: Split | None) -> Images:
@@ -120,7 +111,9 @@ def read_images(folder: Path, manifest: Manifest, split: Split | None) -> Images
     index = load_index(folder)
     unknown = sorted(set(index.classes) - set(manifest.classes))
     if unknown:
-        raise NotFound(f"The student does not know the class '{unknown[0]}'.", hint="Use the data it was trained for.")
+        raise NotFound(
+            f"The student does not know the class '{unknown[0]}'.", hint="Use a data set with the student's classes."
+        )
     number = {name: k for k, name in enumerate(manifest.classes)}
     chosen = [
         (sample.path, number[index.classes[sample.label]])
@@ -160,9 +153,11 @@ def _students(folder: Path, manifest: Manifest, checks: Mapping[str, FileCheck])
     """Those whose weights are there, and whose manifest can be trusted."""
     several = manifest.spec.get("students") or ()
     if manifest.student is None and not several:
-        raise NotFound("The job trained no student.", hint="There is nothing to run in its files.")
+        raise NotFound("The job trained no student.", hint="Its files contain nothing to run.")
     if not any(name.endswith(WEIGHTS_NAME) for name in checks):
-        raise NotFound(f"{WEIGHTS_NAME} is not in the folder; the files are compared with it.", hint="Download it too.")
+        raise NotFound(
+            f"The folder has no {WEIGHTS_NAME}, which the other files are compared with.", hint="Download it too."
+        )
     if manifest.student is not None:
         return [_Student("", manifest)]
     intact = {name for name, check in checks.items() if check.problem is None}
@@ -177,14 +172,14 @@ def _prepared(folder: Path, path: str, preprocessing: Preprocessing) -> npt.NDAr
     try:
         image = open_rgb(folder / path)
     except UnreadableImage as error:
-        raise NotFound(f"'{path}' cannot be read: {error}.", hint="Take it out of the data.") from None
+        raise NotFound(f"'{path}' cannot be read: {error}.", hint="Remove it from the data.") from None
     return clean_square(image, preprocessing)
 
 
 def _check_bytes(folder: Path, file: ArtifactFile) -> FileCheck:
     path = folder / file.name
     same = path.stat().st_size == file.bytes and sha256_file(path) == file.sha256
-    problem = None if same else "is not the file of the manifest (SHA-256); not run"
+    problem = None if same else "differs from the manifest (SHA-256), so it was not run"
     return FileCheck(name=file.name, bytes=path.stat().st_size, problem=problem)
 
 
@@ -201,35 +196,32 @@ def _compare(folder: Path, student: _Student, images: Images, checks: Mapping[st
     )
     weights = student.prefix + WEIGHTS_NAME
     results = {weights: _measured(checks[weights], expected_NK, expected_NK, images.labels_N)}
-    config = TrainingSpec.model_validate(manifest.spec).export
-    for chosen, file in FILE_NAMES.items():
-        name = student.prefix + file
+    asked = {name: value for name, value in manifest.spec.get("export", {}).items() if name != "formats"}
+    config, largest = ExportConfig.model_validate(asked), float(np.abs(expected_NK).max())
+    for chosen in formats.every():
+        name = student.prefix + chosen.file
         # what is not the manifest's file may be anything, and loading TorchScript or .pt2 runs code
         if name in checks and checks[name].problem is None:
-            judged = manifest.parity.get(file)
-            bound = (judged and judged.bound) or allowed(bound_of(chosen, config), float(np.abs(expected_NK).max()))
-            limits = _Limits(bound, config.max_accuracy_loss)
-            results[name] = _run(chosen, folder / name, checks[name], expected_NK, images, limits)
+            tolerance = chosen.tolerance(config)
+            tolerance = tolerance.recorded(manifest.parity.get(chosen.file)) or tolerance.widened(largest)
+            results[name] = _run(chosen, folder / name, checks[name], expected_NK, images, tolerance)
     return results
 
 
 def _run(
-    chosen: ExportFormat,
+    chosen: Format,
     path: Path,
     check: FileCheck,
     expected_NK: npt.NDArray[np.float32],
     images: Images,
-    limits: _Limits,
+    tolerance: Tolerance,
 ) -> FileCheck:
     try:
         actual_NK, rows = answers(chosen, path, Judged(images.squares_NHWC, images.paths, images.folder))
         expected_NK, labels_N = expected_NK[rows], images.labels_N[rows]
         if actual_NK.shape == expected_NK.shape:
             check = _measured(check, expected_NK, actual_NK, labels_N)
-        if chosen is ExportFormat.ONNX_INT8:
-            check_accuracy(path.name, expected_NK, actual_NK, labels_N, limits.accuracy_loss)
-        else:
-            check_parity(path.name, expected_NK, actual_NK, [images.paths[row] for row in rows], limits.logits)
+        tolerance.check(path.name, expected_NK, actual_NK, labels_N, [images.paths[row] for row in rows])
     except ExportParityFailed as error:
         return check.model_copy(update={"problem": error.detail})
     except Withheld as error:
@@ -269,15 +261,15 @@ def _unpacked(data: Path) -> Iterator[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m worker.verify",
-        description="Check a job's downloaded files against its manifest and real images.",
+        description="Check a job's downloaded files against its manifest and on real images.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="with manifest.json and the downloaded files")
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="a data set: folder or zip")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the downloaded files, with manifest.json")
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="a data set as uploaded: folder or zip")
     parser.add_argument(
         "--split",
         type=Split,
         choices=[Split.TRAIN, Split.VAL, Split.TEST],
-        help="only these images; default: all labelled ones",
+        help="use only this split; default: all labelled images",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)

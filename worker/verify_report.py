@@ -1,4 +1,4 @@
-"""What `python -m worker.verify` found, as data and as a table."""
+"""The result of `python -m worker.verify`, as data and as a table."""
 
 import sys
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class VerifyReport(Frozen):
     split: Split | None
     files: tuple[FileCheck, ...]
     absent: tuple[str, ...]
-    """In the manifest, but not in the folder: not checked."""
+    """In the manifest but not in the folder, so not checked."""
 
     @property
     def ok(self) -> bool:

@@ -1,118 +1,148 @@
-"""What routes ask for: a session, the caller, the things the application holds.
+"""Dependencies of routes: the session, the caller, the application's resources.
 
-What never waits is `async`: each plain function costs a request one more way to a thread and back. What nearly every
-request asks for takes the application's things from its state, not from a dependency: resolving one costs more.
+A dependency that never blocks is `async`: a plain function costs each request one more trip to a thread and back. The
+ones that nearly every request has read the resources directly, since resolving a dependency costs more.
 """
 
-from collections.abc import AsyncIterator
-from typing import Annotated, cast
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar, cast
 
 from celery import Celery
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app import log_context
-from app.api.nudge import Nudger
-from app.api.ratelimit import RateLimiter
+from app.api.notify import JobNotifier
+from app.api.presence import require_client
+from app.api.report_pages import ReportPages
+from app.api.resources import AppResources
 from app.api.telemetry import Telemetry
 from app.db.engine import Store
-from app.db.ids import find_id
 from app.domain.access import OPERATOR_TENANT, Caller, Scope
 from app.domain.errors import Unauthorized
-from app.domain.faults import fault_point
+from app.domain.failpoints import failpoint
 from app.inference.predictor import Predictor
-from app.request_id import current_request_id
-from app.services import audit, keys
-from app.services.keyring import KeyRing
+from app.services import keys, tickets
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.partial import PartialUploads
 
-REQUESTS_AT_WORK = 8
-"""On the database at once. Python runs one thread at a time, so more would only get in each other's way; fewer, and
-some that wait for a lock would hold up the rest. Who waits for a turn holds neither a thread nor a connection; else,
-under load, those with a connection would wait for a thread and those with a thread for a connection."""
-LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+Found = TypeVar("Found")
 LOCAL = "local"
-"""Who asks where no key is asked for."""
+"""The actor where no key is required."""
 
 _bearer = HTTPBearer(
-    auto_error=False, description="`Authorization: Bearer tdmr_…`; asked for everywhere but on loopback."
+    auto_error=False,
+    description="`Authorization: Bearer tdmr_…`; required unless the service listens on loopback without a key.",
 )
 
 
-async def get_settings(request: Request) -> Settings:
-    return cast("Settings", request.app.state.settings)
+def resources_of(request: Request) -> AppResources:
+    """What the application holds."""
+    return cast("AppResources", request.app.state.resources)
 
 
-async def get_store(request: Request) -> Store:
-    return cast("Store", request.app.state.store)
+def _held(pick: Callable[[AppResources], object]) -> Any:
+    async def held(request: Request) -> object:
+        return pick(resources_of(request))
 
-
-async def get_blobs(request: Request) -> Blobs:
-    return cast("Blobs", request.app.state.blobs)
-
-
-async def get_celery(request: Request) -> Celery:
-    return cast("Celery", request.app.state.celery)
-
-
-async def get_nudger(request: Request) -> Nudger:
-    return cast("Nudger", request.app.state.nudger)
-
-
-async def get_partials(request: Request) -> PartialUploads:
-    return cast("PartialUploads", request.app.state.partials)
-
-
-async def get_predictor(request: Request) -> Predictor:
-    return cast("Predictor", request.app.state.predictor)
-
-
-async def get_telemetry(request: Request) -> Telemetry:
-    return cast("Telemetry", request.app.state.telemetry)
+    return Depends(held)
 
 
 async def identify(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    """Who asks; the request counts towards their rate limit.
+    """The caller; the request counts towards its rate limit.
 
     Raises:
-        Unauthorized: if a key is asked for or sent, and this is none.
+        Unauthorized: if a key is required or sent, and it is not valid.
         TooManyRequests: over the rate limit.
     """
-    state = request.app.state
-    if credentials is None and state.settings.api_key is None:
+    held = resources_of(request)
+    if credentials is None and held.settings.api_key is None:
         caller: Caller | None = Caller(OPERATOR_TENANT, LOCAL)
     else:
-        keyring = cast("KeyRing", state.keyring)
-        caller = await run_in_threadpool(keyring.find, credentials.credentials if credentials else "")
-    limiter = cast("RateLimiter", state.limiter)
-    if limiter.counts:
-        who = caller.actor if caller and caller.actor != LOCAL else f"address {address_of(request)}"
-        await run_in_threadpool(limiter.spend, request, who)
+        key = credentials.credentials if credentials else ""
+        caller = await run_in_threadpool(held.authenticator.find, key)
+    return await _let_in(
+        request,
+        caller,
+        Unauthorized(
+            "The request carries no valid API key.", hint="Send `Authorization: Bearer tdmr_…`.", param="Authorization"
+        ),
+    )
+
+
+async def _let_in(request: Request, caller: Caller | None, refusal: Unauthorized) -> Caller:
+    held, address = resources_of(request), request.client.host if request.client else "unknown"
+    if held.limiter.counts:
+        who = caller.actor if caller and caller.actor != LOCAL else f"address {address}"
+        await run_in_threadpool(held.limiter.spend, request, who)
     if caller is None:
-        raise Unauthorized(
-            "The request carries no valid API key.", hint="Send it as `Authorization: Bearer …`.", param="Authorization"
-        )
+        raise refusal
     log_context.add(tenant=caller.tenant, actor=caller.actor)
-    return caller
+    return replace(caller, address=address)
+
+
+def revalidation(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Callable[[], None]:
+    """For a route that takes long, to be called before it commits.
+
+    The function raises Unauthorized if the key has been revoked or has expired since the request began.
+    """
+
+    def revalidate() -> None:
+        if credentials is not None and resources_of(request).authenticator.find(credentials.credentials) is None:
+            raise Unauthorized("The API key is no longer valid.", hint="Use another key.", param="Authorization")
+
+    return revalidate
 
 
 async def authorise(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
     """
     Raises:
-        Forbidden: if the key lacks the scope, `read` for looking and `write` for the rest.
+        Forbidden: if the key lacks the scope, `read` for reading and `write` for the rest.
     """
-    keys.require_scope(caller, Scope.READ if request.method in LOOKING else Scope.WRITE)
+    keys.require_scope(caller, Scope.READ if request.method in READING else Scope.WRITE)
     return caller
 
 
-async def look(caller: Annotated[Caller, Depends(identify)]) -> Caller:
-    """For what looks by POST.
+async def authorise_stream(
+    request: Request,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ticket: Annotated[
+        str | None, Query(description="Instead of a key, to follow this job: `POST …/events/ticket` gives one.")
+    ] = None,
+) -> Caller:
+    """As `authorise`, or by a ticket for the job in the path.
+
+    Raises:
+        Unauthorized, Forbidden, TooManyRequests: as there.
+    """
+    if ticket is None or credentials is not None:
+        return await authorise(request, await identify(request, credentials))
+    held, job_id = resources_of(request), request.path_params["job_id"]
+
+    def admit() -> Caller | None:
+        with held.store.read() as session:
+            return tickets.admit(session, held.settings.api_key, ticket, job_id)
+
+    refusal = Unauthorized(
+        "The ticket is not valid for this job, or no longer.",
+        hint="POST /v1/jobs/{id}/events/ticket with your key gives another.",
+        param="ticket",
+    )
+    return await _let_in(request, await run_in_threadpool(admit), refusal)
+
+
+async def read_only(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    """For a POST that changes nothing.
 
     Raises:
         Forbidden: if the key lacks the scope `read`.
@@ -130,59 +160,61 @@ async def administer(caller: Annotated[Caller, Depends(identify)]) -> Caller:
     return caller
 
 
-def address_of(request: Request) -> str:
-    """Where a request comes from; behind a proxy that FORWARDED_ALLOW_IPS names, what the proxy says."""
-    return request.client.host if request.client else "unknown"
-
-
 async def open_read_session(request: Request) -> AsyncIterator[Session]:
-    state = request.app.state
-    async with state.turns:
-        with state.store.read() as session:  # connects at the first statement, which the route sends from its thread
+    async with _turn_to_read(request) as held:
+        with held.store.read() as session:  # connects at the first statement, which the route sends from its thread
             yield session
 
 
-async def open_write_session(
-    request: Request, response: Response, caller: Annotated[Caller, Depends(identify)]
-) -> AsyncIterator[Session]:
-    """What is done in it is noted in the audit trail, in the same transaction."""
-    state = request.app.state
-    async with state.turns:
-        writing = cast("Store", state.store).write()
+async def read_in_turn(request: Request, read: Callable[[Session], Found]) -> Found:
+    """What `read` finds, in a thread. For a route that does something long with it: the session is closed then."""
+
+    def with_session(store: Store) -> Found:
+        with store.read() as session:
+            return read(session)
+
+    async with _turn_to_read(request) as held:
+        return await run_in_threadpool(with_session, held.store)
+
+
+@asynccontextmanager
+async def _turn_to_read(request: Request) -> AsyncIterator[AppResources]:
+    """Whoever has left meanwhile gives the turn to the next: clients that ask, leave and ask again would fill the queue
+    with requests that nobody waits for."""
+    held = resources_of(request)
+    async with held.turns:
+        if request.method in {"GET", "HEAD"}:  # looking for the client of another would take a piece of its body
+            await require_client(request)
+        yield held
+
+
+async def open_write_session(request: Request) -> AsyncIterator[Session]:
+    held = resources_of(request)
+    async with held.turns:
+        writing = held.store.write()
         session = writing.__enter__()  # as above
-
-        def end(error: Exception | None) -> None:
-            if error is None:
-                changed = response.headers.get("Location") or request.url.path
-                audit.record(
-                    session,
-                    caller,
-                    request.scope["route"].operation_id,
-                    find_id(changed),
-                    request_id=current_request_id(),
-                    address=address_of(request),
-                )
-            writing.__exit__(type(error) if error else None, error, None)
-
         try:
             yield session
         except Exception as error:
-            await run_in_threadpool(end, error)
+            await run_in_threadpool(writing.__exit__, type(error), error, None)
             raise
-        await run_in_threadpool(end, None)
-    fault_point("committed")
+        await run_in_threadpool(writing.__exit__, None, None, None)
+    failpoint("committed")
 
 
-AppSettings = Annotated[Settings, Depends(get_settings)]
-AppStore = Annotated[Store, Depends(get_store)]
-AppBlobs = Annotated[Blobs, Depends(get_blobs)]
-AppCelery = Annotated[Celery, Depends(get_celery)]
-AppNudger = Annotated[Nudger, Depends(get_nudger)]
-AppPartials = Annotated[PartialUploads, Depends(get_partials)]
-AppPredictor = Annotated[Predictor, Depends(get_predictor)]
-AppTelemetry = Annotated[Telemetry, Depends(get_telemetry)]
+AppSettings = Annotated[Settings, _held(lambda held: held.settings)]
+AppStore = Annotated[Store, _held(lambda held: held.store)]
+AppBlobs = Annotated[Blobs, _held(lambda held: held.blobs)]
+AppCelery = Annotated[Celery, _held(lambda held: held.celery)]
+AppNotifier = Annotated[JobNotifier, _held(lambda held: held.notifier)]
+AppPartials = Annotated[PartialUploads, _held(lambda held: held.partials)]
+AppPredictor = Annotated[Predictor, _held(lambda held: held.predictor)]
+AppReportPages = Annotated[ReportPages, _held(lambda held: held.report_pages)]
+AppTelemetry = Annotated[Telemetry, _held(lambda held: held.telemetry)]
+Revalidate = Annotated[Callable[[], None], Depends(revalidation)]
 CurrentCaller = Annotated[Caller, Depends(authorise)]
-LookingCaller = Annotated[Caller, Depends(look)]
+StreamingCaller = Annotated[Caller, Depends(authorise_stream)]
+ReadingCaller = Annotated[Caller, Depends(read_only)]
 AdminCaller = Annotated[Caller, Depends(administer)]
 # scope="function": the commit happens before the answer leaves, so that what was acknowledged is there
 ReadSession = Annotated[Session, Depends(open_read_session, scope="function")]

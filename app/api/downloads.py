@@ -8,20 +8,17 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from app.api.openapi import DOWNLOAD, example_problem, problem_content, problems
-from app.api.preconditions import RangeNotSatisfiable, is_strong, matches, matches_strongly, parse_range
+from app.api.openapi import DOWNLOAD, problems
+from app.api.preconditions import is_strong, matches, matches_strongly, parse_range
 from app.api.problems import problem_response
+from app.domain.errors import FileLost, NotFound, PreconditionFailed, RangeNotSatisfiable
 
 _BYTES = {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}}
 _NOT_MODIFIED = {"description": "You have this file already.", "headers": DOWNLOAD}
-_PRECONDITION_FAILED = example_problem(
-    412, "If-Match names another file.", "precondition_failed", "It is another file", "The file has another ETag."
-)
 HEAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "As for GET, without the bytes.", "headers": DOWNLOAD},
     304: _NOT_MODIFIED,
-    412: _PRECONDITION_FAILED,
-    **problems(404),
+    **problems(NotFound, FileLost, PreconditionFailed),
 }
 GET_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", "content": _BYTES, "headers": DOWNLOAD},
@@ -31,9 +28,7 @@ GET_RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": DOWNLOAD | {"Content-Range": {"schema": {"type": "string"}, "description": "bytes 0-99/12345"}},
     },
     304: _NOT_MODIFIED,
-    412: _PRECONDITION_FAILED,
-    416: {**problem_content(416), "headers": {"Content-Range": {"schema": {"type": "string"}}}},
-    **problems(404),
+    **problems(NotFound, FileLost, PreconditionFailed, RangeNotSatisfiable),
 }
 
 
@@ -47,6 +42,8 @@ class Download:
     """In bytes."""
     etag: str
     media_type: str
+    require: Callable[[], None]
+    """Raises what `read` would raise."""
     read: Callable[[int, int], Iterator[bytes]]
     """From a byte on, so many, in pieces."""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -71,33 +68,21 @@ def answer(request: Request, file: Download) -> Response:
     headers = file.headers
     if_match, if_none_match, if_range = (_joined(request, name) for name in ("If-Match", "If-None-Match", "If-Range"))
     if if_match is not None and not matches_strongly(if_match, file.etag):
+        hint = "Restart the download without If-Match."
         return problem_response(
-            412,
-            code="precondition_failed",
-            title="It is another file",
-            detail="The file has another ETag than If-Match asks for.",
-            hint="Start the download anew, without If-Match.",
-            param="If-Match",
-            instance=request.url.path,
+            PreconditionFailed(PreconditionFailed.example, hint=hint, param="If-Match"), request.url.path
         )
     if matches(if_none_match, file.etag):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":  # for which Range means nothing
+        file.require()
         return Response(headers=headers | {"Content-Length": str(file.size)}, media_type=file.media_type)
     # an If-Range that is a date names no file of ours: they have no Last-Modified
     unchanged = if_range is None or (is_strong(file.etag) and if_range.strip() == file.etag)
     try:
         wanted = parse_range(request.headers.get("Range"), file.size) if unchanged else None
-    except RangeNotSatisfiable:
-        return problem_response(
-            416,
-            code="range_not_satisfiable",
-            title="There are no such bytes",
-            detail=f"The file has {file.size} bytes; ask for one range within it.",
-            param="Range",
-            instance=request.url.path,
-            headers={"Content-Range": f"bytes */{file.size}"},
-        )
+    except RangeNotSatisfiable as error:
+        return problem_response(error, request.url.path, headers={"Content-Range": f"bytes */{file.size}"})
     start, length = (wanted.start, wanted.end - wanted.start + 1) if wanted else (0, file.size)
     headers["Content-Length"] = str(length)
     if wanted:

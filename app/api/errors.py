@@ -1,127 +1,69 @@
-"""The one table from errors to HTTP, and the handlers that apply it."""
+"""The handlers that turn every exception into a problem."""
 
 import difflib
 import logging
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.api.body_limit import BodyRefused
 from app.api.problems import ProblemItem, problem_response
-from app.domain import errors as domain
-from app.domain.errors import OffsetMismatch, StoreUnavailable, TdmrError, TooManyRequests
-from app.domain.spec import JobSpec
+from app.domain.errors import (
+    InternalError,
+    InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    StoreUnavailable,
+    TdmrError,
+)
 from app.services.datasets import NO_SPACE, storage_error
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER_SECONDS = "5"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-
-STATUS: Mapping[type[TdmrError], int] = {
-    domain.MalformedRequest: 400,
-    domain.Unauthorized: 401,
-    domain.Forbidden: 403,
-    domain.NotFound: 404,
-    domain.StateConflict: 409,
-    domain.UnsupportedTusVersion: 412,
-    domain.UploadTooLarge: 413,
-    domain.UnsupportedMediaType: 415,
-    domain.InvalidSpec: 422,
-    domain.IdempotencyKeyReused: 422,
-    domain.UnusableImage: 422,
-    domain.UploadLocked: 423,
-    domain.TooManyRequests: 429,
-    domain.ChecksumMismatch: 460,  # tus' own
-    domain.StoreUnavailable: 503,
-    domain.CatalogEmpty: 503,
-    domain.PredictionsBusy: 503,
-    domain.DiskFull: 507,
-}
-"""A subclass takes its parent's status."""
-
-_HTTP_CODES = {
-    400: ("malformed_request", "The request cannot be read"),
-    404: ("not_found", "Not found"),
-    405: ("method_not_allowed", "This resource does not know this method"),
-    408: ("upload_too_slow", "The body comes too slowly"),
-    413: ("too_large", "The body is too large"),
-}
-_HTTP_HINTS = {
-    404: "GET /openapi.json lists every path.",
-    405: "GET /openapi.json lists every path.",
-    408: "POST /v1/uploads takes an upload that can go on where it broke off.",
-}
+_PATHS = "GET /openapi.json lists every path."
 
 
-def status_of(error: type[TdmrError]) -> int:
-    """The status of an error or, where the table has none of its own, of its nearest parent.
+class BodyInvalid(RequestValidationError):
+    """The body of a route that reads and validates it itself."""
 
-    Raises:
-        LookupError: if it is never meant to reach HTTP.
-    """
-    for cls in error.__mro__:
-        if cls in STATUS:
-            return STATUS[cls]
-    raise LookupError(f"{error.__name__} has no status")
+    def __init__(self, model: type[BaseModel], error: ValidationError) -> None:
+        super().__init__([{**item, "loc": ("body", *item["loc"])} for item in error.errors()])
+        self.model = model
 
 
 def install(app: FastAPI) -> None:
-    """Let every error leave as a problem."""
+    """Answer every error with a problem."""
     app.exception_handler(TdmrError)(_domain_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(OSError)(_disk_error)
-    for database_away in (OperationalError, InterfaceError, PoolTimeout):
-        app.exception_handler(database_away)(_database_away)
+    for database_unavailable in (OperationalError, InterfaceError, PoolTimeout):
+        app.exception_handler(database_unavailable)(_database_unavailable)
 
 
 def unexpected(request: Request) -> JSONResponse:
-    """The answer to our own mistake: nothing but the id under which the log tells more."""
-    return problem_response(
-        500,
-        code="internal_error",
-        title="Something went wrong on our side",
-        detail="The request could not be completed.",
-        hint="The service's log tells more under this request_id.",
-        instance=request.url.path,
-    )
+    """The answer to a mistake of our own: nothing but the id under which the log tells more."""
+    error = InternalError(InternalError.example, hint="The service's log has the cause under this request_id.")
+    return problem_response(error, request.url.path)
 
 
 def _domain_error(request: Request, error: TdmrError) -> JSONResponse:
-    status = status_of(type(error))
-    headers = {}
-    if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if isinstance(error, OffsetMismatch):
-        headers["Upload-Offset"] = str(error.offset)
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="tdmr"'
-    if status == 503:
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return problem_response(
-        status,
-        code=error.code,
-        title=error.title,
-        detail=error.detail,
-        hint=error.hint,
-        param=error.param,
-        instance=request.url.path,
-        headers=headers,
-    )
+    return problem_response(error, request.url.path)
 
 
-def _database_away(request: Request, error: Exception) -> JSONResponse:
-    logger.warning("database away: %s", error)
-    return _domain_error(request, StoreUnavailable("The database does not answer.", hint="Try again in a few seconds."))
+def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
+    logger.warning("database unavailable: %s", error)
+    return _domain_error(request, StoreUnavailable(StoreUnavailable.example, hint="Try again in a few seconds."))
 
 
 def _disk_error(request: Request, error: OSError) -> JSONResponse:
@@ -131,21 +73,21 @@ def _disk_error(request: Request, error: OSError) -> JSONResponse:
 
 
 def _http_error(request: Request, error: HTTPException) -> JSONResponse:
-    code, title = _HTTP_CODES.get(error.status_code, ("http_error", str(error.detail)))
-    detail = {404: "There is nothing at this path.", 405: f"{request.method} is not possible here."}
-    return problem_response(
-        error.status_code,
-        code=code,
-        title=title,
-        detail=detail.get(error.status_code, str(error.detail)),
-        hint=_HTTP_HINTS.get(error.status_code),
-        instance=request.url.path,
-        headers={"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers,
-    )
+    """FastAPI and Starlette themselves know 404, 405, and 400 for a body that cannot be read."""
+    if isinstance(error, BodyRefused):
+        return _domain_error(request, error.problem)
+    if error.status_code == MethodNotAllowed.status:
+        problem: TdmrError = MethodNotAllowed(f"{request.method} is not supported for this path.", hint=_PATHS)
+        return problem_response(problem, request.url.path, headers={"Allow": ", ".join(_allowed(request))})
+    if error.status_code == NotFound.status:
+        problem = NotFound("No route has this path.", hint=_PATHS)
+    else:
+        problem = MalformedRequest(error.detail)
+    return _domain_error(request, problem)
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that the path knows; the router names those of its first route alone."""
+    """The methods that the path supports; the router names those of its first route alone."""
     return [
         method
         for method in METHODS
@@ -156,47 +98,48 @@ def _allowed(request: Request) -> list[str]:
 def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
-        return problem_response(
-            400,
-            code="malformed_request",
-            title="The request cannot be read",
-            detail=f"The body is not JSON: {found[0]['ctx']['error']} at character {found[0]['loc'][-1]}.",
-            instance=request.url.path,
-        )
-    items = [_item(entry) for entry in found]
+        reason, where = found[0]["ctx"]["error"], found[0]["loc"][-1]
+        at = f" at character {where}" if isinstance(where, int) else ""
+        return _domain_error(request, MalformedRequest(f"The body is not JSON: {reason}{at}."))
+    model = error.model if isinstance(error, BodyInvalid) else _body_model(request)
+    items = [_item(entry, model) for entry in found]
     first = items[0]
     where = f"{first.param}: " if first.param else ""
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
-    return problem_response(
-        422,
-        code="invalid_request",
-        title="The request is well-formed but wrong",
-        detail=f"{where}{first.detail}{more}",
-        param=first.param,
-        hint=first.hint,
-        errors=items,
-        instance=request.url.path,
-    )
+    problem = InvalidRequest(f"{where}{first.detail}{more}", hint=first.hint, param=first.param)
+    return problem_response(problem, request.url.path, errors=items)
 
 
-def _item(entry: Mapping[str, Any]) -> ProblemItem:
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """The model of the route's JSON body."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return None if field is None else _model_in(field.field_info.annotation)
+
+
+def _item(entry: dict[str, Any], model: type[BaseModel] | None) -> ProblemItem:
     # the value sent is left out: it may be long, and it may be a secret
     source, *path = entry["loc"]
     message = entry["msg"].removeprefix("Value error, ")
-    hint = _nearest_name(path) if entry["type"] == "extra_forbidden" and source == "body" else None
+    unknown = entry["type"] == "extra_forbidden" and source == "body"
+    hint = _nearest_name(model, path) if unknown else None
     return ProblemItem(
         param=".".join(str(part) for part in path) or None, code=entry["type"], detail=message, hint=hint
     )
 
 
-def _nearest_name(path: Sequence[str | int]) -> str | None:
-    """What a mistyped key of a job spec was probably meant to be."""
-    model: type[BaseModel] = JobSpec
+def _nearest_name(model: type[BaseModel] | None, path: Sequence[str | int]) -> str | None:
+    """The field that a mistyped one was probably meant to be, of the model in which it stands."""
     *parents, last = path
     for name in parents:
-        field = model.model_fields.get(str(name))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return None
-        model = field.annotation
+        field = None if model is None else model.model_fields.get(str(name))
+        model = None if field is None else _model_in(field.annotation)
+    if model is None:
+        return None
     near = difflib.get_close_matches(str(last), model.model_fields, n=1)
-    return f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(model.model_fields)}."
+    return f"Did you mean '{near[0]}'?" if near else f"Known fields: {', '.join(model.model_fields)}."
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is, or that it holds beside None."""
+    candidates = [annotation, *get_args(annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

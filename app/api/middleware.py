@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import unexpected
 from app.db.ids import new_id
 from app.log_context import bound
+from app.storage.published import BrokenOff
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -43,6 +44,9 @@ class RequestContext:
 
             try:
                 await self.app(scope, receive, send_with_id)
+            except BrokenOff as error:
+                logger.error("broken off: %s", error)
+                raise
             except ClientDisconnect:
                 logger.info("the client went away")
             except Exception:

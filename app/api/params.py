@@ -14,20 +14,24 @@ _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 _METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 _METADATA_PARAMETER = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
-AfterDataset = Annotated[str | None, Query(pattern=f"^ds_{_ULID}$", description="The `last_id` of the page before.")]
-AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the page before.")]
-AfterKey = Annotated[str | None, Query(pattern=f"^key_{_ULID}$", description="The `last_id` of the page before.")]
-AfterAudit = Annotated[str | None, Query(pattern=f"^aud_{_ULID}$", description="The `last_id` of the page before.")]
-AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the page before.")]
-Search = Annotated[str, Query(max_length=128, description="Only those whose name or family contains this.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Number of items per page.")]
+AfterDataset = Annotated[str | None, Query(pattern=f"^ds_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterClass = Annotated[
+    int | None,
+    Query(ge=0, le=2**53, description="Only classes after this `index`: the `last_id` of the previous page."),
+]
+AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterKey = Annotated[str | None, Query(pattern=f"^key_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterAudit = Annotated[str | None, Query(pattern=f"^aud_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the previous page.")]
+Search = Annotated[str, Query(max_length=128, description="Filter: text contained in the name or family.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="A fresh value for each job you mean to create. Sending the request again with the same value and "
-        "body gives the same job instead of a second one.",
+        description="A fresh value for each new job. A repeated request with the same value and body returns the same "
+        "job instead of creating another.",
     ),
 ]
 
@@ -40,7 +44,7 @@ async def expect_json(content_type: Annotated[str, Header(include_in_schema=Fals
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType(
-            "The body is sent as application/json.", hint="Send `Content-Type: application/json`.", param="Content-Type"
+            "This route takes application/json.", hint="Send `Content-Type: application/json`.", param="Content-Type"
         )
 
 
@@ -65,7 +69,7 @@ METADATA_PARAMETER_DOCS = {
             "name": "metadata",
             "in": "query",
             "required": False,
-            "description": "Only jobs that carry these pairs: `?metadata[owner]=ann&metadata[run]=7`.",
+            "description": "Only jobs with these metadata pairs: `?metadata[owner]=ann&metadata[run]=7`.",
             "style": "deepObject",
             "explode": True,
             "schema": _METADATA.json_schema(),

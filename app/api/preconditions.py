@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from app.domain.errors import RangeNotSatisfiable
+
 _ONE_RANGE = re.compile(r"(\d*)-(\d*)", re.ASCII)
 _TAGS = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 MAX_RANGES = 8
@@ -14,10 +16,6 @@ class ByteRange:
 
     start: int
     end: int
-
-
-class RangeNotSatisfiable(ValueError):
-    """No byte of the file is asked for."""
 
 
 def matches(condition: str | None, etag: str) -> bool:
@@ -50,7 +48,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         return None
     ranges = header[len("bytes=") :].split(",")
     if len(ranges) > MAX_RANGES:
-        raise RangeNotSatisfiable
+        raise _not_satisfiable(size)
     match = _ONE_RANGE.fullmatch(ranges[0].strip())
     if len(ranges) > 1 or match is None or match[0] == "-" or max(map(len, match.groups())) > 18:
         return None
@@ -64,5 +62,9 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         if last and int(last) < start:
             return None
     if start > end or start >= size:
-        raise RangeNotSatisfiable
+        raise _not_satisfiable(size)
     return ByteRange(start, end)
+
+
+def _not_satisfiable(size: int) -> RangeNotSatisfiable:
+    return RangeNotSatisfiable(f"The file has {size} bytes; ask for one range within it.", param="Range")

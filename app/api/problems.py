@@ -1,72 +1,94 @@
-"""RFC 9457 problems: the one shape of everything that goes wrong."""
+"""Problems as RFC 9457 has them: the body of every error answer. Their kinds are in `app.domain.errors`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from app.request_id import current_request_id
+from app.domain.errors import CATALOGUE, OffsetMismatch, TdmrError, TooManyRequests
+from app.log_context import current_request_id
 
 PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = "5"
+"""What a client is told to wait when a backing service is unavailable."""
 
 
 class ProblemItem(BaseModel):
-    """One of several things wrong with a request."""
+    """One of several errors in a request."""
 
     code: str
     detail: str
     param: str | None = Field(
-        default=None, description="Where it stands, `distill.learning_rate` for example; without it, the whole body."
+        default=None, description="The invalid field, for example `distill.learning_rate`; absent for the whole body."
     )
     hint: str | None = None
 
 
 class Problem(BaseModel):
-    """What happened, and what to do about it."""
+    """What went wrong, and how to fix it."""
 
-    type: str = Field(description="A URI that names the kind of problem.", examples=["urn:tdmr:problem:not_found"])
-    title: str = Field(description="The kind of problem in a few words.", examples=["Not found"])
+    type: str = Field(description="A URI that identifies the problem.", examples=["urn:tdmr:problem:not_found"])
+    title: str = Field(description="The problem in a few words; the same for every one of its code.")
     status: int = Field(description="The HTTP status.", examples=[404])
     detail: str = Field(description="What happened this time.", examples=["There is no such job."])
     instance: str | None = Field(default=None, description="The path of the request.", examples=["/v1/jobs/job_1"])
-    code: str = Field(description="The kind of problem for programs.", examples=["not_found"])
-    param: str | None = Field(default=None, description="The field, parameter or header that is wrong.")
-    errors: list[ProblemItem] = Field(default=[], description="Everything that is wrong, where it is more than one.")
-    hint: str | None = Field(default=None, description="What to do.", examples=["GET /v1/jobs lists yours."])
-    request_id: str | None = Field(default=None, description="Quote it when you report this; the log has it too.")
+    code: str = Field(
+        description="The problem for programs.",
+        examples=["not_found"],
+        json_schema_extra={"enum": [*sorted(CATALOGUE)]},
+    )
+    param: str | None = Field(default=None, description="The invalid field, parameter or header.")
+    errors: list[ProblemItem] = Field(default=[], description="Every error, where the request has several.")
+    hint: str | None = Field(default=None, description="How to fix it.", examples=["GET /v1/jobs lists your jobs."])
+    request_id: str | None = Field(default=None, description="Quote it when you report a problem; the log has it too.")
 
 
 def problem_response(
-    status: int,
-    *,
-    code: str,
-    title: str,
-    detail: str,
+    error: TdmrError,
     instance: str | None,
-    param: str | None = None,
-    hint: str | None = None,
+    *,
     errors: Sequence[ProblemItem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An answer that carries a problem."""
+    """The HTTP answer that tells this error.
+
+    Args:
+        instance: the request's path.
+        errors: everything that is wrong, where it is more than one thing.
+        headers: besides those that the error itself calls for.
+    """
+    assert error.status is not None, f"{error.code} is stored, never sent"
     problem = Problem(
-        type=problem_type(code),
-        title=title,
-        status=status,
-        detail=detail,
+        type=problem_type(error.code),
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
         instance=instance,
-        code=code,
-        param=param,
+        code=error.code,
+        param=error.param,
         errors=list(errors),
-        hint=hint,
+        hint=error.hint,
         request_id=current_request_id(),
     )
-    return JSONResponse(_without_nulls(problem), status, headers, media_type=PROBLEM_JSON)
+    return JSONResponse(
+        _without_nulls(problem), error.status, {**_headers(error), **(headers or {})}, media_type=PROBLEM_JSON
+    )
 
 
 def problem_type(code: str) -> str:
     return f"urn:tdmr:problem:{code}"
+
+
+def _headers(error: TdmrError) -> dict[str, str]:
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(math.ceil(error.retry_after))}
+    if isinstance(error, OffsetMismatch):
+        return {"Upload-Offset": str(error.offset)}
+    if error.status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="tdmr"'}
+    return {"Retry-After": RETRY_AFTER_SECONDS} if error.status == 503 else {}
 
 
 def _without_nulls(problem: Problem) -> dict[str, Any]:

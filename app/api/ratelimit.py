@@ -1,4 +1,4 @@
-"""How many requests a minute: a sliding window, counted in Redis for all processes where the broker is Redis."""
+"""A rate limit per caller: a sliding window, counted in Redis for all processes where the broker is Redis."""
 
 import logging
 import math
@@ -79,9 +79,9 @@ class RateLimiter:
         request.state.budget = Budget(self._item.amount, stats.remaining, reset)
         if not allowed:
             raise TooManyRequests(
-                f"More than {self._item.amount:,} requests in a minute.",
+                f"More than {self._item.amount:,} requests in one minute.",
                 retry_after=reset,
-                hint="Wait as long as Retry-After says, and ask less often: If-None-Match and the event stream help.",
+                hint="Wait for the seconds in Retry-After, and poll less often.",
             )
 
 

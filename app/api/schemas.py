@@ -1,16 +1,19 @@
-"""The shapes on the wire."""
+"""The JSON that routes return."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import models
-from app.domain.choice import Choice
-from app.domain.line import Place
+from app.domain.dataset import LISTED_CLASSES
+from app.domain.fair_queue import QueuePosition
 from app.domain.manifest import Preprocessing
+from app.domain.model_selection import Choice
 from app.domain.progress import MetricLine
+from app.domain.reproduction import Reproduction
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState, Stage, StopRequest
 
@@ -22,19 +25,21 @@ class ListPage(BaseModel, Generic[Item]):
 
     object: Literal["list"] = "list"
     data: list[Item]
-    first_id: str | None = Field(default=None, description="Of the first item on this page; null on an empty one.")
-    last_id: str | None = Field(default=None, description="Of the last item on this page; the next page's `after`.")
-    has_more: bool = Field(description="Whether there are more behind this page.")
+    first_id: str | None = Field(
+        default=None, description="Id of the first item on this page; null if the page is empty."
+    )
+    last_id: str | None = Field(default=None, description="Id of the last item on this page; pass it as `after`.")
+    has_more: bool = Field(description="Whether more items follow.")
 
     @classmethod
-    def of(cls, items: Iterable[Item], ids: Sequence[str], *, has_more: bool) -> Self:
+    def from_items(cls, items: Iterable[Item], ids: Sequence[str], *, has_more: bool) -> Self:
         return cls(
             data=list(items), first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=has_more
         )
 
 
 class Failure(BaseModel):
-    """Why a job failed or a data set was rejected, in the words of an HTTP problem."""
+    """Why a job failed or a data set was rejected; the fields are those of an HTTP problem."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -44,27 +49,27 @@ class Failure(BaseModel):
     hint: str | None = None
 
 
-class DatasetRead(BaseModel):
-    """A data set: an uploaded archive of labelled images, and what became of it."""
+class DatasetListed(BaseModel):
+    """An uploaded archive of labelled images and the state of its import."""
 
     id: str = Field(examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["dataset"] = "dataset"
     name: str = Field(examples=["digits.zip"])
-    state: DatasetState = Field(description="Jobs run on data sets that are `ready`.")
-    progress: float = Field(description="0..1 of the import; it begins anew where another worker takes over.")
+    state: DatasetState = Field(description="A job needs a data set that is `ready`.")
+    progress: float = Field(description="Progress of the import, 0 to 1; restarts if another worker takes over.")
     bytes: int = Field(description="Size of the uploaded archive.", examples=[1048576])
-    sha256: str = Field(description="Of the uploaded archive.")
-    digest: str | None = Field(description="Of the content: the same images, labels and splits have the same digest.")
-    classes: list[str] | None = Field(description="In the order of the student's outputs; null until ready.")
-    images: int | None = Field(description="Usable images; null until ready.")
-    counts: dict[str, int] | None = Field(description="Images of each split; null until ready.")
+    sha256: str = Field(description="SHA-256 of the uploaded archive.")
+    digest: str | None = Field(description="Digest of the content: equal for equal images, labels and splits.")
+    class_count: int | None = Field(description="Number of classes; null until ready.")
+    images: int | None = Field(description="Number of usable images; null until ready.")
+    counts: dict[str, int] | None = Field(description="Number of images per split; null until ready.")
     error: Failure | None = Field(description="Why it was rejected.")
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, dataset: models.Dataset) -> Self:
-        report = dataset.report
+    def from_row(cls, dataset: models.Dataset, **more: Any) -> Self:
+        summary = dataset.summary or {}
         return cls(
             id=dataset.id,
             name=dataset.name,
@@ -73,62 +78,89 @@ class DatasetRead(BaseModel):
             bytes=dataset.bytes,
             sha256=dataset.sha256,
             digest=dataset.digest,
-            classes=report["classes"] if report else None,
-            images=report["images"] if report else None,
-            counts={split: sum(classes.values()) for split, classes in report["counts"].items()} if report else None,
+            class_count=summary.get("class_count"),
+            images=summary.get("images"),
+            counts=summary.get("counts"),
             error=Failure.model_validate(dataset.error) if dataset.error else None,
             created_at=dataset.created_at,
             updated_at=dataset.updated_at,
+            **more,
         )
 
 
-class QueuePlace(BaseModel):
-    """Where a queued job stands."""
+class DatasetRead(DatasetListed):
+    """A data set with its classes."""
+
+    classes: list[str] | None = Field(
+        description=f"The first {LISTED_CLASSES} class names in the order of the student's outputs; null until ready. "
+        "`GET /v1/datasets/{dataset_id}/classes` lists all `class_count` of them."
+    )
+
+
+class DatasetClassRead(BaseModel):
+    """A class of a data set."""
+
+    object: Literal["class"] = "class"
+    index: int = Field(description="Its place among the student's outputs, from 0; pass the last one as `after`.")
+    name: str = Field(examples=["cat"])
+    counts: dict[str, int] = Field(description="Number of labelled images per split.", examples=[{"train": 80}])
+
+    @classmethod
+    def from_row(cls, row: models.DatasetClass) -> Self:
+        return cls(index=row.number, name=row.name, counts={"train": row.train, "val": row.val, "test": row.test})
+
+
+class QueuePositionRead(BaseModel):
+    """The position of a queued job."""
 
     position: int = Field(
-        description="1 runs next. The order is by priority, then in turn for each key's owner, then by age.",
+        description="1 runs next. Jobs are ordered by priority, then round-robin between tenants, then by age.",
         ge=1,
         examples=[3],
     )
-    reason: str = Field(description="What it waits for, in words.", examples=["2 ahead", "waiting for a worker"])
+    reason: str = Field(description="What the job waits for.", examples=["2 ahead", "waiting for a worker"])
 
     @classmethod
-    def of(cls, place: Place) -> Self:
+    def from_position(cls, place: QueuePosition) -> Self:
         if place.held:
-            reason = "you run as many jobs as you may; one of them must end first"
+            reason = "your quota of running jobs is used up; one of them must end first"
         else:
             reason = f"{place.position - 1} ahead" if place.position > 1 else "waiting for a worker"
         return cls(position=place.position, reason=reason)
 
 
 class JobRead(BaseModel):
-    """A job: a student being reprogrammed towards and distilled, or what came of it."""
+    """A training job and its progress."""
 
     id: str = Field(examples=["job_01JCZ7R2M4K6H8G0F1E3D5C7B9"])
     object: Literal["job"] = "job"
     state: JobState
-    stage: Stage | None = Field(description="What a running job is doing, or an ended one did last.")
-    progress: float = Field(description="0..1 of the whole job; never goes back.", examples=[0.42])
-    eta_seconds: float | None = Field(description="Estimated seconds to the end, while it runs.")
-    queue: QueuePlace | None = Field(description="Null unless it is queued.")
+    stage: Stage | None = Field(description="The current stage of a running job, or the last one of an ended job.")
+    progress: float = Field(description="Progress of the whole job, 0 to 1; never decreases.", examples=[0.42])
+    eta_seconds: float | None = Field(description="Estimated remaining seconds while the job runs.")
+    queue: QueuePositionRead | None = Field(description="Null unless the job is queued.")
     dataset_id: str
     spec: JobSpec | dict[str, Any] = Field(
-        description="As asked, defaults filled in. Of another shape where another version of the service took the job."
+        description="The job as submitted, with defaults filled in; fields may differ if another version accepted it."
     )
-    warnings: list[str] = Field(description="What you should know although it was accepted.")
+    warnings: list[str] = Field(description="Advice about an accepted job.")
     metrics: dict[str, float] = Field(
-        description="The latest value of each metric; with `students`, `<student>/` stands before what is one's own.",
+        description="The latest value of each metric; with `students`, a student's own start with `<student>/`.",
         examples=[{"student_accuracy": 0.94}],
     )
     choice: Choice | dict[str, Any] | None = Field(
-        description="With `constraints`, once it has succeeded: the file that fits them, or the one that comes closest "
-        "and by how much it misses. Of another shape where another version of the service ran the job."
+        description="With `constraints`, once the job has succeeded: the file that meets them, or the closest one and "
+        "by how much it misses. Its fields may differ if another version ran the job."
     )
-    error: Failure | None = Field(description="Why it failed.")
-    attempts: int = Field(description="How often a worker took it since it last progressed.")
-    cancel_requested: bool = Field(description="Its worker was asked to end it.")
-    pause_requested: bool = Field(description="Its worker was asked to save it and let it wait.")
-    retry_of: str | None = Field(description="The ended job that this one tries again.")
+    error: Failure | None = Field(description="Why the job failed.")
+    attempts: int = Field(description="Attempts by workers since the job last made progress.")
+    cancel_requested: bool = Field(description="Its worker has been asked to cancel it.")
+    pause_requested: bool = Field(description="Its worker has been asked to write a checkpoint and pause it.")
+    retry_of: str | None = Field(description="The job that this one retries.")
+    rerun_of: str | None = Field(description="The job that this one repeats from the start.")
+    reproduces: Reproduction | None = Field(
+        description="Of a rerun that has succeeded: how like the repeated job's its result is."
+    )
     metadata: dict[str, str]
     created_at: datetime
     updated_at: datetime
@@ -136,14 +168,14 @@ class JobRead(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, job: models.Job, places: Mapping[str, Place]) -> Self:
+    def from_row(cls, job: models.Job, places: Mapping[str, QueuePosition]) -> Self:
         return cls(
             id=job.id,
             state=job.state,
             stage=job.stage,
             progress=job.progress,
             eta_seconds=job.eta_seconds,
-            queue=QueuePlace.of(places[job.id]) if job.id in places else None,
+            queue=QueuePositionRead.from_position(places[job.id]) if job.id in places else None,
             dataset_id=job.dataset_id,
             spec=job.spec,
             warnings=job.warnings,
@@ -154,6 +186,8 @@ class JobRead(BaseModel):
             cancel_requested=job.stop_requested == StopRequest.CANCEL,
             pause_requested=job.stop_requested == StopRequest.PAUSE,
             retry_of=job.retry_of,
+            rerun_of=job.rerun_of,
+            reproduces=Reproduction.model_validate(job.reproduces) if job.reproduces else None,
             metadata=job.user_metadata,
             created_at=job.created_at,
             updated_at=job.updated_at,
@@ -163,9 +197,9 @@ class JobRead(BaseModel):
 
 
 class EventRead(BaseModel):
-    """Something that happened to a job."""
+    """An event in the life of a job."""
 
-    seq: int = Field(description="1, 2, 3 … within the job; pass the last one as `after`.")
+    seq: int = Field(description="Counts 1, 2, 3 … within the job; pass the last one as `after`.")
     kind: str = Field(description="`state`, `stage`, `info` or `warning`.", examples=["state"])
     code: str = Field(examples=["claimed"])
     message: str
@@ -173,7 +207,7 @@ class EventRead(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, event: models.JobEvent) -> Self:
+    def from_row(cls, event: models.JobEvent) -> Self:
         return cls(
             seq=event.seq,
             kind=event.kind,
@@ -184,20 +218,30 @@ class EventRead(BaseModel):
         )
 
 
+class StreamTicket(BaseModel):
+    """Permission to follow one job, instead of a key."""
+
+    object: Literal["stream_ticket"] = "stream_ticket"
+    ticket: str = Field(description="Pass it as `?ticket=` to the job's `events`.")
+    expires_at: datetime = Field(description="Connect before this time.")
+
+
 class MetricPoint(BaseModel):
-    """One point of the curves."""
+    """One point of the training curves."""
 
     stage: Stage
-    step: int = Field(description="Optimiser step within the stage; with `students` it counts on from one to the next.")
+    step: int = Field(
+        description="Optimiser step within the stage; with `students` it continues from one student to the next."
+    )
     values: dict[str, float]
 
     @classmethod
-    def of(cls, line: MetricLine) -> Self:
+    def from_line(cls, line: MetricLine) -> Self:
         return cls(stage=line.stage, step=line.step, values=line.values)
 
 
 class CurvesRead(BaseModel):
-    """A job's curves, by stage and step."""
+    """The training curves of a job, by stage and step."""
 
     object: Literal["curves"] = "curves"
     points: list[MetricPoint]
@@ -213,31 +257,41 @@ class ArtifactRead(BaseModel):
     media_type: str
 
     @classmethod
-    def of(cls, artifact: models.Artifact) -> Self:
+    def from_row(cls, artifact: models.Artifact) -> Self:
         return cls(name=artifact.name, bytes=artifact.bytes, sha256=artifact.sha256, media_type=artifact.media_type)
 
 
 class ClassProbability(BaseModel):
-    """How probable the student holds one class."""
+    """The predicted probability of one class."""
 
     name: str = Field(serialization_alias="class", examples=["0"])
-    probability: float = Field(description="Softmax of the logits; of all classes they sum to 1.", examples=[0.97])
+    probability: float = Field(description="Softmax of the logits; all classes sum to 1.", examples=[0.97])
 
 
 class PredictionRead(BaseModel):
-    """What a student makes of an image."""
+    """A student's prediction for one image."""
 
     object: Literal["prediction"] = "prediction"
     job_id: str
     student: str = Field(examples=["mobilenetv3_small_050"])
-    file: str = Field(description="The artefact that was run.", examples=["student.onnx"])
-    predictions: list[ClassProbability] = Field(description="The most probable first.")
-    preprocessing: Preprocessing = Field(description="What was done to the image before, as the manifest has it.")
-    latency_ms: float = Field(description="Of the network alone, on one thread: no loading, no decoding.")
+    file: str = Field(description="The artefact used.", examples=["student.onnx"])
+    predictions: list[ClassProbability] = Field(description="Most probable first.")
+    preprocessing: Preprocessing = Field(description="Preprocessing applied to the image, from the manifest.")
+    latency_ms: float = Field(description="Time of the network alone on one thread, without loading and decoding.")
 
 
 class Health(BaseModel):
-    """Whether the service stands."""
+    """The health of the service."""
 
     status: Literal["ok"] = "ok"
-    checks: dict[str, Literal["ok", "away"]] = Field(default={}, description="What it stands on, each by its name.")
+    checks: dict[str, Literal["ok", "away"]] = Field(default={}, description="The state of each backing service.")
+    workers: dict[str, int] = Field(
+        default={},
+        description="Workers that give signs of life, by queue. Without one requests are still accepted, and wait.",
+    )
+
+
+def as_json(shown: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """As FastAPI would send it, but from the route's own thread: FastAPI goes to another one for it, which costs a
+    request under load as much as a query, with the session still open."""
+    return Response(shown.model_dump_json(), status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The shapes on the wire of keys and the audit trail."""
+"""The JSON of API keys and the audit trail."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -12,29 +12,29 @@ from app.domain.names import Text
 
 
 class KeyCreate(BaseModel):
-    """The key that is wanted."""
+    """A new API key."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Text = Field(min_length=1, description="What it is for, in your words.", examples=["build server"])
+    name: Text = Field(min_length=1, description="What the key is for.", examples=["build server"])
     scopes: list[Scope] = Field(
         default=[Scope.READ, Scope.WRITE],
         min_length=1,
-        description="`read` looks, `write` changes, `admin` manages keys; none includes another.",
+        description="`read` allows reading, `write` allows changes, `admin` manages keys; no scope includes another.",
     )
     expires_in_days: Annotated[int, Field(ge=1, le=3650), NOT_TEXT] | None = Field(
-        default=None, description="Null: it does not expire."
+        default=None, description="Null: the key does not expire."
     )
     tenant: str | None = Field(
         default=None,
         pattern=TENANT_NAME,
-        description="For the operator's keys only; null: your own.",
+        description="Only for the operator's keys; null means your own tenant.",
         examples=["acme"],
     )
 
 
 class KeyRead(BaseModel):
-    """A key, without the key itself."""
+    """An API key without its secret."""
 
     id: str = Field(examples=["key_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["api_key"] = "api_key"
@@ -43,10 +43,10 @@ class KeyRead(BaseModel):
     scopes: list[Scope]
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None = Field(description="To the minute.")
+    last_used_at: datetime | None = Field(description="Accurate to one minute.")
 
     @classmethod
-    def of(cls, key: models.ApiKey) -> Self:
+    def from_row(cls, key: models.ApiKey) -> Self:
         return cls(
             id=key.id,
             tenant=key.tenant,
@@ -59,25 +59,25 @@ class KeyRead(BaseModel):
 
 
 class KeyCreated(KeyRead):
-    """A new key. This is the only answer that ever has the key itself."""
+    """A new API key. Only this answer contains the secret."""
 
     key: str = Field(description="Send it as `Authorization: Bearer …`.", examples=["tdmr_…"])
 
 
 class AuditRead(BaseModel):
-    """One change."""
+    """One entry of the audit trail."""
 
     id: str = Field(examples=["aud_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["audit_entry"] = "audit_entry"
-    actor: str = Field(description="Id of the key; `bootstrap`, `local` or `cli` where it was none.")
-    action: str = Field(description="The operation's id in this document.", examples=["delete_dataset"])
+    actor: str = Field(description="Id of the API key, or `bootstrap`, `local` or `cli`.")
+    action: str = Field(description="The operationId in this document.", examples=["delete_dataset"])
     object_id: str | None
-    request_id: str | None = Field(description="The log has it too.")
+    request_id: str | None = Field(description="Also in the log.")
     address: str | None
     created_at: datetime
 
     @classmethod
-    def of(cls, entry: models.AuditEntry) -> Self:
+    def from_row(cls, entry: models.AuditEntry) -> Self:
         return cls(
             id=entry.id,
             actor=entry.actor,

@@ -1,5 +1,5 @@
-"""What Prometheus is told. Figures of the store are the same whichever process is asked; those of requests are this
-process's own."""
+"""Metrics for Prometheus. Those of the store are the same in every process; those of requests are this process's
+own."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.db.engine import Store
-from app.services import overview
+from app.services import statistics
 from app.services.reaping import Watch
 
 LATE_HEARTBEATS = 2
@@ -19,7 +19,7 @@ LATE_HEARTBEATS = 2
 
 
 class Telemetry:
-    """One application's figures."""
+    """The metrics of one application."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -31,8 +31,8 @@ class Telemetry:
         )
 
     @contextmanager
-    def of(self, store: Store, heartbeat_seconds: float) -> Iterator[None]:
-        """Inside the block it tells of this store too."""
+    def watching(self, store: Store, heartbeat_seconds: float) -> Iterator[None]:
+        """Inside the block it reports this store too."""
         collector = _StoreCollector(store, heartbeat_seconds)
         self._registry.register(collector)
         try:
@@ -41,7 +41,7 @@ class Telemetry:
             self._registry.unregister(collector)
 
     def exposition(self) -> bytes:
-        """The text that Prometheus reads; raises what the store raises when it is away."""
+        """The text that Prometheus reads. Raises what the store raises when it is unavailable."""
         return generate_latest(self._registry)
 
 
@@ -56,9 +56,9 @@ class _StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with self._store.read() as session:
-            seen = overview.look(session)
+            seen = statistics.read(session)
         with self._watching:
-            still = self._watch.look(seen.held, time.monotonic()).values()
+            still = self._watch.seconds_still(seen.held, time.monotonic()).values()
         late = sum(seconds > self._late_seconds for seconds in still)
         yield _by(GaugeMetricFamily("tdmr_jobs", "Jobs.", labels=["state"]), seen.jobs)
         yield _by(GaugeMetricFamily("tdmr_datasets", "Data sets.", labels=["state"]), seen.datasets)

@@ -1,27 +1,32 @@
 """The console script `tdmr`."""
 
+import os
+
 import click
 
 from app.cli.api import api
-from app.cli.check import check
-from app.cli.demo import demo
+from app.cli.common import PlainErrors
 from app.cli.keys import keys
-from app.cli.migrate import migrate
+from app.cli.programs import demo, worker
+from app.cli.store import check, migrate
 from app.cli.tenants import tenants
 from app.cli.up import up
-from app.cli.worker import worker
+from app.private import UMASK
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=PlainErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tdmr")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Self-hosted training of small vision models: your labelled images in, a distilled student out.
 
-    `tdmr up` starts everything on this machine. In production, `tdmr migrate` prepares the database once, and
-    `tdmr api` and `tdmr worker` run as processes of their own, on as many machines as you like.
+    `tdmr up` starts everything on this machine. In production, `tdmr migrate` prepares the database, and `tdmr api` and
+    `tdmr worker` run as separate processes on any number of machines.
 
-    Every setting is an environment variable TDMR_…, listed in docs/settings.md; options given here win over them.
+    Every setting is an environment variable TDMR_…, listed in docs/settings.md; command-line options override them.
     """
+    if context.invoked_subcommand != demo.name:  # whose files are its user's
+        os.umask(UMASK)
 
 
 for command in (up, api, worker, migrate, keys, tenants, check, demo):

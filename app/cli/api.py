@@ -2,18 +2,19 @@
 
 import os
 import signal
+import socket
 import sys
 
 import click
 import uvicorn
+from fastapi import FastAPI
 
-from app.cli.common import host_option, port_option, read_settings
-from app.cli.service_file import announced
+from app import isolation
+from app.cli.common import announced, host_option, port_option, read_settings
 from app.logs import configure_logging
-from app.main import create_app
-
-STOP_SECONDS = 5
-"""Requests under way have this long to end once the service is told to stop."""
+from app.main import create_app, end_streams
+from app.private import keep_private
+from app.server.config import configure, raise_descriptor_limit
 
 
 @click.command()
@@ -22,24 +23,19 @@ STOP_SECONDS = 5
 def api(host: str | None, port: int | None) -> None:
     """Serve the HTTP API, without workers.
 
-    It needs a migrated database (`tdmr migrate`). Beyond loopback it refuses to start without TDMR_API_KEY. Behind a
-    proxy that ends TLS, list the proxy's address in FORWARDED_ALLOW_IPS.
+    Needs a migrated database (`tdmr migrate`), and TDMR_API_KEY unless it listens on loopback. Behind a proxy that
+    terminates TLS, put the proxy's address in FORWARDED_ALLOW_IPS.
     """
     settings = read_settings(host=host, port=port)
+    keep_private(settings)
     try:
         app = create_app(settings)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     configure_logging(settings.log_level)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
+    isolation.tell(confine=settings.confine)
+    raise_descriptor_limit()
+    config = configure(app, settings)
     listener = config.bind_socket()
     listener.listen(config.backlog)  # who reads the address may connect at once and waits for the start
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,4 +43,16 @@ def api(host: str | None, port: int | None) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     with announced(settings, f"http://{name}:{listener.getsockname()[1]}", os.getpid()):
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, app).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """One that ends its streams first: uvicorn would wait for them until its grace is over."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_streams(self._app)
+        await super().shutdown(sockets)

@@ -1,18 +1,47 @@
 """What several commands share."""
 
 import functools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import click
+from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 
 from app.db.engine import Store
+from app.domain.files import replaced_atomically
 from app.settings import Settings
 
 Options = ParamSpec("Options")
+
+
+class PlainErrors(click.Group):
+    """Commands that end in one line where the place they are pointed to is of no use: a traceback would say nothing
+    more to an operator. What is our own mistake keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ArgumentError, NoSuchModuleError):
+            raise click.ClickException("TDMR_DATABASE_URL is no URL of SQLite or Postgres.") from None
+        except CommandError as error:
+            if "locate revision" not in str(error):
+                raise
+            raise click.ClickException(
+                "The database has the schema of another version. Run the newest version that has used it, or restore "
+                "the backup from before that upgrade."
+            ) from None
+        except DatabaseError as error:
+            raise click.ClickException(f"The database cannot be used: {error.orig}") from None
+        except OSError as error:
+            if error.filename is None:  # no file's trouble
+                raise
+            raise click.ClickException(f"{error.filename} cannot be used: {error.strerror}") from None
 
 
 def read_settings(**given: Any) -> Settings:
@@ -31,9 +60,9 @@ def read_settings(**given: Any) -> Settings:
         raise click.ClickException("\n".join(wrong)) from None
 
 
-host_option = click.option("--host", help="Address to listen on; anything but loopback needs TDMR_API_KEY. [127.0.0.1]")
+host_option = click.option("--host", help="Address to listen on; any but loopback needs TDMR_API_KEY. [127.0.0.1]")
 port_option = click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [8000]"
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 chooses a free one. [8000]"
 )
 
 
@@ -53,3 +82,29 @@ def open_store(command: Callable[Concatenate[Store, Options], None]) -> Callable
             store.close()
 
     return opened
+
+
+def service_file(settings: Settings) -> Path:
+    """Where the service says on which address it listens, for clients on the same machine."""
+    return settings.root / "service.json"
+
+
+@contextmanager
+def announced(settings: Settings, url: str, pid: int) -> Iterator[None]:
+    """The file is there inside the block."""
+    path = service_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(json.dumps({"url": url, "pid": pid}) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_url(settings: Settings) -> str | None:
+    """Where the service listens, or None if it does not say so (yet)."""
+    try:
+        return str(json.loads(service_file(settings).read_bytes())["url"])
+    except FileNotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""`tdmr tenants`: who there is, and quotas that are theirs alone."""
+"""`tdmr tenants`: list tenants and set their quotas."""
 
 from typing import Any
 
@@ -9,8 +9,7 @@ from app.cli.keys import COMMAND_LINE, tenant_name
 from app.db.access_models import Tenant
 from app.db.engine import Store
 from app.domain.access import Caller
-from app.services import audit
-from app.services import tenants as service
+from app.services import quotas as service
 
 DEFAULT = "default"
 
@@ -29,23 +28,23 @@ class Quota(click.ParamType[int | str]):
 
 @click.group()
 def tenants() -> None:
-    """Show tenants and give one quotas of its own, straight in the database (TDMR_DATABASE_URL)."""
+    """List tenants and set their quotas directly in the database (TDMR_DATABASE_URL)."""
 
 
 @tenants.command("list")
 @open_store
 def list_(store: Store) -> None:
-    """Show the tenants that have keys or quotas of their own."""
+    """List every tenant that has had a key or a quota, with its quotas."""
     with store.read() as session:
-        for tenant in service.listing(session):
+        for tenant in service.list_tenants(session):
             click.echo(_shown(tenant))
 
 
 @tenants.command("set")
 @click.argument("name", callback=tenant_name)
-@click.option("--max-bytes", type=Quota(0), help="Most bytes of its data sets, as uploaded.")
-@click.option("--max-queued", type=Quota(0), help="Most jobs of it that wait for a worker.")
-@click.option("--max-running", type=Quota(1), help="Most jobs of it that run at a time.")
+@click.option("--max-bytes", type=Quota(0), help="Max bytes of its data sets, as uploaded.")
+@click.option("--max-queued", type=Quota(0), help="Max queued jobs.")
+@click.option("--max-running", type=Quota(1), help="Max running jobs.")
 @open_store
 def set_(
     store: Store,
@@ -54,14 +53,13 @@ def set_(
     max_queued: int | str | None,
     max_running: int | str | None,
 ) -> None:
-    """Give a tenant quotas of its own; `default` means again what TDMR_TENANT_MAX_… say. It holds at once."""
+    """Set quotas of one tenant; `default` restores TDMR_TENANT_MAX_…. Takes effect immediately."""
     options = {"max_bytes": max_bytes, "max_queued": max_queued, "max_running": max_running}
     quotas = {
         option: None if isinstance(value, str) else value for option, value in options.items() if value is not None
     }
     with store.write() as session:
-        tenant = service.set_quotas(session, name, quotas)
-        audit.record(session, Caller(name, COMMAND_LINE), "set_quotas", None)
+        tenant = service.set_quotas(session, Caller(name, COMMAND_LINE), name, quotas)
     click.echo(_shown(tenant))
 
 

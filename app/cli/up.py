@@ -1,4 +1,4 @@
-"""`tdmr up`: the embedded service, as four processes that live and die together."""
+"""`tdmr up`: the embedded service, as four processes: this one starts the others, and a lost worker again."""
 
 import contextlib
 import fcntl
@@ -7,21 +7,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import click
 
-from app.cli.common import host_option, port_option, read_settings
-from app.cli.service_file import read_url, service_file
+from app.cli.common import host_option, port_option, read_settings, read_url, service_file
 from app.db.migrate import upgrade
+from app.private import keep_private
 from app.queue import DATASETS_QUEUE, TRAINING_QUEUE
 from app.settings import Settings
 
 POLL_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
 """Beyond a child's own grace, for what a process does when it is told to stop: hand its job back, end its requests."""
+API = "API"
+MOST_RESTARTS, RESTARTS_SECONDS = 4, 600.0
+"""A worker that exits is started again, so often in so long. That is more often than a job can take its worker with it:
+the fourth one fails a job that was lost three times."""
 
 
 class _Told(Exception):
@@ -34,15 +39,17 @@ class _Told(Exception):
 def up(host: str | None, port: int | None) -> None:
     """Start the whole service on this machine: API, an import worker and a training worker.
 
-    Everything it keeps lies in TDMR_HOME (.tdmr in the current folder): SQLite, messages, blobs. The address also
-    stands in its service.json. Ctrl-C or SIGTERM stops all of it; a running job is handed back and goes on at the next
-    start. If one of the processes ends by itself, the others are stopped and it says which.
+    All data is kept in TDMR_HOME (.tdmr in the current folder): SQLite, messages, blobs. It prints the address once it
+    accepts requests, and writes it to service.json. Ctrl-C or SIGTERM stops everything; a running job returns to the
+    queue and continues at the next start. A worker that exits is started again; one that keeps exiting, or an API that
+    exits, stops everything.
     """
     settings = read_settings(host=host, port=port)
     try:
         settings.check_exposed()
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    keep_private(settings)
     with _alone(settings):
         upgrade(settings.database)
         service_file(settings).unlink(missing_ok=True)  # of a service that was killed
@@ -52,27 +59,46 @@ def up(host: str | None, port: int | None) -> None:
 
 def _run(settings: Settings) -> None:
     tdmr = [sys.executable, "-m", "app.cli"]
+    commands = {API: [*tdmr, "api", f"--host={settings.host}", f"--port={settings.port}"]}
+    commands |= {f"{queue} worker": [*tdmr, "worker", f"--queue={queue}"] for queue in (DATASETS_QUEUE, TRAINING_QUEUE)}
     processes: dict[str, subprocess.Popen[bytes]] = {}
+    exits: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_RESTARTS))
     try:
-        processes["API"] = _start([*tdmr, "api", f"--host={settings.host}", f"--port={settings.port}"])
-        for queue in (DATASETS_QUEUE, TRAINING_QUEUE):
-            processes[f"{queue} worker"] = _start([*tdmr, "worker", f"--queue={queue}"])
+        for name, command in commands.items():
+            processes[name] = _start(command)
         listening = False
         while True:
-            for name, process in processes.items():
-                if process.poll() is not None:
-                    raise click.ClickException(
-                        f"The {name} has ended (status {process.returncode}). Stopping the rest."
-                    )
+            for name in commands:
+                if (status := processes[name].poll()) is not None:
+                    _forgive(name, status, exits[name])
+                    processes[name] = _start(commands[name])
             if not listening and (url := read_url(settings)):
                 listening = True
-                click.echo(f"tdmr listens on {url} and keeps everything in {settings.root}")
+                click.echo(f"tdmr listens on {url}; data is in {settings.root}")
                 click.echo(f"Reference: {url}/docs. Ctrl-C stops it.")
             time.sleep(POLL_SECONDS)
     except _Told:
         click.echo("Stopping …", err=True)
     finally:
         _stop(list(processes.values()), settings.stop_grace_seconds + LEAVE_SECONDS)
+
+
+def _forgive(name: str, status: int, exits: deque[float]) -> None:
+    """Note that a process exited.
+
+    Args:
+        exits: when it exited before, the last `MOST_RESTARTS` times.
+
+    Raises:
+        click.ClickException: it is the API, or a worker that has exited too often.
+    """
+    exited, now = f"The {name} exited with status {status}.", time.monotonic()
+    if name == API:
+        raise click.ClickException(f"{exited} Stopping the rest.")
+    if len(exits) == MOST_RESTARTS and now - exits[0] < RESTARTS_SECONDS:
+        raise click.ClickException(f"{exited} It was started {MOST_RESTARTS} times in vain. Stopping the rest.")
+    exits.append(now)
+    click.echo(f"{exited} Starting it again.", err=True)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -104,7 +130,7 @@ def _alone(settings: Settings) -> Iterator[None]:
         except BlockingIOError:
             url = read_url(settings)
             raise click.ClickException(
-                f"A service runs in {settings.root} already{f', on {url}' if url else ''}. "
+                f"A service already runs in {settings.root}{f', on {url}' if url else ''}. "
                 "Stop it, or set TDMR_HOME to another folder."
             ) from None
         yield

@@ -51,7 +51,7 @@ class AuditEntry(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     tenant: Mapped[str] = mapped_column(String(64))
-    """The actor's."""
+    """In whose trail it stands: the actor's, and that of the tenant for which the operator acted."""
     actor: Mapped[str] = mapped_column(Id)
     """Id of the key; `bootstrap` for TDMR_API_KEY, `local` where no key is asked for, `cli` for the command line."""
     action: Mapped[str] = mapped_column(String(64))

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.errors import IdleInTransactionSessionTimeout
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 SQLITE_BUSY_SECONDS = 7
@@ -33,6 +34,7 @@ POSTGRES_TRUSTED_SECONDS = 1.0
 reconnect, not a failed request. Asking each time would be every second way to the server and back of a request that
 looks up one job."""
 _LAST_USED = "tdmr_last_used"
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class Store:
@@ -65,6 +67,37 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+class LockTimeout(Exception):
+    """Another transaction holds what this one needs, and has held it for all the time that was given."""
+
+
+@contextmanager
+def lock_timeout(session: Session, seconds: float) -> Iterator[None]:
+    """Inside the block no statement waits longer for a lock. On SQLite the whole transaction has waited for its turn
+    already, so there is nothing left to wait for.
+
+    Raises:
+        LockTimeout: the transaction must then be rolled back, or a savepoint that was set before.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        yield
+        return
+    session.execute(text(f"SET LOCAL lock_timeout = '{seconds}s'"))
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise LockTimeout from error
+    session.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+
+
+def insert(session: Session, table: type[DeclarativeBase]) -> Any:
+    """An INSERT that has `on_conflict_do_update`, which both databases know and SQLAlchemy spells per dialect."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
 
 
 def _make_engine(url: str, **options: Any) -> Engine:
@@ -117,8 +150,9 @@ def _postgres_checkout(
 
 
 def _postgres_error(context: ExceptionContext) -> None:
-    # the connection is gone, whatever class psycopg files it under
-    if isinstance(context.original_exception, IdleInTransactionSessionTimeout):
+    # Whatever class psycopg files it under, this connection is of no more use: it is gone, or leads to a server that is
+    # a standby since a failover. Another one may lead to the new primary.
+    if isinstance(context.original_exception, (IdleInTransactionSessionTimeout, ReadOnlySqlTransaction)):
         context.is_disconnect = True
         raise OperationalError(context.statement, context.parameters, context.original_exception)
 

@@ -4,8 +4,7 @@ import re
 
 from ulid import ULID
 
-_ID = r"[a-z]{2,6}_[0-9A-HJKMNP-TV-Z]{26}"
-_FORM = re.compile(f"^{_ID}$")
+_FORM = re.compile(r"[a-z]{2,6}_[0-9A-HJKMNP-TV-Z]{26}")
 
 
 def new_id(prefix: str) -> str:
@@ -15,10 +14,4 @@ def new_id(prefix: str) -> str:
 
 def is_id(value: str, prefix: str) -> bool:
     """Whether `value` could be an id of this kind at all."""
-    return value.startswith(f"{prefix}_") and _FORM.match(value) is not None
-
-
-def find_id(path: str) -> str | None:
-    """The last id in a URL's path; None if there is none."""
-    found = [part for part in path.split("/") if re.fullmatch(_ID, part)]
-    return found[-1] if found else None
+    return value.startswith(f"{prefix}_") and _FORM.fullmatch(value) is not None

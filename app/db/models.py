@@ -89,7 +89,10 @@ class Dataset(Leased, Base):
     digest: Mapped[str | None] = mapped_column(String(64))
     progress: Mapped[float] = mapped_column(default=0.0)
     """0..1 of the import."""
+    summary: Mapped[dict[str, Any] | None]
+    """What a list says of it: `images`, `class_count` and `counts` by split; None until it is ready."""
     report: Mapped[dict[str, Any] | None]
+    """What the import found, with the first classes only: `DatasetClass` has all. Long, so read where it is wanted."""
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
@@ -101,6 +104,21 @@ class Dataset(Leased, Base):
         Index(None, "upload_key"),
         Index(None, "prepared_key"),
     )
+
+
+class DatasetClass(Base):
+    """One class of a data set that is ready. There may be thousands, so each is a row, read by the page."""
+
+    __tablename__ = "dataset_classes"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Its place among the student's outputs, from 0."""
+    name: Mapped[str] = mapped_column(String(256))
+    train: Mapped[int]
+    """Images, as `val` and `test`."""
+    val: Mapped[int]
+    test: Mapped[int]
 
 
 _KEPT = text("checkpoint_key IS NOT NULL")
@@ -126,7 +144,7 @@ class Job(Leased, Base):
     evaluation: Mapped[dict[str, Any] | None]
     """What evaluation.json holds; where the job names `students`, by student."""
     choice: Mapped[dict[str, Any] | None]
-    """The file that fits the job's constraints, or comes closest (app.domain.choice); None until it has succeeded."""
+    """The file that fits the job's constraints, or comes closest; None until it has succeeded."""
     error: Mapped[dict[str, Any] | None]
     attempts: Mapped[int] = mapped_column(default=0)
     """Claims since the last progress that did not end with the job being handed back."""
@@ -138,6 +156,10 @@ class Job(Leased, Base):
     """The attempt that wrote it; 0 in a retried job, whose checkpoint another job wrote."""
     retry_of: Mapped[str | None] = mapped_column(Id)
     """The ended job that this one tries again."""
+    rerun_of: Mapped[str | None] = mapped_column(Id)
+    """The ended job that this one repeats from the start."""
+    reproduces: Mapped[dict[str, Any] | None]
+    """How like the repeated job's its result is (app.domain.reproduction); None until it has succeeded."""
     user_metadata: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
@@ -149,7 +171,7 @@ class Job(Leased, Base):
         Index(None, "tenant", "state", "id"),
         Index(None, "state", "priority", "tenant", "id"),
         Index(None, "dataset_id"),
-        # the few that the caretaker has to look at
+        # the few that the reconciler has to look at
         Index("ix_jobs_checkpoint_key", "checkpoint_key", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index("ix_jobs_user_metadata", "user_metadata", postgresql_using="gin", info={"postgresql_only": True}),
     )
@@ -247,6 +269,9 @@ class Worker(Base):
     catalog_sha256: Mapped[str | None] = mapped_column(ForeignKey("catalogs.sha256"))
     started_at: Mapped[datetime] = mapped_column(default=utcnow)
     seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+    """Its last sign of life, by the database's clock."""
+    stopped_at: Mapped[datetime | None]
+    """When it was told to stop; None while it runs, and of one that was lost."""
 
     __table_args__ = (UniqueConstraint("hostname", "queue", "device"),)
 
@@ -259,3 +284,24 @@ class CatalogRow(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     payload: Mapped[dict[str, Any]]
     published_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class PartialRow(Base):
+    """A resumable upload. How much of it is there, its file alone knows (`app/storage/partial.py`)."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    length: Mapped[int]
+    """In bytes, once it is complete."""
+    name: Mapped[str] = mapped_column(String(256))
+    upload_metadata: Mapped[str]
+    """The header Upload-Metadata, to be given back as it was sent."""
+    dataset_id: Mapped[str | None] = mapped_column(Id)
+    """The data set that was made of it; its file is gone then."""
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    expires_at: Mapped[datetime]
+    """Put off by every request that adds to it."""
+
+    __table_args__ = (Index(None, "tenant", "id"), Index(None, "expires_at"))

@@ -1,4 +1,4 @@
-"""What all rooms agree on: specs, states, errors, progress lines, the data set index.
+"""What all packages agree on: specs, states, errors, progress lines, the data set index.
 
 pydantic and the standard library only.
 """

@@ -1,4 +1,4 @@
-"""Who asks, and how much a tenant may take."""
+"""Callers and their scopes, tenants and their quotas."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +28,8 @@ class Caller:
     actor: str
     """Id of the key; `bootstrap` for TDMR_API_KEY, `local` where no key is asked for, `cli` for the command line."""
     scopes: frozenset[Scope] = ALL_SCOPES
+    address: str | None = None
+    """Where the request comes from; behind a proxy that FORWARDED_ALLOW_IPS names, what the proxy says."""
 
     @property
     def is_operator(self) -> bool:

@@ -1,4 +1,4 @@
-"""The base of everything that crosses a boundary between rooms."""
+"""The base of everything that crosses a boundary between packages."""
 
 from typing import Annotated, Any
 

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from app.domain.base import Frozen
+from app.domain.methods import MethodInfo
 
 
 class TeacherCard(Frozen):
@@ -50,3 +51,5 @@ class Catalog(Frozen):
 
     teachers: tuple[TeacherCard, ...]
     students: tuple[StudentCard, ...]
+    methods: tuple[MethodInfo, ...] = ()
+    """None from a worker of a release before methods were announced."""

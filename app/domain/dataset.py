@@ -1,19 +1,23 @@
-"""A prepared data set: what the import writes and the training room reads.
+"""A prepared data set: what the import writes and the training package reads.
 
     DATA_DIR/index.json      this module's `DatasetIndex`
     DATA_DIR/images/…        the user's images under names that the import made: plain JPEG, PNG and WebP with their
                              bytes unchanged, anything else as an RGB PNG of the same pixels
 
-The training room also takes a plain image folder without an index and makes one by the same rules (`layout.py`).
+The training package also takes a plain image folder without an index and makes one by the same rules (`layout.py`).
 """
 
+from collections.abc import Collection
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import Field
 
 from app.domain.base import Frozen
 
 INDEX_NAME = "index.json"
+LISTED_CLASSES = 200
+"""Classes that a report, a page and a data set itself name; the others are counted, and listed page by page."""
 
 
 class Split(StrEnum):
@@ -61,6 +65,18 @@ class DatasetIndex(Frozen):
     """SHA-256 over classes and sorted (id, split, label): the same content has the same digest under any file names."""
 
 
+class Reason(NamedTuple):
+    """Why a file was left out."""
+
+    kind: str
+    """In words that hold for every such file, by which reasons are counted."""
+    detail: str = ""
+    """What it is with this one, where that says more."""
+
+    def __str__(self) -> str:
+        return self.detail or self.kind
+
+
 class SkippedFile(Frozen):
     """A file that was left out, and why."""
 
@@ -99,8 +115,13 @@ class DatasetReport(Frozen):
     """What the import found. `warnings` are sentences for a person, each with what to do."""
 
     classes: tuple[str, ...] = ()
+    """In the order of the student's outputs. What the service shows names the first 200."""
+    class_count: int = 0
+    """All classes, also those that are not named."""
     counts: dict[Split, dict[str, int]] = {}
-    """Split to class name to images; unlabelled images stand under the empty class name."""
+    """Split to class name to images; unlabelled images stand under the empty class name. Of the classes named."""
+    totals: dict[Split, int] = {}
+    """Split to images, of all classes."""
     images: int = 0
     sizes: ImageSizes | None = None
     skipped: tuple[SkippedFile, ...] = ()
@@ -117,6 +138,21 @@ class DatasetReport(Frozen):
     warnings: tuple[str, ...] = ()
     split_source: str = "given"
     digest: str = ""
+
+    def listed(self) -> "DatasetReport":
+        """The same with at most the first 200 classes, and with all of them counted."""
+        named = self.classes[:LISTED_CLASSES]
+        return self.model_copy(
+            update={
+                "classes": named,
+                "class_count": max(self.class_count, len(self.classes)),
+                "counts": {
+                    split: {name: images[name] for name in (*named, "") if name in images}
+                    for split, images in self.counts.items()
+                },
+                "totals": self.totals or {split: sum(images.values()) for split, images in self.counts.items()},
+            }
+        )
 
 
 LISTED_GROUPS, LISTED_COPIES = 24, 4
@@ -139,3 +175,8 @@ class ImportResult(Frozen):
     code: str | None = None
     detail: str | None = None
     hint: str | None = None
+
+
+def evaluation_split(splits: Collection[Split]) -> Split:
+    """The least used of the splits that have images: test, else val, else train."""
+    return next(split for split in (Split.TEST, Split.VAL, Split.TRAIN) if split in splits)

@@ -3,6 +3,9 @@
 What has a default here came later than the file itself: an evaluation written before lacks it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import ConfigDict, Field
 
 from app.domain.base import Frozen
@@ -16,6 +19,12 @@ IMAGES_PER_CELL = 8
 LISTED_IMAGES = 2_000
 """Images listed behind all cells together, some 400 kB of JSON. Where there are more, every cell gets its first image
 before any gets its second, and confusions come before right answers."""
+
+LISTED_CELLS = 10_000
+"""Cells that are listed, a megabyte or two of JSON; there may be as many as images."""
+MATRIX_CLASSES = 500
+"""With more classes there is no confusion matrix, whose size is their square: of 10,000 it had 200 MB. What the service
+shows of an evaluation lists so many classes, too; the file has the scores of all."""
 
 Interval = tuple[float, float]
 """95 %, lower and upper end."""
@@ -87,8 +96,8 @@ class PredictorScores(_Described):
     macro_f1: float
     """Mean F1 over the classes that have images."""
     per_class: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    """Rows are the truth, columns the prediction."""
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Rows are the truth, columns the prediction. None with more than 500 classes; `cells` has what is not 0."""
     calibration: Calibration
 
 
@@ -157,6 +166,8 @@ class Evaluation(_Described):
     note: str | None
     images: int
     classes: tuple[str, ...]
+    """Of more than 500, `GET /v1/jobs/{job_id}/evaluation` shows the first 500 here and in `per_class`."""
+    class_count: int | None = None
     student: PredictorScores | None
     """None for `probe`, which trains none."""
     teacher: PredictorScores | None
@@ -168,7 +179,7 @@ class Evaluation(_Described):
     """The student, or for `probe` the probe, against each of the others."""
     cells: tuple[ConfusionCell, ...] = ()
     """The images behind the student's confusion matrix, or for `probe` the probe's: the most frequent confusions first,
-    then the right answers in the order of the classes."""
+    then the right answers in the order of the classes. At most 10,000."""
 
     @property
     def judged(self) -> PredictorScores:
@@ -176,3 +187,14 @@ class Evaluation(_Described):
         scores = self.student or self.probe
         assert scores is not None
         return scores
+
+
+def shown(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What the service keeps of an `evaluation.json` to show: it does not grow with the number of classes."""
+    cut = dict(evaluation)
+    if "classes" in cut:
+        cut["classes"] = cut["classes"][:MATRIX_CLASSES]
+    for who in ("student", "teacher", "probe"):
+        if cut.get(who):
+            cut[who] = {**cut[who], "per_class": cut[who]["per_class"][:MATRIX_CLASSES]}
+    return cut

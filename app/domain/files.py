@@ -1,8 +1,10 @@
-"""Two things everybody does with files: hash them, and replace them so that a crash leaves the old or the new one."""
+"""What everybody does with files: hash them, replace them so that a crash leaves the old or the new one, and tell a
+host that has lost them from everything else that fails."""
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,3 +34,14 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def lost_below(folders: Iterable[Path], error: BaseException) -> bool:
+    """Whether `error` says that a file or folder below one of `folders` is gone or cannot be read or written. A disk
+    that is full has lost nothing."""
+    if not isinstance(error, OSError) or error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return False
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return False
+    path = Path(os.fsdecode(error.filename)).absolute()
+    return any(path.is_relative_to(folder.absolute()) for folder in folders)

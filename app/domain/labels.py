@@ -5,11 +5,11 @@ tools: their columns go by several names, and further ones are ignored.
 """
 
 import csv
-import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from app.domain.base import Frozen
 from app.domain.dataset import Split
 from app.domain.errors import DatasetRejected
 
@@ -36,11 +36,14 @@ SPLIT_NAMES = {
 }
 """How people write the splits, as folder names and in the `split` column; letter case does not matter."""
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+"""With its end, as `csv` wants it."""
+
 Row = tuple[int, Mapping[str, str]]
 """Line, and values by column as we call it."""
 
 
-class LabelRow(Frozen):
+class LabelRow(NamedTuple):
     """One image as the user describes it."""
 
     file: str
@@ -58,39 +61,61 @@ class LabelRow(Frozen):
         return _rejected(self.file, self.line, fact, hint)
 
 
-def read_labels(file: str, text: str) -> list[LabelRow]:
-    """Every row of a file of labels; a leading byte order mark and blank lines are ignored.
+def read_labels(file: str, text: str, max_lines: int | None = None) -> Iterator[LabelRow]:
+    """The rows of a file of labels, one by one; a leading byte order mark and blank lines are ignored.
 
     Args:
         file: its path, whose last part tells the kind.
+        max_lines: beside the heading; None: no limit.
 
     Raises:
-        DatasetRejected: wrong columns, an empty label or path, an unknown split, … with the line.
+        DatasetRejected: wrong columns, an empty label or path, an unknown split, … with the line; too many lines.
     """
-    text = text.removeprefix("\ufeff")
     name = file.rpartition("/")[2]
-    if name.endswith(".jsonl"):
-        lines = _read_json_lines(file, text)
+    heading = not name.endswith(".jsonl")
+    lines = _lines(file, text, None if max_lines is None else max_lines + heading)
+    if heading:
+        rows = _read_csv(file, lines, _own_columns if name == LABELS_NAME else _foreign_columns)
     else:
-        lines = _read_csv(file, text, _own_columns if name == LABELS_NAME else _foreign_columns)
-    rows = [_row(file, line, values) for line, values in lines]
-    if not rows:
+        rows = _read_json_lines(file, lines)
+    empty = True
+    for line, values in rows:
+        empty = False
+        yield _row(file, line, values)
+    if empty:
         raise DatasetRejected(f"{file} names no image.", hint="Add one line per image.")
-    return rows
 
 
-def check_splits(rows: Iterable[LabelRow]) -> None:
-    """
+def check_splits(rows: Iterable[LabelRow]) -> Iterator[LabelRow]:
+    """The same rows.
+
     Raises:
         DatasetRejected: some rows have a split and some have none: it would be open where the others belong.
     """
-    rows = list(rows)
-    missing = [row for row in rows if row.split is None]
-    if missing and any(row.split not in (None, Split.UNLABELLED) for row in rows):
-        raise missing[0].rejected("has an empty split", "Fill in the column everywhere, or leave it out.")
+    missing: LabelRow | None = None
+    given = False
+    for row in rows:
+        if row.split is None:
+            missing = missing or row
+        elif row.split is not Split.UNLABELLED:
+            given = True
+        if missing is not None and given:
+            raise missing.rejected("has an empty split", "Fill in the column everywhere, or leave it out.")
+        yield row
 
 
-def _read_csv(file: str, text: str, columns_of: Callable[[str, list[str]], dict[str, str]]) -> Iterator[Row]:
+def _lines(file: str, text: str, most: int | None) -> Iterator[str]:
+    """One at a time: all of a long file, as rows, would take twenty times its size."""
+    for number, line in enumerate(_LINE.finditer(text, text.startswith("\ufeff")), start=1):
+        if most is not None and number > most:
+            raise DatasetRejected(
+                f"{file} has more than {most:,} lines.",
+                hint="Give each image one line. The operator of the service can raise TDMR_MAX_IMAGES.",
+            )
+        yield line[0]
+
+
+def _read_csv(file: str, text: Iterable[str], columns_of: Callable[[str, list[str]], dict[str, str]]) -> Iterator[Row]:
     lines = _csv_lines(file, text)
     _, header = next(lines, (0, []))
     if not header:
@@ -105,8 +130,8 @@ def _read_csv(file: str, text: str, columns_of: Callable[[str, list[str]], dict[
         yield line, {column: values[key] for column, key in columns.items()}
 
 
-def _csv_lines(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv_lines(file: str, text: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text, strict=True)
     try:
         for cells in reader:
             if any(map(str.strip, cells)):
@@ -138,9 +163,9 @@ def _foreign_columns(file: str, header: list[str]) -> dict[str, str]:
     return found
 
 
-def _read_json_lines(file: str, text: str) -> Iterator[Row]:
+def _read_json_lines(file: str, text: Iterable[str]) -> Iterator[Row]:
     columns: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text, start=1):
         if line.strip():
             values = _json_object(file, number, line)
             columns = columns or _json_columns(file, number, values)

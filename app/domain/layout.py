@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.domain.dataset import INDEX_NAME, DatasetIndex, Sample, Split
+from app.domain.dataset import INDEX_NAME, DatasetIndex, Reason, Sample, Split
 from app.domain.errors import DatasetRejected
 from app.domain.labels import FOREIGN_NAMES, LABELS_NAME, SPLIT_NAMES
 from app.domain.placement import Placement, from_folders, from_labels
@@ -41,7 +41,7 @@ class Layout:
     """By path."""
     split_source: str
     """As in `DatasetIndex`."""
-    skipped: Mapping[str, str]
+    skipped: Mapping[str, Reason]
     """Path to the reason, for images that belong nowhere."""
     warnings: tuple[str, ...]
 
@@ -53,6 +53,8 @@ def assign(
     *,
     keys: Mapping[str, str] | None = None,
     unreadable: Collection[str] = (),
+    max_classes: int | None = None,
+    max_lines: int | None = None,
 ) -> Layout:
     """Find each image's class and split.
 
@@ -63,12 +65,14 @@ def assign(
         keys: path to what identifies the picture, best its content hash, which makes the drawn split independent of
             file names. Default: the path itself.
         unreadable: files that exist but cannot be used; files of labels may name them.
+        max_classes: more are refused; None: no limit.
+        max_lines: of a file of labels, a heading not counted; None: no limit.
 
     Raises:
-        DatasetRejected: no class folders, only one class, no training images, or labels that do not fit.
+        DatasetRejected: no class folders, only one class or too many, no training images, or labels that do not fit.
     """
     known = sorted(path for path in paths if not is_junk(path))
-    placed, skipped = from_labels(known, labels, unreadable) if labels else from_folders(known)
+    placed, skipped = from_labels(known, labels, unreadable, max_lines) if labels else from_folders(known)
     given = {placement.split for placement in placed.values()} - {Split.UNLABELLED}
     placed, untaught = _without_untaught(placed, given)
     classes = tuple(sorted({p.label for p in placed.values() if p.label is not None}, key=natural))
@@ -76,6 +80,12 @@ def assign(
         found = f"only one class, {classes[0]!r}" if classes else "no class"
         raise DatasetRejected(f"The data set has {found}; a classifier needs at least two.", hint=HOW_TO_LAY_OUT)
 
+    if max_classes is not None and len(classes) > max_classes:
+        raise DatasetRejected(
+            f"The data set has {len(classes):,} classes; this service takes {max_classes:,} at most.",
+            hint="A class is a folder of images, or a label in a file of labels: see that the layout means what you "
+            "mean. The operator of the service can raise TDMR_MAX_CLASSES.",
+        )
     missing = [split for split in (Split.VAL, Split.TEST) if split not in given]
     train = {path: p.label for path, p in placed.items() if p.split is Split.TRAIN and p.label is not None}
     drawn = draw(train, missing, seed, {path: path if keys is None else keys[path] for path in placed})
@@ -205,18 +215,22 @@ def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part.casefold()) for part in parts], name
 
 
-def _without_untaught(placed: dict[str, Placement], given: set[Split]) -> tuple[dict[str, Placement], dict[str, str]]:
+def _without_untaught(
+    placed: dict[str, Placement], given: set[Split]
+) -> tuple[dict[str, Placement], dict[str, Reason]]:
     """Leave out the classes that have no training image: nothing could learn them."""
     if given and Split.TRAIN not in given:
         raise DatasetRejected("There are no training images, only val or test.", hint="Add a train/ folder.")
     taught = {p.label for p in placed.values() if p.split is Split.TRAIN} | {None}
     kept = {path: p for path, p in placed.items() if p.label in taught}
     return kept, {
-        path: f"its class {p.label!r} has no training image" for path, p in placed.items() if path not in kept
+        path: Reason("its class has no training image", f"its class {p.label!r} has no training image")
+        for path, p in placed.items()
+        if path not in kept
     }
 
 
-def _untaught_warning(untaught: Mapping[str, str]) -> list[str]:
+def _untaught_warning(untaught: Mapping[str, Reason]) -> list[str]:
     if not untaught:
         return []
     return [

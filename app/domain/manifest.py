@@ -1,4 +1,4 @@
-"""What a finished run says of itself: `manifest.json`.
+"""The record of a finished run: `manifest.json`.
 
 A job of one student writes one. A job of several writes one in each student's folder, as if that student had been
 trained alone, and one above them that lists the files of all.
@@ -7,7 +7,7 @@ trained alone, and one above them that lists the files of all.
 from typing import Any
 
 from app.domain.base import Frozen
-from app.domain.choice import Choice
+from app.domain.model_selection import Choice
 
 
 class ArtifactFile(Frozen):
@@ -42,18 +42,18 @@ class Parity(Frozen):
     top1_agreement: float
     max_logit_difference: float
     bound: float | None = None
-    """Largest |Δlogit| that was allowed; None where none was judged, as of int8."""
+    """Max |Δlogit| allowed; None for int8, which is judged by its accuracy."""
     accuracy_loss: float | None = None
     """Of int8: the student's accuracy less the file's, on the same images. Negative where the file is better."""
     accuracy_loss_interval: tuple[float, float] | None = None
-    """95 % interval of that loss, from the images that only one of the two answers rightly (Agresti and Min, 2005)."""
+    """95 % interval of that loss, from images that only one of the two has right (Agresti and Min, 2005)."""
     accuracy_loss_bound: float | None = None
     """Above this the file is withheld."""
 
 
 class Latency(Frozen):
-    """How long one call of an exported file took on the worker. Preprocessing is not counted, but where it is a part of
-    the file: then the call is one picture of 640 × 480 pixels."""
+    """How long one call of an exported file took on the worker. Preprocessing is not included, except for a file that
+    contains it, which is called with one picture of 640 × 480 pixels."""
 
     device: str
     """`cpu`, or the name of the GPU."""
@@ -61,33 +61,33 @@ class Latency(Frozen):
     batch: int
     """Images per call."""
     p50_ms: float
-    """Half of the calls took at most so long."""
+    """Median of the calls."""
     p95_ms: float
-    """95 % of the calls did. Far above `p50_ms` where something else kept the machine busy."""
+    """95th percentile. Far above `p50_ms` if the machine was busy."""
     calls: int
-    """How many were timed, after some that were not."""
+    """Timed calls, after the warm-up."""
 
 
 class Measurement(Frozen):
-    """What a file costs whoever deploys it."""
+    """Size and speed of a file."""
 
     bytes: int
     latencies: tuple[Latency, ...]
 
 
 class Licences(Frozen):
-    """Whose terms may reach a student: facts as they were told to the worker, and no legal advice."""
+    """Licences that may apply to a student, as stated to the worker; no legal advice."""
 
     student_weights: str | None
     """Of the pretrained weights that the student began from; None where it began from random ones."""
     teacher: str | None
     """Of the weights that it learned from; None for a method without a teacher."""
     dataset: str
-    """What is known of the images' terms."""
+    """What is known about the images' licence."""
 
 
 class Manifest(Frozen):
-    """Everything needed to use, check and reproduce a student."""
+    """Everything needed to use, verify and reproduce a student."""
 
     format_version: int = 1
     classes: tuple[str, ...]
@@ -118,10 +118,10 @@ class Manifest(Frozen):
     measured: dict[str, Measurement] = {}
     """By file name."""
     cpu: str = ""
-    """The worker's processor, as its operating system calls it: what latencies on device `cpu` were measured on."""
+    """The worker's processor, as its operating system names it: latencies on device `cpu` were measured on it."""
     choice: Choice | None = None
     """The file that fits the spec's `constraints`, or comes closest; None where there are no constraints."""
     withheld: dict[str, str] = {}
-    """Files that were asked for and are not published: why, by file name."""
+    """Reason by file name, for requested files that are not published."""
     files: tuple[ArtifactFile, ...]
-    """All files but this one."""
+    """All files except this one."""

@@ -1,14 +1,14 @@
 """Where the user put each image: by folder names, or by files of labels."""
 
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from app.domain.dataset import Split
+from app.domain.dataset import Reason, Split
 from app.domain.labels import LABELS_NAME, SPLIT_NAMES, LabelRow, check_splits, read_labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where one image belongs."""
 
@@ -17,11 +17,11 @@ class Placement:
     """The class's name; None exactly for unlabelled images."""
 
 
-def from_folders(paths: list[str]) -> tuple[dict[str, Placement], dict[str, str]]:
+def from_folders(paths: list[str]) -> tuple[dict[str, Placement], dict[str, Reason]]:
     """Placements by folder names, and the paths that stand in no class folder with the reason."""
     unlabelled = {path for path in paths if _is_unlabelled(path)}
     placed = dict.fromkeys(unlabelled, Placement(Split.UNLABELLED, None))
-    skipped: dict[str, str] = {}
+    skipped: dict[str, Reason] = {}
     prefix = _wrapping([path for path in paths if path not in unlabelled])
     labelled = {path: path.removeprefix(prefix).split("/") for path in paths if path not in unlabelled}
     splits = _split_folders(labelled.values())
@@ -29,24 +29,26 @@ def from_folders(paths: list[str]) -> tuple[dict[str, Placement], dict[str, str]
         split = splits.get(parts[0], Split.TRAIN)
         folders = parts[1:-1] if parts[0] in splits else parts[:-1]
         if parts[0] not in splits and Split.TRAIN in splits.values():
-            skipped[path] = "stands beside the train folder, not in one of its classes"
+            skipped[path] = Reason("stands beside the train folder, not in one of its classes")
         elif not folders:
-            skipped[path] = "is in no class folder"
+            skipped[path] = Reason("is in no class folder")
         else:
             placed[path] = Placement(split, folders[0])
     return placed, skipped
 
 
 def from_labels(
-    paths: list[str], files: Mapping[str, str], unreadable: Collection[str]
-) -> tuple[dict[str, Placement], dict[str, str]]:
-    """Placements by files of labels (path to text), and the images that none of them names with the reason."""
+    paths: list[str], files: Mapping[str, str], unreadable: Collection[str], max_lines: int | None = None
+) -> tuple[dict[str, Placement], dict[str, Reason]]:
+    """Placements by files of labels (path to text), and the images that none of them names with the reason. The first
+    line that does not fit ends it, so that a long file of labels costs no more than the archive that it describes."""
     spelled = {unicodedata.normalize("NFC", path): path for path in (*unreadable, *paths)}
     usable = set(paths)
-    rows = [row for file, text in files.items() for row in read_labels(file, text)]
     placed: dict[str, Placement] = {}
-    named_by: dict[str, LabelRow] = {}
-    for row, given in zip(rows, _splits(rows), strict=True):
+    named_by: dict[str, int] = {}
+    """The line, by path."""
+    by_folders = True
+    for row in check_splits(_rows(files, max_lines)):
         path = spelled.get(unicodedata.normalize("NFC", _full_path(row)))
         if path is None:
             raise row.rejected(
@@ -54,30 +56,37 @@ def from_labels(
             )
         if path in named_by:
             raise row.rejected(
-                f"names {row.path[:200]!r} again, after line {named_by[path].line}",
+                f"names {row.path[:200]!r} again, after line {named_by[path]}",
                 "Name each image once; a classifier knows one class per image.",
             )
-        named_by[path] = row
+        named_by[path] = row.line
+        # in a labels.csv of ours folders mean nothing: whoever writes one can write the column
+        by_folders = by_folders and row.split is None and not row.file.endswith(LABELS_NAME)
         if path in usable:
-            split = given or Split.TRAIN
-            placed[path] = Placement(split, None if split is Split.UNLABELLED else row.label)
+            placed[path] = _placement(row.split or Split.TRAIN, row.label)
+    if by_folders:
+        placed = _in_split_folders(placed, named_by)
     others = usable - named_by.keys()
     unlabelled = set(filter(_is_unlabelled, others))
     placed.update(dict.fromkeys(unlabelled, Placement(Split.UNLABELLED, None)))
-    return placed, dict.fromkeys(others - unlabelled, f"is not named in {' or '.join(files)}")
+    return placed, dict.fromkeys(others - unlabelled, Reason(f"is not named in {' or '.join(files)}"))
 
 
-def _splits(rows: Sequence[LabelRow]) -> list[Split | None]:
-    """By the rows themselves; where they say nothing and all images stand in folders called like splits, by these.
+def _rows(files: Mapping[str, str], max_lines: int | None) -> Iterator[LabelRow]:
+    for file, text in files.items():
+        yield from read_labels(file, text, max_lines)
 
-    In a labels.csv of ours folders mean nothing: whoever writes one can write the column.
-    """
-    check_splits(rows)
-    if all(row.split is None and not row.file.endswith(LABELS_NAME) for row in rows):
-        by_folder = [_split_of_folders(_full_path(row)) for row in rows]
-        if None not in by_folder:
-            return by_folder
-    return [row.split for row in rows]
+
+def _placement(split: Split, label: str | None) -> Placement:
+    return Placement(split, None if split is Split.UNLABELLED else label)
+
+
+def _in_split_folders(placed: dict[str, Placement], named: Iterable[str]) -> dict[str, Placement]:
+    """Where all images that are named stand in folders called like splits, the splits are these."""
+    splits = {path: _split_of_folders(path) for path in named}
+    if None in splits.values():
+        return placed
+    return {path: _placement(splits[path] or Split.TRAIN, p.label) for path, p in placed.items()}
 
 
 def _full_path(row: LabelRow) -> str:

@@ -1,4 +1,4 @@
-"""What the training room prints: one JSON object a line on standard output, and nothing else there."""
+"""What the training package prints: one JSON object a line on standard output, and nothing else there."""
 
 from typing import Annotated, Literal
 

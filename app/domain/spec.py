@@ -1,60 +1,21 @@
-"""What a user may ask for: the method, its models and the knobs of each stage."""
+"""What a user may ask for: the method, its models and the options of each stage."""
 
 import hashlib
 import json
-from enum import StrEnum
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from app.domain.base import Frozen, WholeNumber
-from app.domain.choice import Constraints
-from app.domain.knobs import DistillConfig, ExportConfig, ReprogramConfig, ViewConfig
+from app.domain.config import DistillConfig, ExportConfig, ReprogramConfig, StudentConfig, ViewConfig
+from app.domain.methods import METHODS, STORED, MethodInfo, MethodName, find_method
+from app.domain.model_selection import Constraints
 from app.domain.names import Metadata, ModelName
 
 
-class Method(StrEnum):
-    """How the student learns. All run in the same loop with the same budget and the same views."""
-
-    TDMR = "tdmr"
-    """Reprogram the teacher, then distil progressively from the proxy space."""
-    REPROGRAMMED_KD = "reprogrammed-kd"
-    """Reprogram the teacher, then plain KD from its logits: the key control for alignment and progression."""
-    KD = "kd"
-    """A linear probe on the frozen teacher, then KD from the probe's logits (Hinton et al., 2015)."""
-    FITNET = "fitnet"
-    """`kd`, and each student stage regresses the teacher's tap at its depth (Romero et al., 2015)."""
-    RKD = "rkd"
-    """`kd`, and distances and angles between the images of a batch are matched (Park et al., 2019)."""
-    DKD = "dkd"
-    """KD decoupled into the target class and the others, weighted apart (Zhao et al., 2022)."""
-    DIST = "dist"
-    """KD by correlation between and within classes instead of KL (Huang et al., 2022)."""
-    SIMKD = "simkd"
-    """The student learns the teacher's features and takes over the probe as its classifier (Chen et al., 2022)."""
-    PROBE = "probe"
-    """The linear probe alone: how good the frozen teacher is on this data. Trains no student."""
-    FINETUNE = "finetune"
-    """Cross-entropy on the labels, from the student's own pretrained weights. Needs no teacher."""
-    SCRATCH = "scratch"
-    """Cross-entropy on the labels alone: the floor every method must beat. Needs no teacher."""
-
-    @property
-    def needs_teacher(self) -> bool:
-        return self not in (Method.SCRATCH, Method.FINETUNE)
-
-    @property
-    def needs_student(self) -> bool:
-        return self is not Method.PROBE
-
-    @property
-    def reprograms(self) -> bool:
-        """Whether stage 1 builds a proxy space; the others learn from the teacher's linear probe, or from labels."""
-        return self in (Method.TDMR, Method.REPROGRAMMED_KD)
-
-
 class TrainingSpec(Frozen):
-    """Everything the training room needs to know; `python -m worker.training SPEC.json …` reads this."""
+    """Everything the training package needs to know; `python -m worker.training SPEC.json …` reads this."""
 
     teacher: ModelName | None = None
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
@@ -66,8 +27,8 @@ class TrainingSpec(Frozen):
     """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
     image_size: WholeNumber = Field(default=160, ge=16, le=1024)
     """Side in pixels of the student's square input."""
-    method: Method = Method.TDMR
-    """How the student learns; a baseline's name is accepted too."""
+    method: MethodName = "tdmr"
+    """How the student learns. All methods run in the same loop with the same budget and the same views."""
     balance: Literal["none", "sampling", "loss"] = "none"
     """What to do about rare classes. `sampling` shows labelled images of all classes equally often; `loss` weighs the
     cross-entropy by the inverse of the class's frequency, mean 1; `none` takes the data as it is."""
@@ -82,17 +43,34 @@ class TrainingSpec(Frozen):
     """Fixes initial weights, batch order and jitter: on one CPU the same seed gives the same student, where the way of
     computing is remembered in the worker's cache or fixed by TDMR_PRECISION."""
 
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """A spec that was accepted before. Its method may be one that only workers know.
+
+        Raises:
+            ValidationError: another version of the service has written it.
+        """
+        return cls.model_validate(stored, context=STORED)
+
+    @field_validator("distill")
+    @classmethod
+    def _own_options_are_the_methods(cls, distill: DistillConfig, info: ValidationInfo) -> DistillConfig:
+        if distill.own and info.data.get("method") in METHODS:  # else the method was refused, or the spec is stored
+            METHODS[info.data["method"]].check(distill.own)
+        return distill
+
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
-        if self.teacher is None and self.method.needs_teacher:
-            raise ValueError(f"method '{self.method}' needs a teacher; only 'scratch' and 'finetune' run without one")
+        if self.teacher is None and self.method_info.needs_teacher:
+            without = " and ".join(f"'{info.name}'" for info in METHODS.values() if not info.needs_teacher)
+            raise ValueError(f"method '{self.method}' needs a teacher; only {without} run without one")
         return self
 
     @model_validator(mode="after")
     def _one_way_to_name_students(self) -> Self:
         if self.student is not None and self.students is not None:
             raise ValueError("name 'student' or 'students', not both")
-        if self.method.needs_student and self.student is None and self.students is None:
+        if self.method_info.needs_student and self.student is None and self.students is None:
             raise ValueError(f"method '{self.method}' needs a student: name 'student', or 'students' for several")
         if self.students is not None and len(set(self.students)) != len(self.students):
             raise ValueError("a student is named twice")
@@ -105,9 +83,13 @@ class TrainingSpec(Frozen):
         return self
 
     @property
+    def method_info(self) -> MethodInfo:
+        return find_method(self.method)
+
+    @property
     def every_student(self) -> tuple[str, ...]:
         """All students of the job, in the order they are trained; none for `probe`."""
-        if not self.method.needs_student:
+        if not self.method_info.needs_student:
             return ()
         if self.students is not None:
             return self.students
@@ -115,12 +97,19 @@ class TrainingSpec(Frozen):
 
     @property
     def starts_pretrained(self) -> bool:
-        return self.pretrained or self.method is Method.FINETUNE
+        return self.pretrained or self.method_info.starts_pretrained
 
     @property
-    def alone(self) -> "Method":
+    def labels_only_method(self) -> str:
         """The method that trains the same initial student on labels alone."""
-        return Method.FINETUNE if self.starts_pretrained else Method.SCRATCH
+        return "finetune" if self.starts_pretrained else "scratch"
+
+    @property
+    def unread_options(self) -> list[str]:
+        """The options of `distill` that differ from their defaults and that the method does not read."""
+        given = {name for name in type(self.distill).model_fields if getattr(self.distill, name) != _DEFAULT[name]}
+        everywhere = StudentConfig.model_fields.keys() if self.method_info.needs_student else set()
+        return sorted(given - set(self.method_info.reads) - everywhere)
 
     @property
     def peak_learning_rate(self) -> float:
@@ -140,6 +129,9 @@ class TrainingSpec(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+_DEFAULT = DistillConfig().model_dump()
+
+
 class JobSpec(TrainingSpec):
     """The body of `POST /v1/jobs`: a training spec, the data it runs on, and how it is queued."""
 
@@ -150,5 +142,5 @@ class JobSpec(TrainingSpec):
     metadata: Metadata = {}
 
     def training(self) -> TrainingSpec:
-        """The part the training room sees."""
+        """The part the training package sees."""
         return TrainingSpec(**{name: getattr(self, name) for name in TrainingSpec.model_fields})

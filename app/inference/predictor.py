@@ -12,6 +12,7 @@ from app.domain.errors import PredictionsBusy, StoreUnavailable
 from app.domain.manifest import Preprocessing
 from app.inference.pictures import Pictures
 from app.inference.students import Exported, LoadedStudents
+from app.ingest.decoders import CPU_SECONDS
 from app.storage.blobs import Blobs
 
 WAITING = 8
@@ -33,9 +34,20 @@ class Prediction:
 class Predictor:
     """One for each API process."""
 
-    def __init__(self, blobs: Blobs, *, at_once: int, cache_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        *,
+        at_once: int,
+        cache_bytes: int,
+        max_pixels: int,
+        cpu_seconds: float = CPU_SECONDS,
+        confine: bool = True,
+    ) -> None:
+        """`cpu_seconds`: of decoding an image, less than its prediction has, so that a slow image is told from a slow
+        storage."""
         self._students = LoadedStudents(blobs, cache_bytes)
-        self._pictures = Pictures(max_pixels, at_once)
+        self._pictures = Pictures(max_pixels, at_once, cpu_seconds, confine=confine)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="predict")
         self._places = threading.BoundedSemaphore(at_once * (1 + WAITING))
 
@@ -50,29 +62,32 @@ class Predictor:
             image: a whole file.
 
         Raises:
-            PredictionsBusy: if too many wait, or its turn does not come in time.
-            UnusableImage: if the file is no image, or is none that the import would take.
-            StoreUnavailable: if the student's files do not come in time, or are not those that were published.
+            PredictionsBusy: if too many wait, or its turn does not come in time, or the machine has none for it.
+            UnusableImage: if the file is no image, or is none that the import would take, or takes too long to decode.
+            FileLost: if the storage no longer has the student's files as they were published.
+            StoreUnavailable: if they do not come in time.
         """
         if not self._places.acquire(blocking=False):
             raise _busy()
-        work: Future[Prediction] = self._threads.submit(self._predict, exported, image)
+        loaded = threading.Event()
+        work: Future[Prediction] = self._threads.submit(self._predict, exported, image, loaded)
         # the place is free when the thread is, which may be long after we have given up waiting for it
         work.add_done_callback(lambda _: self._places.release())
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), within_seconds)
         except TimeoutError:
-            if work.cancel():
+            if work.cancel() or loaded.is_set():
                 raise _busy() from None
             raise StoreUnavailable(
                 "The student did not answer in time: its file may still be on the way.",
-                hint="Try again in a few seconds; once loaded, it stays so for a while.",
+                hint="Try again in a few seconds; once loaded, it stays in memory for a while.",
             ) from None
         finally:
             work.cancel()  # the client has gone: what has not begun need not
 
-    def _predict(self, exported: Exported, image: bytes) -> Prediction:
+    def _predict(self, exported: Exported, image: bytes, loaded: threading.Event) -> Prediction:
         student = self._students.get(exported)
+        loaded.set()
         square = self._pictures.square(image, student.preprocessing)
         logits_K, seconds = student.logits(square)
         exponentials_K = np.exp(logits_K.astype(np.float64) - logits_K.max())
@@ -83,4 +98,4 @@ class Predictor:
 
 
 def _busy() -> PredictionsBusy:
-    return PredictionsBusy("More predictions are asked for than are made at once.", hint="Try again in a few seconds.")
+    return PredictionsBusy("Too many predictions are running and waiting.", hint="Try again in a few seconds.")

@@ -3,7 +3,6 @@
 B batch (1), K classes, S side in pixels.
 """
 
-import hashlib
 import logging
 import threading
 import time
@@ -17,26 +16,16 @@ import numpy.typing as npt
 from cachetools import LRUCache
 from pydantic import ValidationError
 
-from app.domain.errors import StoreUnavailable
+from app.domain.errors import FileLost
 from app.domain.manifest import Manifest, Preprocessing
 from app.storage.blobs import Blobs
+from app.storage.published import HINT, StoredFile, read_whole
 
 THREADS = 1
 """Of one prediction. An image takes a small student milliseconds on one core; more cores serve more predictions, of
 which TDMR_PREDICT_AT_ONCE run, and so no more threads than that compute."""
-MAX_MANIFEST_BYTES = 32 * 2**20
-"""A larger one is none of ours: it lists classes, files and metrics."""
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A published file, where it lies and what it must be."""
-
-    key: str
-    bytes: int
-    sha256: str
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,8 @@ class LoadedStudents:
         """Several threads that want the same one wait for the first, which loads it.
 
         Raises:
-            StoreUnavailable: if the storage does not give its files, or gives others than were published.
+            FileLost: if the storage no longer has its files, or has others than were published.
+            StoreUnavailable: if the storage is away.
         """
         with self._guard:
             kept = self._kept.get(exported)
@@ -117,36 +107,19 @@ def _load(blobs: Blobs, exported: Exported) -> LoadedStudent:
     import onnxruntime  # noqa: PLC0415
 
     try:
-        manifest = Manifest.model_validate_json(_read(blobs, exported.manifest, MAX_MANIFEST_BYTES))
+        manifest = Manifest.model_validate_json(read_whole(blobs, exported.manifest))
         if manifest.preprocessing is None:
             raise ValueError("a manifest of several students")
     except (ValidationError, ValueError) as error:
-        raise _not_ours(exported.manifest) from error
+        log.error("%s is no manifest of one student", exported.manifest.key)
+        raise FileLost("The student's manifest cannot be read.", hint=HINT) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = THREADS
     options.enable_cpu_mem_arena = False  # it would keep each student's largest activations
     options.log_severity_level = 3  # errors
-    network = _read(blobs, exported.network, exported.network.bytes)
+    network = read_whole(blobs, exported.network)
     session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     return LoadedStudent(manifest.classes, manifest.preprocessing, exported.network.bytes, session)
-
-
-def _read(blobs: Blobs, file: StoredFile, max_bytes: int) -> bytes:
-    try:
-        with blobs.open(file.key) as stream:
-            content = stream.read(max_bytes + 1)
-    except OSError as error:
-        raise StoreUnavailable("The storage does not give the student's files.", hint="Try again later.") from error
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise _not_ours(file)
-    return content
-
-
-def _not_ours(file: StoredFile) -> StoreUnavailable:
-    logger.error("%s in the storage is not the file that was published", file.key)
-    return StoreUnavailable(
-        "The storage gives another file than was published.", hint="Tell whoever runs the service; the log has more."
-    )
 
 
 def _normalised(square: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

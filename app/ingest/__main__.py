@@ -31,13 +31,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("archive", type=Path)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="of the splits that the archive does not give")
-    parser.add_argument("--max-images", type=int, default=defaults.max_members, help="entries of the archive")
+    parser.add_argument(
+        "--max-images",
+        type=int,
+        default=defaults.max_members,
+        help="entries of the archive, and lines of a file of labels",
+    )
+    parser.add_argument("--max-classes", type=int, default=defaults.max_classes)
     parser.add_argument("--max-unpacked-bytes", type=int, default=defaults.max_unpacked_bytes)
     parser.add_argument("--max-image-pixels", type=int, default=defaults.max_image_pixels)
     parser.add_argument("--memory-gb", type=float, help="for all processes together; fewer decode where it is little")
     options = parser.parse_args(argv)
     limits = Limits(
         max_members=options.max_images,
+        max_classes=options.max_classes,
         max_unpacked_bytes=options.max_unpacked_bytes,
         max_image_pixels=options.max_image_pixels,
     )

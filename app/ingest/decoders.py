@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import TracebackType
@@ -49,17 +50,23 @@ def processes_for(max_pixels: int, memory_bytes: float | None = None) -> int:
     """As many as there are cores, and as fit into the memory when each meets the worst image."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     memory = psutil.virtual_memory().total * _MACHINE_SHARE if memory_bytes is None else memory_bytes
-    return max(1, min(cores, int(memory // _worst_bytes(max_pixels))))
+    return max(1, min(cores, int(memory // worst_bytes(max_pixels))))
 
 
 class Decoders:
     """Processes that run a function over files. Its answers come in the order of the files."""
 
-    def __init__(self, max_pixels: int, processes: int, *, threaded: bool = False) -> None:
-        """`threaded`: we have threads, so that our processes must not be forked off us: a lock that some thread holds
-        would be held in them for ever. They start when they are first needed, in tenths of a second."""
+    def __init__(
+        self, max_pixels: int, processes: int, *, threaded: bool = False, cpu_seconds: float = CPU_SECONDS
+    ) -> None:
+        """`cpu_seconds`: of one file.
+
+        `threaded`: we have threads, so that our processes must not be forked off us: a lock that some thread holds
+        would be held in them for ever. They start when they are first needed, in tenths of a second.
+        """
         self._threaded = threaded
-        self._memory = _worst_bytes(max_pixels)
+        self._each = partial(_each, cpu_seconds)
+        self._memory = worst_bytes(max_pixels)
         self._processes = processes
         self._pool = self._start(processes)
 
@@ -75,7 +82,14 @@ class Decoders:
 
     def one(self, function: Callable[[bytes], Found], data: bytes) -> Found | None:
         """The function's answer about one file, None where its process died."""
-        return next(self.map(function, [("", data)]))[1]
+        try:
+            found: list[Found] = self._pool.submit(self._each, function, [data]).result()
+        except BrokenProcessPool:
+            # it was alone, so there is nothing to find out by doing it again
+            self._pool.shutdown(wait=True)
+            self._pool = self._start(self._processes)
+            return None
+        return found[0]
 
     def map(self, function: Callable[[bytes], Found], files: Iterable[Job]) -> Iterator[tuple[str, Found | None]]:
         """Each path with the function's answer, None where its process died. A few files are in memory at a time.
@@ -94,7 +108,7 @@ class Decoders:
 
     def _submit(self, function: Callable[[bytes], Found], files: list[Job]) -> Future[list[Found]]:
         try:
-            return self._pool.submit(_each, function, [data for _, data in files])
+            return self._pool.submit(self._each, function, [data for _, data in files])
         except BrokenProcessPool as error:  # another task's file has broken it: this one goes the same way
             broken: Future[list[Found]] = Future()
             broken.set_exception(error)
@@ -120,7 +134,7 @@ class Decoders:
         pool = self._start(1)
         for path, data in files:
             try:
-                answers.append((path, pool.submit(_each, function, [data]).result()[0]))
+                answers.append((path, pool.submit(self._each, function, [data]).result()[0]))
             except BrokenProcessPool:
                 answers.append((path, None))
                 pool.shutdown(wait=True)
@@ -136,7 +150,7 @@ class Decoders:
         else:
             # fork: the import is a process of its own without threads at this point, and a start takes milliseconds
             context, parent = multiprocessing.get_context("fork"), os.getpid()
-        return ProcessPoolExecutor(processes, context, initializer=_limit, initargs=(parent, self._memory))
+        return ProcessPoolExecutor(processes, context, initializer=limit, initargs=(parent, self._memory))
 
 
 def _in_tasks(files: Iterable[Job]) -> Iterator[list[Job]]:
@@ -156,16 +170,16 @@ def _bytes(waiting: "deque[_Task[Found]]") -> int:
     return sum(len(data) for files, _ in waiting for _, data in files)
 
 
-def _each(function: Callable[[bytes], Found], files: list[bytes]) -> list[Found]:
+def _each(cpu_seconds: float, function: Callable[[bytes], Found], files: list[bytes]) -> list[Found]:
     answers = []
     for data in files:
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # its signal's default is to end the process
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # its signal's default is to end the process
         answers.append(function(data))
     signal.setitimer(signal.ITIMER_PROF, 0)
     return answers
 
 
-def _limit(parent: int | None, memory_bytes: int) -> None:
+def limit(parent: int | None, memory_bytes: int) -> None:
     """In a new process: die with the one that started it, and take no more memory than the worst image may."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
     if parent is None:
@@ -189,5 +203,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _worst_bytes(max_pixels: int) -> int:
+def worst_bytes(max_pixels: int) -> int:
+    """Memory that decoding the largest allowed image may take."""
     return _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels

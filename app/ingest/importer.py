@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from app.domain.dataset import DatasetReport, ImportResult
+from app.domain.dataset import DatasetReport, ImportResult, Reason
 from app.domain.errors import DatasetRejected
 from app.domain.layout import HOW_TO_LAY_OUT, Layout, assign, build_index, decode_labels, find_labels, is_junk
 from app.ingest.archive import open_archive
@@ -15,7 +15,8 @@ from app.ingest.copies import draw_keys, find_alike, find_copies
 from app.ingest.decoders import DIED, Decoders, Job, processes_for
 from app.ingest.entry import Archive, Entry
 from app.ingest.limits import Limits
-from app.ingest.picture import Picture, finish, look
+from app.ingest.names import rejected
+from app.ingest.picture import Picture, finish, inspect_image
 from app.ingest.prepared import PREPARED_NAME, Packer, image_name
 from app.ingest.preview import PREVIEW_NAME, choose_examples, listed_copies, make_preview
 from app.ingest.report import make_report
@@ -74,7 +75,7 @@ class _Import:
         self._limits, self._decoders, self._on_progress = limits, decoders, on_progress
         self._pictures: dict[str, Picture] = {}
         """By path: the usable images."""
-        self._skipped: dict[str, str] = {}
+        self._skipped: dict[str, Reason] = {}
         self._labels: dict[str, str] = {}
         """Path to text."""
 
@@ -83,11 +84,19 @@ class _Import:
         Raises:
             DatasetRejected: the archive cannot become a data set.
         """
-        self._look()
+        self._inspect()
         ids = {path: picture.id for path, picture in self._pictures.items()}
         alike = find_alike(self._pictures)
         keys = draw_keys(self._pictures, alike)
-        layout = assign(ids, self._labels, seed, keys=keys, unreadable=self._skipped)
+        layout = assign(
+            ids,
+            self._labels,
+            seed,
+            keys=keys,
+            unreadable=self._skipped,
+            max_classes=self._limits.max_classes,
+            max_lines=self._limits.max_members,
+        )
         copies = find_copies(layout, self._pictures, alike)
         examples = choose_examples(layout, ids)
         shown = {*chain.from_iterable(examples.values()), *listed_copies(copies)}
@@ -100,7 +109,7 @@ class _Import:
         (self._out_dir / PREVIEW_NAME).write_text(preview.model_dump_json(), encoding="utf-8")
         return make_report(layout, index, self._pictures, copies, {**self._skipped, **layout.skipped})
 
-    def _look(self) -> None:
+    def _inspect(self) -> None:
         """Decode every file that may be an image, and read the files of labels."""
         entries = [entry for entry in self._archive.entries if not is_junk(entry.path)]
         if not entries:
@@ -116,11 +125,12 @@ class _Import:
                 else:
                     yield entry.path, data
 
-        for path, found in self._decoders.map(partial(look, max_pixels=self._limits.max_image_pixels), images()):
+        inspect = partial(inspect_image, max_pixels=self._limits.max_image_pixels)
+        for path, found in self._decoders.map(inspect, images()):
             if isinstance(found, Picture):
                 self._pictures[path] = found
             else:
-                self._skipped[path] = found or DIED
+                self._skipped[path] = found or Reason(DIED)
             done += 1
             self._on_progress(LOOKING_SHARE * done / len(entries))
         if not self._pictures:
@@ -130,9 +140,9 @@ class _Import:
         """What is worth reading; the rest is skipped with its reason."""
         for entry in entries:
             if PurePosixPath(entry.path).suffix.lower() in _NESTED:
-                self._skipped[entry.path] = "an archive inside the archive is not opened"
+                self._skipped[entry.path] = Reason("an archive inside the archive is not opened")
             elif entry.size > self._limits.max_file_bytes:
-                self._skipped[entry.path] = f"larger than {self._limits.max_file_bytes} bytes"
+                self._skipped[entry.path] = Reason(f"larger than {self._limits.max_file_bytes} bytes")
         too_large = sorted(labels & self._skipped.keys())
         if too_large:
             raise DatasetRejected(
@@ -175,7 +185,9 @@ class _Import:
             partial(finish, max_pixels=self._limits.max_image_pixels), to_decode()
         ):
             if finished is None:
-                raise ChildProcessError("a decoder died of an image that it had decoded before")
+                raise rejected(
+                    path, f"was decoded once and not again: {DIED}", "Save it anew, smaller, or leave it out."
+                )
             if finished.normal is not None:
                 packer.add(names[path], finished.normal)
                 rewritten[path] = hashlib.sha256(finished.normal).hexdigest()
@@ -184,8 +196,8 @@ class _Import:
         return rewritten, thumbnails
 
 
-def _no_image(skipped: dict[str, str]) -> DatasetRejected:
-    reason = Counter(skipped.values()).most_common(1)
+def _no_image(skipped: dict[str, Reason]) -> DatasetRejected:
+    reason = Counter(reason.kind for reason in skipped.values()).most_common(1)
     return DatasetRejected(
         "The archive holds no usable image" + (f"; the usual reason: {reason[0][0]}." if reason else "."),
         hint=HOW_TO_LAY_OUT,

@@ -12,7 +12,9 @@ RATIO_FLOOR_BYTES = 2**20
 @dataclass(frozen=True)
 class Limits:
     max_members: int = 1_000_000
-    """Entries of the archive, folders included."""
+    """Entries of the archive, folders included; and lines of a file of labels, since each names another entry."""
+    max_classes: int = 10_000
+    """Of the data set."""
     max_unpacked_bytes: int = 100 * 2**30
     """Sum of all entries, unpacked."""
     max_ratio: int = 100

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from app.domain.dataset import Reason
 from app.imaging import MAX_PIXELS, SUFFIXES, UnreadableImage, decode
 
 PATCH_SIDE = 8
@@ -49,13 +50,13 @@ class Finished:
     """JPEG, at most 96 pixels a side."""
 
 
-def look(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | str:
+def inspect_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | Reason:
     """Decode a file completely; the reason where it is no usable image."""
     try:
         decoded = decode(data, max_pixels)
         hash_, patch = _fingerprint(decoded.image)
     except UnreadableImage as error:
-        return str(error)
+        return Reason(error.kind, str(error))
     return Picture(
         id=hashlib.sha256(data).hexdigest(),
         format=decoded.format,
@@ -68,7 +69,7 @@ def look(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | str:
 
 
 def finish(data: bytes, max_pixels: int = MAX_PIXELS) -> Finished:
-    """What is stored of an image that `look` has found usable.
+    """What is stored of an image that `inspect_image` found usable.
 
     Raises:
         UnreadableImage: it is none.

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-import tempfile
+import uuid
 import zipfile
 from pathlib import Path
 from types import TracebackType
@@ -61,10 +61,10 @@ def unpack_prepared(prepared_zip: Path, data_dir: Path) -> None:
     if data_dir.exists() and any(data_dir.iterdir()):
         raise FileExistsError(f"{data_dir.name} is not empty")
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}-", dir=data_dir.parent))
+    temporary = data_dir.with_name(f".{data_dir.name}-{uuid.uuid4().hex}")
+    temporary.mkdir()
     try:
         _unpack(prepared_zip, temporary)
-        temporary.chmod(0o755)
         temporary.replace(data_dir)
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise DatasetRejected("The prepared data set is damaged.", hint="Upload the archive again.") from error

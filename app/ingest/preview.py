@@ -4,7 +4,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from app.domain.dataset import LISTED_COPIES, LISTED_GROUPS, Preview, Split
+from app.domain.dataset import LISTED_CLASSES, LISTED_COPIES, LISTED_GROUPS, Preview, Split
 from app.domain.layout import Layout
 from app.ingest.copies import Copies
 
@@ -15,16 +15,16 @@ EXAMPLES_PER_CLASS = 8
 
 
 def choose_examples(layout: Layout, ids: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Class name to paths: training images, drawn by content, so that file names and their order decide nothing."""
+    """Class name to paths: training images, drawn by content, so that file names and their order decide nothing. Of the
+    classes that the page names."""
+    named = dict.fromkeys((*layout.classes[:LISTED_CLASSES], ""))
     of_class: dict[str, list[str]] = defaultdict(list)
     for path, placement in layout.placements.items():
-        if placement.split in (Split.TRAIN, Split.UNLABELLED):
+        if placement.split in (Split.TRAIN, Split.UNLABELLED) and (placement.label or "") in named:
             of_class[placement.label or ""].append(path)
     each = min(EXAMPLES_PER_CLASS, MAX_EXAMPLES // len(of_class))
     return {
-        name: tuple(sorted(of_class[name], key=lambda path: ids[path])[:each])
-        for name in (*layout.classes, "")
-        if name in of_class and each
+        name: tuple(sorted(of_class[name], key=lambda path: ids[path])[:each]) for name in named if name in of_class
     }
 
 

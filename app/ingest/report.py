@@ -1,17 +1,22 @@
 """What a person should know about a data set before training on it, in plain words, each with what to do."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median_low
+from typing import TypeVar
 
-from app.domain.dataset import DatasetIndex, DatasetReport, ImageSizes, SkippedFile, Split, Spread
+from app.domain.dataset import DatasetIndex, DatasetReport, ImageSizes, Reason, SkippedFile, Split, Spread
 from app.domain.layout import Layout, natural
-from app.ingest.copies import Copies, warnings_of
+from app.ingest.copies import Copies, Group, warnings_of
 from app.ingest.names import shown
 from app.ingest.picture import Picture
 
+Item = TypeVar("Item")
+
 MAX_LISTED = 1000
 """Skipped files and groups of copies that a report lists; it counts them all."""
+MAX_LISTED_CHARACTERS = 1_000_000
+"""Of one of these lists: an archive may give each file a path of 4,096 bytes."""
 FEW_IMAGES = 5
 """Training images of a class below which its accuracy depends on luck."""
 SMALL_PIXELS = 32
@@ -25,7 +30,7 @@ def make_report(
     index: DatasetIndex,
     pictures: Mapping[str, Picture],
     copies: Copies,
-    skipped: Mapping[str, str],
+    skipped: Mapping[str, Reason],
 ) -> DatasetReport:
     """The report of an import.
 
@@ -42,11 +47,14 @@ def make_report(
         counts=_counts(layout),
         images=len(index.samples),
         sizes=_sizes(placed),
-        skipped=tuple(SkippedFile(path=path, reason=skipped[path]) for path in sorted(skipped)[:MAX_LISTED]),
+        skipped=_listed(
+            [SkippedFile(path=path, reason=str(skipped[path])) for path in sorted(skipped)[:MAX_LISTED]],
+            lambda file: len(file.path) + len(file.reason),
+        ),
         skipped_total=len(skipped),
-        duplicates=tuple(copies.same[:MAX_LISTED]),
+        duplicates=_listed(copies.same, _length),
         duplicates_total=len(copies.same),
-        near_duplicates=tuple(copies.near[:MAX_LISTED]),
+        near_duplicates=_listed(copies.near, _length),
         near_duplicates_total=len(copies.near),
         warnings=(
             *_skipped_warning(skipped),
@@ -71,6 +79,21 @@ def _counts(layout: Layout) -> dict[Split, dict[str, int]]:
     return counts
 
 
+def _listed(items: Sequence[Item], length: Callable[[Item], int]) -> tuple[Item, ...]:
+    """The first of them, as many as a report lists."""
+    kept, characters = 0, 0
+    for item in items[:MAX_LISTED]:
+        characters += length(item)
+        if characters > MAX_LISTED_CHARACTERS:
+            break
+        kept += 1
+    return tuple(items[:kept])
+
+
+def _length(group: Group) -> int:
+    return sum(len(copy.path) + len(copy.label or "") for copy in group)
+
+
 def _sizes(pictures: Sequence[Picture]) -> ImageSizes:
     return ImageSizes(
         width=_spread([picture.width for picture in pictures]),
@@ -83,11 +106,11 @@ def _spread(values: Sequence[int]) -> Spread:
     return Spread(least=min(values), median=median_low(values), most=max(values))
 
 
-def _skipped_warning(skipped: Mapping[str, str]) -> list[str]:
+def _skipped_warning(skipped: Mapping[str, Reason]) -> list[str]:
     if not skipped:
         return []
-    reason, count = Counter(skipped.values()).most_common(1)[0]
-    return [f"Files left out: {len(skipped)}, the usual reason ({count} times): {reason}. The report lists them."]
+    kind, count = Counter(reason.kind for reason in skipped.values()).most_common(1)[0]
+    return [f"Files left out: {len(skipped)}, the usual reason ({count} times): {kind}. The report lists them."]
 
 
 def _balance_warnings(layout: Layout) -> list[str]:

@@ -9,6 +9,7 @@ from app.db.models import Artifact
 from app.domain.errors import NotFound
 from app.services import artifacts, jobs
 from app.services.students import named_student
+from app.storage import published
 from app.storage.blobs import Blobs
 from app.storage.zips import Member, fingerprint, size, write
 
@@ -54,28 +55,27 @@ def find(session: Session, tenant: str, job_id: str, student: str | None = None)
     return Archive(name, sorted(files, key=lambda pair: pair[1].name))
 
 
+def require(blobs: Blobs, archive: Archive) -> None:
+    """See that the storage has every file of it: once the first has been sent, nothing can be answered any more.
+
+    Raises:
+        FileLost, StoreUnavailable: if it lacks one, or is away.
+    """
+    for artifact, _ in archive.files:
+        published.require(blobs, artifacts.stored(artifact))
+
+
 def read(blobs: Blobs, archive: Archive, start: int, length: int) -> Iterator[bytes]:
     """Bytes `start` to `start + length` in pieces. What stands before `start` is made too, and dropped: the checksums
     in it are known only then. So resuming costs reading, and no sending.
 
+    A file that is not what was published breaks it off before that file's last piece, and so before the checksum that
+    would have vouched for it.
+
     Raises:
-        StoreUnavailable: if the storage does not give the first file.
+        FileLost, StoreUnavailable: as `require`.
     """
-    of_member = {member: artifact for artifact, member in archive.files}
-    contents = {member: artifacts.read(blobs, of_member[member], 0, member.bytes) for member in archive.members[:1]}
-
-    def content(member: Member) -> Iterator[bytes]:
-        return contents.pop(member, None) or artifacts.read(blobs, of_member[member], 0, member.bytes)
-
-    return _part(write(archive.members, content), start, length)
-
-
-def _part(pieces: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:
-    for piece in pieces:
-        kept = piece[start : start + length]
-        start = max(0, start - len(piece))
-        length -= len(kept)
-        if kept:
-            yield kept
-        if length <= 0:
-            return
+    require(blobs, archive)
+    of_member = {member: artifacts.stored(artifact) for artifact, member in archive.files}
+    pieces = write(archive.members, lambda member: published.read(blobs, of_member[member], 0, member.bytes))
+    return published.part(pieces, start, length)

@@ -1,40 +1,40 @@
-"""Who changed what. Written in the transaction of the change, so neither is there without the other."""
+"""The audit trail. An entry is written in the transaction of the change, so neither exists without the other."""
 
 from typing import cast
 
 from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
-from app.db import access_queries as queries
 from app.db.access_models import AuditEntry
 from app.db.ids import new_id
-from app.db.queries import Page
+from app.db.queries import access as queries
+from app.db.queries.page import Page
 from app.domain.access import Caller
+from app.log_context import current_request_id
 
 # into the table: half the price of an object that nobody asks for again
 _INSERT = insert(cast(Table, AuditEntry.__table__))
 
 
-def record(
-    session: Session,
-    caller: Caller,
-    action: str,
-    object_id: str | None,
-    *,
-    request_id: str | None = None,
-    address: str | None = None,
-) -> None:
-    """Note that `caller` did `action`, the operation's id in the OpenAPI document, to an object."""
+def record(session: Session, caller: Caller, action: str, object_id: str | None, *, tenant: str | None = None) -> None:
+    """Note that `caller` did `action`, the operation's id in the OpenAPI document, to an object.
+
+    Args:
+        tenant: whose object it is, where the operator acts for another tenant. It then stands in both trails. In that
+            tenant's it has no address: from where its operator works is no business of a tenant.
+    """
     row = {
         "id": new_id("aud"),
         "tenant": caller.tenant,
         "actor": caller.actor,
         "action": action,
         "object_id": object_id,
-        "request_id": request_id,
-        "address": address,
+        "request_id": current_request_id(),
+        "address": caller.address,
     }
     session.execute(_INSERT, row)
+    if tenant is not None and tenant != caller.tenant:
+        session.execute(_INSERT, row | {"id": new_id("aud"), "tenant": tenant, "address": None})
 
 
 def page(

@@ -1,28 +1,35 @@
-"""What the workers can build. They announce it; the service serves it and checks jobs against it without torch."""
+"""The catalogue: workers register what they can build; the service checks jobs against it without torch."""
 
+import contextlib
 import difflib
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cachetools import LRUCache
+from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db import queries
 from app.db.ids import new_id
 from app.db.models import CatalogRow, Worker, utcnow
-from app.db.queries import Page
+from app.db.queries import catalogue as queries
+from app.db.queries.page import Page
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.errors import CatalogEmpty, UnknownStudent, UnknownTeacher
+from app.domain.methods import MethodInfo, learn
 
 Card = TypeVar("Card", TeacherCard, StudentCard)
+log = logging.getLogger(__name__)
 
 
-def announce(session: Session, hostname: str, queue: str, device: str, catalog: Catalog | None) -> str:
+def register(session: Session, hostname: str, queue: str, device: str, catalog: Catalog | None) -> str:
     """Note that a worker runs and what it offers (None: it trains nothing), and give its id. Repeating it renews it."""
+    if catalog is not None:
+        learn(catalog.methods)
     sha256 = None if catalog is None else _store(session, catalog)
     worker = queries.get_worker(session, hostname, queue, device)
     if worker is None:
@@ -30,11 +37,12 @@ def announce(session: Session, hostname: str, queue: str, device: str, catalog: 
         try:
             with session.begin_nested():
                 session.add(worker)
-        except IntegrityError:  # its twin on the same host was faster
+        except IntegrityError:  # another worker of the same host was faster
             worker = queries.get_worker(session, hostname, queue, device)
             assert worker is not None, "the unique constraint that failed names this row"
-    worker.catalog_sha256, worker.started_at, worker.seen_at = sha256, utcnow(), utcnow()
+    worker.catalog_sha256, worker.started_at, worker.stopped_at = sha256, utcnow(), None
     session.flush()
+    queries.set_seen(session, worker.id)
     return worker.id
 
 
@@ -43,6 +51,7 @@ class Offer(NamedTuple):
 
     teachers: Mapping[str, TeacherCard]
     students: Mapping[str, StudentCard]
+    methods: tuple[MethodInfo, ...]
 
 
 _OFFERS: LRUCache[tuple[str, ...], Offer] = LRUCache(16)
@@ -55,33 +64,60 @@ def offer(session: Session) -> Offer:
     """What there is to choose from.
 
     Raises:
-        CatalogEmpty: if no worker has ever announced itself.
+        CatalogEmpty: if no worker has ever registered.
     """
     digests = tuple(queries.announced_catalogs(session))
     if not digests:
         raise CatalogEmpty(
-            "No training worker has said yet what it can build.",
+            "No training worker has registered yet.",
             hint="Start one with `tdmr worker`, or try again in a few seconds if it is just starting.",
         )
     with _OFFERS_LOCK:
         known = _OFFERS.get(digests)
     if known is not None:
         return known
-    catalogs = [Catalog.model_validate(session.get_one(CatalogRow, digest).payload) for digest in digests]
+    read = [_read(digest, session.get_one(CatalogRow, digest).payload) for digest in digests]
+    catalogs = [catalog for catalog in read if catalog is not None]
+    if not catalogs:
+        raise CatalogEmpty(
+            "No training worker of this version has registered yet.",
+            hint="Start one with `tdmr worker`, of the same version as the API.",
+        )
     found = Offer(
         {card.name: card for catalog in catalogs for card in catalog.teachers},
         {card.name: card for catalog in catalogs for card in catalog.students},
+        tuple(method for catalog in catalogs for method in catalog.methods),
     )
     with _OFFERS_LOCK:
         _OFFERS[digests] = found
     return found
 
 
+def _read(digest: str, payload: Mapping[str, Any]) -> Catalog | None:
+    """An offer as some worker has stored it; None if it was of a version whose offers cannot be read.
+
+    A row outlives its worker, and during an upgrade the next version may register first: neither may take away what
+    other workers offer.
+    """
+    try:
+        return Catalog.model_validate(payload, extra="ignore")
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        log.warning("offer %.8s is of another version: %s at %s", digest, wrong["msg"], wrong["loc"])
+        return None
+
+
+def learn_methods(session: Session) -> None:
+    """Know the methods that workers have announced, so that a spec which names one can be read."""
+    with contextlib.suppress(CatalogEmpty):
+        learn(offer(session).methods)
+
+
 def teachers(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[TeacherCard]:
     """Teachers by name, whose name or family contains `q`.
 
     Raises:
-        CatalogEmpty: if no worker has ever announced itself.
+        CatalogEmpty: if no worker has ever registered.
     """
     return _page(offer(session).teachers.values(), q, after, limit)
 
@@ -172,5 +208,5 @@ def _page(cards: Iterable[Card], q: str, after: str | None, limit: int) -> Page[
 
 def _hint(name: str, known: Iterable[str], where: str) -> str:
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    listed = f"{where} lists what there is."
+    listed = f"{where} lists all of them."
     return f"Did you mean {' or '.join(near)}? {listed}" if near else listed

@@ -1,16 +1,26 @@
-"""What an import worker holds of a data set; the same fencing by attempt epoch as for jobs (`leases.py`)."""
+"""What an import worker may do to a data set that it has claimed, guarded as a job is (`claims.py`)."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import insert, null
 from sqlalchemy.orm import Session
 
-from app.db.models import Dataset, utcnow
-from app.db.upload_queries import same_prepared
-from app.domain.dataset import DatasetReport
+from app.db.models import Dataset, DatasetClass
+from app.db.queries.claims import Claim, Leases
+from app.db.queries.datasets import same_prepared
+from app.domain.dataset import DatasetReport, Split
+from app.domain.errors import ImportFailed
 from app.domain.states import DatasetState
-from app.services.leases import Claim, Heartbeat
+from app.services.leases import MOST_ATTEMPTS
 from app.services.states import move_dataset
+
+DATASETS = Leases(
+    Dataset,
+    waits=(Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None)),
+    # validating says that the import has not ended; a worker id, that the claim was not handed back
+    is_held=(Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None)),
+    stop_requested=null(),  # an import ends when its data set is deleted
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,51 +28,55 @@ class DatasetClaim(Claim):
     """A claimed import, with what its worker needs to begin."""
 
     upload_key: str
-    """Storage key of the archive as it was sent."""
+    """Storage key of the uploaded archive."""
+    sha256: str
+    """Of the archive, as it arrived."""
 
 
 def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetClaim | None:
-    """Take a data set that waits for its import. None if it does not wait any more, or another worker holds it."""
-    row = session.execute(
-        update(Dataset)
-        .where(Dataset.id == dataset_id, Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
-        .values(epoch=Dataset.epoch + 1, hb_seq=0, progress=0.0, worker_id=worker_id, updated_at=utcnow())
-        .returning(Dataset.epoch, Dataset.upload_key)
-    ).first()
-    if row is None:
+    """Claim a data set that waits for its import. None if it no longer waits, or another worker holds it."""
+    dataset = DATASETS.claim(session, dataset_id, worker_id, progress=0.0)
+    if dataset is None:
         return None
-    assert row.upload_key is not None, "the archive is kept until the import has ended"
-    return DatasetClaim(dataset_id, row.epoch, row.upload_key)
-
-
-def beat_dataset(session: Session, claim: Claim, progress: float = 0.0) -> Heartbeat:
-    """Raise the heartbeat counter, tell how far the import is, and learn whether the claim still stands (a deleted data
-    set ends it)."""
-    row = session.execute(
-        update(Dataset)
-        .where(*_is_held(claim))
-        .values(hb_seq=Dataset.hb_seq + 1, progress=progress, updated_at=Dataset.updated_at)
-        .returning(Dataset.id)
-    ).first()
-    return Heartbeat(alive=row is not None)
+    assert dataset.upload_key is not None, "the archive is kept until the import has ended"
+    return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256)
 
 
 def accept_dataset(session: Session, claim: Claim, prepared_key: str, report: DatasetReport) -> bool:
     """End the import as ready. The archive's key is dropped, and so is `prepared_key` where the same archive has given
     the same before; the caller deletes the bytes that no row names after the commit."""
-    dataset = _held(session, claim)
+    dataset = DATASETS.held(session, claim)
     if dataset is None:
         return False
     dataset.digest, dataset.upload_key = report.digest, None
     dataset.prepared_key = same_prepared(session, dataset) or prepared_key
-    dataset.report, dataset.progress = report.model_dump(mode="json"), 1.0
+    listed = report.listed().model_dump(mode="json")
+    dataset.summary = {"images": report.images, "class_count": listed["class_count"], "counts": listed["totals"]}
+    dataset.report, dataset.progress = listed, 1.0
+    if report.classes:
+        session.execute(insert(DatasetClass), _class_rows(claim.id, report))
     move_dataset(session, dataset, DatasetState.READY)
     return True
 
 
+def _class_rows(dataset_id: str, report: DatasetReport) -> list[dict[str, object]]:
+    train, val, test = (report.counts.get(split, {}) for split in (Split.TRAIN, Split.VAL, Split.TEST))
+    return [
+        {
+            "dataset_id": dataset_id,
+            "number": number,
+            "name": name,
+            "train": train.get(name, 0),
+            "val": val.get(name, 0),
+            "test": test.get(name, 0),
+        }
+        for number, name in enumerate(report.classes)
+    ]
+
+
 def reject_dataset(session: Session, claim: Claim, error: dict[str, object]) -> bool:
     """End the import as rejected. `error` has the fields of a problem: `code`, `title`, `detail`, `hint`."""
-    dataset = _held(session, claim)
+    dataset = DATASETS.held(session, claim)
     if dataset is None:
         return False
     dataset.error, dataset.upload_key = error, None
@@ -72,7 +86,7 @@ def reject_dataset(session: Session, claim: Claim, error: dict[str, object]) -> 
 
 def release_dataset(session: Session, claim: Claim) -> bool:
     """Let another worker claim the data set."""
-    dataset = _held(session, claim)
+    dataset = DATASETS.held(session, claim)
     if dataset is None:
         return False
     dataset.worker_id = None
@@ -80,18 +94,23 @@ def release_dataset(session: Session, claim: Claim) -> bool:
     return True
 
 
-def _held(session: Session, claim: Claim) -> Dataset | None:
-    row = session.execute(
-        update(Dataset).where(*_is_held(claim)).values(updated_at=utcnow()).returning(Dataset.id)
-    ).first()
-    return None if row is None else session.get_one(Dataset, claim.id, populate_existing=True)
+def record_lost_import(session: Session, claim: Claim) -> bool:
+    """Hand the data set back after an attempt that its worker's host has spoilt."""
+    dataset = DATASETS.held(session, claim)
+    if dataset is None:
+        return False
+    give_back_lost_import(session, dataset)
+    return True
 
 
-def _is_held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-    # validating says that the import has not ended; a worker id, that the claim was not handed back
-    return (
-        Dataset.id == claim.id,
-        Dataset.epoch == claim.epoch,
-        Dataset.state == DatasetState.VALIDATING,
-        Dataset.worker_id.is_not(None),
-    )
+def give_back_lost_import(session: Session, dataset: Dataset) -> None:
+    """Let another worker claim the data set, unless it has been lost too often; then it is rejected."""
+    dataset.worker_id = None
+    if dataset.epoch >= MOST_ATTEMPTS:
+        lost = ImportFailed(
+            f"{dataset.epoch} workers in a row were lost while they checked the archive.",
+            hint="Upload it again once the workers are well; their logs have the cause.",
+        )
+        dataset.error, dataset.upload_key = lost.as_problem(), None
+        move_dataset(session, dataset, DatasetState.REJECTED)
+    session.flush()

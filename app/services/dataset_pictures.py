@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset
-from app.db.review_queries import newest_file_about
+from app.db.queries.jobs import newest_file_about
 from app.domain.dataset import Preview
 from app.domain.review import REVIEW_NAME, DataReview
 from app.storage.blobs import Blobs
@@ -21,15 +21,23 @@ Content = TypeVar("Content", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-def preview(blobs: Blobs, dataset: Dataset) -> Preview | None:
-    """Its thumbnails; data sets that an earlier version imported have none."""
-    return None if dataset.prepared_key is None else _read(blobs, preview_key(dataset.prepared_key), Preview)
+def find_preview(dataset: Dataset) -> str | None:
+    """The key of its thumbnails; data sets that an early version imported have none in the storage."""
+    return None if dataset.prepared_key is None else preview_key(dataset.prepared_key)
 
 
-def review(session: Session, blobs: Blobs, dataset: Dataset) -> DataReview | None:
-    """What the teacher of the youngest job thought of it."""
+def find_review(session: Session, dataset: Dataset) -> str | None:
+    """The key of what the teacher of the youngest job thought of it."""
     file = newest_file_about(session, dataset.id, REVIEW_NAME)
-    return None if file is None else _read(blobs, file.storage_key, DataReview)
+    return None if file is None else file.storage_key
+
+
+def preview(blobs: Blobs, key: str | None) -> Preview | None:
+    return None if key is None else _read(blobs, key, Preview)
+
+
+def review(blobs: Blobs, key: str | None) -> DataReview | None:
+    return None if key is None else _read(blobs, key, DataReview)
 
 
 def _read(blobs: Blobs, key: str, kind: type[Content]) -> Content | None:

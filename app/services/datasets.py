@@ -1,20 +1,23 @@
 """Data sets: an upload becomes a row and a blob; an import worker does the rest."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import queries, upload_queries
 from app.db.ids import new_id
-from app.db.models import Dataset
-from app.db.queries import Page
-from app.domain.access import Quotas
+from app.db.models import Dataset, DatasetClass
+from app.db.queries import datasets as queries
+from app.db.queries.jobs import Stamp
+from app.db.queries.page import Page
+from app.domain.access import Caller, Quotas
+from app.domain.dataset import LISTED_CLASSES
 from app.domain.errors import DatasetInUse, DatasetNotReady, DiskFull, NotFound, StoreUnavailable
 from app.domain.states import DatasetState
-from app.services import quotas, uploads
+from app.services import audit, quotas, uploads
 from app.storage.blobs import Blobs
 from app.storage.keys import dataset_prefix, prepared_key, preview_key, upload_key
 
@@ -33,9 +36,19 @@ class Upload:
     """Where it came as a resumable upload."""
 
 
-def create(session: Session, blobs: Blobs, defaults: Quotas, tenant: str, upload: Upload) -> Dataset:
+def create(
+    session: Session,
+    blobs: Blobs,
+    defaults: Quotas,
+    caller: Caller,
+    upload: Upload,
+    revalidate: Callable[[], None],
+) -> Dataset:
     """Keep the archive and note that it waits for its import. Nobody has looked into it yet. If the same archive of
     this tenant waits already, the two share one blob.
+
+    Args:
+        revalidate: raises Unauthorized if the caller may no longer do this; upload and storing may have taken hours.
 
     Raises:
         BytesQuotaExceeded: if the tenant's data sets would have more bytes than they may.
@@ -49,11 +62,12 @@ def create(session: Session, blobs: Blobs, defaults: Quotas, tenant: str, upload
     except OSError as error:
         raise storage_error(error) from error
     try:
-        quotas.require_bytes(session, defaults, tenant, upload.bytes)
-        shared = upload_queries.same_archive(session, tenant, upload.sha256)
+        revalidate()  # likewise before the first statement: it may write down that the key was used
+        quotas.require_bytes(session, defaults, caller.tenant, upload.bytes)
+        shared = queries.same_archive(session, caller.tenant, upload.sha256)
         dataset = Dataset(
             id=dataset_id,
-            tenant=tenant,
+            tenant=caller.tenant,
             name=upload.name,
             state=DatasetState.VALIDATING,
             bytes=upload.bytes,
@@ -64,11 +78,23 @@ def create(session: Session, blobs: Blobs, defaults: Quotas, tenant: str, upload
         session.flush()
         if upload.upload_id is not None:
             uploads.take(session, upload.upload_id, dataset_id)
+        audit.record(session, caller, "create_dataset", dataset_id)
     except Exception:
         blobs.delete(key)
         raise
     if shared is not None:
         blobs.delete(key)
+    return dataset
+
+
+def create_again(session: Session, caller: Caller, dataset_id: str) -> Dataset:
+    """The data set that was made of the same upload before: creating it twice is creating it once.
+
+    Raises:
+        NotFound: if it has been deleted.
+    """
+    dataset = find(session, caller.tenant, dataset_id)
+    audit.record(session, caller, "create_dataset", dataset_id)
     return dataset
 
 
@@ -83,9 +109,35 @@ def find(session: Session, tenant: str, dataset_id: str) -> Dataset:
     return dataset
 
 
+def stamp(session: Session, tenant: str, dataset_id: str) -> Stamp:
+    """What tells whether anything has changed.
+
+    Raises:
+        NotFound: as `find`.
+    """
+    dataset = find(session, tenant, dataset_id)
+    return Stamp(dataset.id, dataset.state, dataset.epoch, dataset.updated_at)
+
+
 def page(session: Session, tenant: str, *, after: str | None, limit: int) -> Page[Dataset]:
     """Newest first."""
     return queries.list_datasets(session, tenant, after=after, limit=limit)
+
+
+def class_names(session: Session, dataset: Dataset) -> list[str] | None:
+    """The first of its classes; None until it is ready."""
+    return queries.class_names(session, dataset.id, LISTED_CLASSES) if dataset.state == DatasetState.READY else None
+
+
+def classes(session: Session, tenant: str, dataset_id: str, *, after: int | None, limit: int) -> Page[DatasetClass]:
+    """In the order of the student's outputs: the classes after number `after`.
+
+    Raises:
+        DatasetNotReady: while the import runs, or if it rejected the data set.
+    """
+    dataset = find(session, tenant, dataset_id)
+    require_ready(dataset)
+    return queries.list_classes(session, dataset.id, after=after, limit=limit)
 
 
 def report(session: Session, tenant: str, dataset_id: str) -> dict[str, Any]:
@@ -100,19 +152,19 @@ def report(session: Session, tenant: str, dataset_id: str) -> dict[str, Any]:
     return dataset.report
 
 
-def delete(session: Session, blobs: Blobs, tenant: str, dataset_id: str) -> None:
+def delete(session: Session, blobs: Blobs, caller: Caller, dataset_id: str) -> None:
     """Remove a data set with all its bytes. Bytes go first: a failure in between can be repaired by deleting again,
     while forgotten bytes of a forgotten row could not.
 
     Raises:
         DatasetInUse: while a job that has not ended needs it.
     """
-    dataset = queries.lock_dataset(session, tenant, dataset_id, exclusive=True)
+    dataset = queries.lock_dataset(session, caller.tenant, dataset_id, exclusive=True)
     if dataset is None:
         raise _not_found()
     if queries.dataset_in_use(session, dataset.id):
         raise DatasetInUse(
-            "A job that has not ended needs this data set.", hint="Cancel the job or wait for its end, then try again."
+            "A job that has not ended uses this data set.", hint="Cancel the job or wait until it ends, then try again."
         )
     written = {prepared_key(dataset.id, epoch) for epoch in range(1, dataset.epoch + 1)}
     keys = written | {key for key in (dataset.upload_key, dataset.prepared_key) if key is not None}
@@ -125,6 +177,7 @@ def delete(session: Session, blobs: Blobs, tenant: str, dataset_id: str) -> None
         raise storage_error(error) from error
     session.delete(dataset)
     session.flush()
+    audit.record(session, caller, "delete_dataset", dataset_id)
 
 
 def drop_blobs(session: Session, blobs: Blobs, keys: set[str]) -> set[str]:
@@ -133,7 +186,7 @@ def drop_blobs(session: Session, blobs: Blobs, keys: set[str]) -> set[str]:
     The caller's row has ceased to name them: in this transaction, or in one that is committed. From then on no other
     row can begin to, since that takes a lock on a row that does.
     """
-    unnamed = keys - upload_queries.named_keys(session, keys)
+    unnamed = keys - queries.named_keys(session, keys)
     for key in unnamed:
         blobs.delete(key)
         if key.endswith("/prepared.zip"):
@@ -153,7 +206,7 @@ def require_ready(dataset: Dataset, param: str | None = None) -> None:
             param=param,
         )
     if dataset.state == DatasetState.REJECTED:
-        reason = (dataset.error or {}).get("detail") or "It cannot be used."
+        reason = (dataset.error or {}).get("detail") or "it cannot be used."
         raise DatasetNotReady(
             f"The data set was rejected: {reason}", hint="Upload a corrected archive as a new data set.", param=param
         )
@@ -162,9 +215,9 @@ def require_ready(dataset: Dataset, param: str | None = None) -> None:
 def storage_error(error: OSError) -> DiskFull | StoreUnavailable:
     """What a failed read or write of a blob means to the user."""
     if error.errno in NO_SPACE:
-        return DiskFull("There is no space left in the storage.", hint="Delete data sets that are not needed any more.")
+        return DiskFull("The storage has no space left.", hint="Delete data sets that you no longer need.")
     return StoreUnavailable("The storage does not answer.", hint="Try again in a few seconds.")
 
 
 def _not_found() -> NotFound:
-    return NotFound("There is no such data set.", hint="GET /v1/datasets lists yours.")
+    return NotFound("There is no such data set.", hint="GET /v1/datasets lists your data sets.")

@@ -1,4 +1,4 @@
-"""API keys: made, shown once, revoked. What the store has of one opens nothing."""
+"""API keys: created, shown once, revoked. The store keeps only a hash."""
 
 import hashlib
 import secrets
@@ -7,19 +7,26 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from app.db import access_queries as queries
 from app.db.access_models import ApiKey
-from app.db.ids import new_id
+from app.db.ids import is_id, new_id
 from app.db.models import utcnow
-from app.db.queries import Page
+from app.db.queries import access as queries
+from app.db.queries.page import Page
 from app.domain.access import Caller, Scope
 from app.domain.errors import Forbidden, NotFound
+from app.services import audit
 
 KEY_BYTES = 32
 
 
 def create(
-    session: Session, tenant: str, *, name: str, scopes: Iterable[Scope], expires_in_days: int | None = None
+    session: Session,
+    caller: Caller,
+    tenant: str,
+    *,
+    name: str,
+    scopes: Iterable[Scope],
+    expires_in_days: int | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key of `tenant`, which need not exist before, and the key itself: it cannot be had again."""
     queries.ensure_tenant(session, tenant)
@@ -36,6 +43,7 @@ def create(
     )
     session.add(key)
     session.flush()
+    audit.record(session, caller, "create_key", key.id, tenant=tenant)
     return key, secret
 
 
@@ -46,7 +54,7 @@ def find(session: Session, tenant: str, key_id: str) -> ApiKey:
     """
     key = queries.get_key(session, tenant, key_id)
     if key is None:
-        raise NotFound("There is no such key.", hint="GET /v1/keys lists yours.")
+        raise NotFound("There is no such key.", hint="GET /v1/keys lists your keys.")
     return key
 
 
@@ -55,14 +63,23 @@ def page(session: Session, tenant: str, *, after: str | None, limit: int) -> Pag
     return queries.list_keys(session, tenant, after=after, limit=limit)
 
 
-def revoke(session: Session, tenant: str, key_id: str) -> None:
-    """Let a key open nothing any more. Its row stays, for the audit trail that names it.
+def revoke(session: Session, caller: Caller, tenant: str, key_id: str) -> None:
+    """Revoke a key. Its row stays for the audit trail that names it.
 
     Raises:
         NotFound: as `find`.
     """
     find(session, tenant, key_id).revoked_at = utcnow()
     session.flush()
+    audit.record(session, caller, "revoke_key", key_id, tenant=tenant)
+
+
+def is_valid(session: Session, caller: Caller) -> bool:
+    """Whether the key that let this caller in would do so now."""
+    if not is_id(caller.actor, "key"):
+        return True
+    key = queries.get_key(session, caller.tenant, caller.actor)
+    return key is not None and (key.expires_at is None or key.expires_at > utcnow())
 
 
 def digest(secret: str) -> str:
@@ -77,8 +94,8 @@ def require_scope(caller: Caller, scope: Scope) -> None:
     """
     if scope not in caller.scopes:
         raise Forbidden(
-            f"This needs a key with the scope `{scope}`; yours has {', '.join(sorted(caller.scopes))}.",
-            hint="Ask whoever manages your keys for one.",
+            f"This request needs a key with the scope `{scope}`; yours has {', '.join(sorted(caller.scopes))}.",
+            hint="Ask the administrator of your keys for one.",
         )
 
 

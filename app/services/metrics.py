@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import queries
+from app.db.queries import jobs as queries
 from app.domain.errors import NotFound
 from app.domain.progress import MetricLine
 from app.domain.spec import JobSpec
@@ -44,7 +44,7 @@ def evaluation(session: Session, tenant: str, job_id: str, student: str | None =
     job = jobs.find(session, tenant, job_id)
     if job.evaluation is None:
         raise NotFound(f"The job has no evaluation: it is {job.state}.", hint="It appears when the job has succeeded.")
-    if student is None and not JobSpec.model_validate(job.spec).every_student:
+    if student is None and not JobSpec.read(job.spec).every_student:
         return job.evaluation
     chosen = named_student(job, student)
     return job.evaluation[chosen.name] if chosen.has_folder else job.evaluation

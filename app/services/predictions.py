@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.db import queries
-from app.db.models import Artifact
+from app.db.queries import jobs as queries
 from app.domain.errors import JobNotSucceeded, NothingToPredictWith
 from app.domain.spec import JobSpec
 from app.domain.states import JobState
-from app.inference.students import Exported, StoredFile
+from app.inference.students import Exported
 from app.services import jobs
+from app.services.artifacts import stored
 from app.services.students import named_student
 
 NETWORK, MANIFEST = "student.onnx", "manifest.json"
@@ -38,8 +38,8 @@ def find(session: Session, tenant: str, job_id: str, student: str | None = None)
     """
     job = jobs.find(session, tenant, job_id)
     if job.state != JobState.SUCCEEDED:
-        raise JobNotSucceeded(f"The job is {job.state}.", hint="A student can be asked once its job has succeeded.")
-    if student is None and not JobSpec.model_validate(job.spec).every_student:
+        raise JobNotSucceeded(f"The job is {job.state}.", hint="Predictions are possible once the job has succeeded.")
+    if student is None and not JobSpec.read(job.spec).every_student:
         raise NothingToPredictWith(
             "The job has trained no student.", hint="Create a job with a student; method `probe` trains none."
         )
@@ -48,10 +48,6 @@ def find(session: Session, tenant: str, job_id: str, student: str | None = None)
     if network is None or manifest is None:
         raise NothingToPredictWith(
             f"The job has published no {NETWORK} with its {MANIFEST}.",
-            hint="Create a job with `onnx` among its export.formats; GET /v1/jobs/{id}/artifacts lists what there is.",
+            hint="Create a job with `onnx` among its export.formats; GET /v1/jobs/{id}/artifacts lists the files.",
         )
-    return Target(job.id, chosen.name, network.name, Exported(_stored(network), _stored(manifest)))
-
-
-def _stored(artifact: Artifact) -> StoredFile:
-    return StoredFile(artifact.storage_key, artifact.bytes, artifact.sha256)
+    return Target(job.id, chosen.name, network.name, Exported(stored(network), stored(manifest)))

@@ -1,10 +1,16 @@
-"""What a tenant may take: checked where it takes more, exactly, also when several requests come at once."""
+"""Quotas of tenants. Each check is exact, also when several requests arrive at once."""
+
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from app.db import access_queries as queries
-from app.domain.access import Quotas
+from app.db.access_models import Tenant
+from app.db.queries import access as queries
+from app.db.queries import datasets as dataset_queries
+from app.db.queries import jobs as job_queries
+from app.domain.access import Caller, Quotas
 from app.domain.errors import BytesQuotaExceeded, QueueQuotaExceeded
+from app.services import audit
 
 QUEUE_RETRY_SECONDS = 60
 """A queue moves with each job that ends, which takes minutes at the least."""
@@ -22,6 +28,23 @@ def of_tenant(session: Session, defaults: Quotas, tenant: str) -> Quotas:
     )
 
 
+def list_tenants(session: Session) -> Sequence[Tenant]:
+    """By name: every tenant that has had a key, a quota or a limit checked."""
+    return queries.list_tenants(session)
+
+
+def set_quotas(session: Session, caller: Caller, name: str, quotas: Mapping[str, int | None]) -> Tenant:
+    """Change those of `max_bytes`, `max_queued` and `max_running` that are given; None: what the settings say."""
+    queries.ensure_tenant(session, name)
+    tenant = queries.get_tenant(session, name)
+    assert tenant is not None, "made a line above"
+    for column, value in quotas.items():
+        setattr(tenant, column, value)
+    session.flush()
+    audit.record(session, caller, "set_quotas", None, tenant=name)
+    return tenant
+
+
 def require_bytes(session: Session, defaults: Quotas, tenant: str, adding: int) -> None:
     """Call it in the transaction that adds them: until that ends, no other request of this tenant is counted.
 
@@ -32,11 +55,11 @@ def require_bytes(session: Session, defaults: Quotas, tenant: str, adding: int) 
     if limit is None:
         return
     queries.lock_tenant(session, tenant)
-    kept = queries.dataset_bytes(session, tenant)
+    kept = dataset_queries.dataset_bytes(session, tenant)
     if kept + adding > limit:
         raise BytesQuotaExceeded(
-            f"Your data sets have {kept:,} bytes; with these {adding:,} they would be over your {limit:,}.",
-            hint="Delete data sets that are not needed any more, or ask the operator for more.",
+            f"Your data sets have {kept:,} bytes; with {adding:,} more they would exceed your quota of {limit:,}.",
+            hint="Delete data sets that you no longer need, or ask the operator for a larger quota.",
         )
 
 
@@ -50,9 +73,9 @@ def require_place_in_queue(session: Session, defaults: Quotas, tenant: str) -> N
     if limit is None:
         return
     queries.lock_tenant(session, tenant)
-    if queries.queued_jobs(session, tenant) >= limit:
+    if job_queries.queued_jobs(session, tenant) >= limit:
         raise QueueQuotaExceeded(
             f"You have {limit:,} queued jobs, as many as you may have.",
             retry_after=QUEUE_RETRY_SECONDS,
-            hint="Wait until some have started, or cancel some.",
+            hint="Wait until some have started, or cancel some of them.",
         )

@@ -1,23 +1,18 @@
-"""What becomes of a claim whose holder gives no sign of life. Nobody's wall clock is involved.
+"""Take claims back from holders that give no sign of life. Nobody's wall clock is involved.
 
-Any number of watchers may look at once: a claim is taken back only if its counter still stands where the watcher saw
+Any number of watchers may work at once: a claim is taken back only if its counter still stands where the watcher saw
 it, so the first one does it and the others find nothing.
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
 
-from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
-from app.db.models import Dataset, Job, utcnow
-from app.db.queries import Held
-from app.domain.errors import ImportFailed
+from app.db.models import Dataset, Job
+from app.db.queries.jobs import Held
 from app.domain.states import DatasetState, JobState
-from app.services.leases import MOST_ATTEMPTS, give_back_lost
-from app.services.states import move_dataset
-
-Row = TypeVar("Row", Job, Dataset)
+from app.services.dataset_leases import DATASETS, give_back_lost_import
+from app.services.leases import JOBS, give_back_lost
 
 
 class Watch:
@@ -26,7 +21,7 @@ class Watch:
     def __init__(self) -> None:
         self._since: dict[Held, float] = {}
 
-    def look(self, held: Iterable[Held], now: float) -> dict[Held, float]:
+    def seconds_still(self, held: Iterable[Held], now: float) -> dict[Held, float]:
         """Seconds for which each of the claims has not moved, as far as this watcher has seen.
 
         A claim seen for the first time has just moved, so a watcher that was away for long takes nobody for dead.
@@ -37,7 +32,7 @@ class Watch:
 
 def reap_job(session: Session, held: Held) -> JobState | None:
     """Take a job from a holder that is taken for dead. Returns its new state; None if there was a sign of life."""
-    job = _taken(session, Job, held, Job.state == JobState.RUNNING)
+    job = JOBS.held(session, held, Job.hb_seq == held.hb_seq)
     if job is None:
         return None
     give_back_lost(session, job)
@@ -47,24 +42,8 @@ def reap_job(session: Session, held: Held) -> JobState | None:
 def reap_dataset(session: Session, held: Held) -> DatasetState | None:
     """Take an import from a holder that is taken for dead; an archive that was fatal several times is rejected, and
     the caller deletes its bytes after the commit."""
-    is_held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None))
-    dataset = _taken(session, Dataset, held, *is_held)
+    dataset = DATASETS.held(session, held, Dataset.hb_seq == held.hb_seq)
     if dataset is None:
         return None
-    dataset.worker_id = None
-    if dataset.epoch >= MOST_ATTEMPTS:
-        lost = ImportFailed(
-            f"{dataset.epoch} workers in a row were lost while they checked the archive.",
-            hint="Upload it again once the workers are well; their logs have the cause.",
-        )
-        dataset.error, dataset.upload_key = lost.as_problem(), None
-        move_dataset(session, dataset, DatasetState.REJECTED)
-    session.flush()
+    give_back_lost_import(session, dataset)
     return DatasetState(dataset.state)
-
-
-def _taken(session: Session, table: type[Row], held: Held, *is_held: ColumnElement[bool]) -> Row | None:
-    """The row, locked by a guarded write, or None if the claim has moved since."""
-    unmoved = (table.id == held.id, table.epoch == held.epoch, table.hb_seq == held.hb_seq, *is_held)
-    row = session.execute(update(table).where(*unmoved).values(updated_at=utcnow()).returning(table.id)).first()
-    return None if row is None else session.get_one(table, held.id, populate_existing=True)

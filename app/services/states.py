@@ -1,18 +1,19 @@
-"""The one door through which a state changes: it checks the table of transitions and writes the event."""
+"""Change the state of a job or data set; every change passes here, which checks the table of transitions and writes the
+event."""
 
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select
+from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, Job, JobEvent, utcnow
+from app.db.queries import jobs as queries
+from app.db.queries import statistics
 from app.domain.errors import StateConflict
 from app.domain.states import DATASET_TRANSITIONS, JOB_TRANSITIONS, TERMINAL_JOB_STATES, DatasetState, JobState
-from app.services import totals
 
 FIRST_EVENT = 1
 """The number of a job's first event, which tells who submitted it."""
-_LAST_EVENT = select(func.max(JobEvent.seq)).where(JobEvent.job_id == bindparam("id"))
 # into the table: half the price of an object that nobody asks for again
 _INSERT_EVENT = insert(cast(Table, JobEvent.__table__))
 
@@ -34,14 +35,14 @@ def move_job(session: Session, job: Job, to: JobState, reason: str, message: str
     job.state = to
     if to is JobState.RUNNING:
         job.started_at = job.started_at or now
-        totals.add(session, totals.ATTEMPTS)
+        statistics.add(session, statistics.ATTEMPTS)
     else:
         job.worker_id, job.eta_seconds, job.stop_requested = None, None, None
     if to in {JobState.QUEUED, JobState.PAUSED}:
         job.stage = None
     if to in TERMINAL_JOB_STATES:
         job.finished_at = now
-        totals.add(session, totals.JOBS_FINISHED, to.value)
+        statistics.add(session, statistics.JOBS_FINISHED, to.value)
     data = {"from": before.value, "to": to.value}
     add_event(session, job, "state", reason, message or f"{before} → {to}", data=data)
 
@@ -72,10 +73,10 @@ def add_event(
     data: dict[str, Any] | None = None,
     seq: int | None = None,
 ) -> None:
-    """Append to the job's events. The caller holds the job's row, so the numbers have no gaps and no twins; one who
-    knows the number gives it as `seq`."""
+    """Append to the job's events. The caller holds the job's row, so the numbers have no gaps; a caller
+    that knows the number passes it as `seq`."""
     if seq is None:
-        last = session.scalar(_LAST_EVENT, {"id": job.id})
+        last = queries.last_event(session, job.id)
         seq = FIRST_EVENT if last is None else last + 1
     session.flush()
     row = {

@@ -1,4 +1,4 @@
-"""Resumable uploads: what is agreed on when one is created, and when it is over."""
+"""Resumable uploads: limits and quotas when one is created, expiry, and removal."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,13 +6,13 @@ from pathlib import PurePosixPath
 
 from sqlalchemy.orm import Session
 
-from app.db import upload_queries as queries
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.models import utcnow
-from app.db.upload_models import PartialRow
-from app.domain.errors import NotFound, UploadComplete, UploadLocked, UploadTooLarge
-from app.services import quotas
+from app.db.models import PartialRow, utcnow
+from app.db.queries import uploads as queries
+from app.domain.access import Caller
+from app.domain.errors import NotFound, TooLarge, UploadComplete, UploadLocked
+from app.services import audit, quotas
 from app.settings import Settings
 from app.storage.partial import PartialUploads
 
@@ -21,7 +21,7 @@ MAX_NAME_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a client says about an upload before it sends it."""
+    """What a client declares when it creates an upload."""
 
     length: int
     """In bytes."""
@@ -30,18 +30,20 @@ class NewUpload:
     """The header Upload-Metadata as it was sent."""
 
 
-def create(session: Session, settings: Settings, tenant: str, new: NewUpload) -> PartialRow:
+def create(session: Session, settings: Settings, caller: Caller, new: NewUpload) -> PartialRow:
     """
     Raises:
-        UploadTooLarge: if it would be over the limit.
+        TooLarge: if it would be over the limit.
         BytesQuotaExceeded: if the tenant's data sets and uploads would then be over theirs.
     """
     if new.length > settings.max_upload_bytes:
-        raise UploadTooLarge(f"The archive may have at most {settings.max_upload_bytes:,} bytes.")
-    quotas.require_bytes(session, settings.quotas, tenant, new.length + queries.pending_bytes(session, tenant))
+        raise TooLarge(f"The archive may have at most {settings.max_upload_bytes:,} bytes.")
+    quotas.require_bytes(
+        session, settings.quotas, caller.tenant, new.length + queries.pending_bytes(session, caller.tenant)
+    )
     row = PartialRow(
         id=new_id("upl"),
-        tenant=tenant,
+        tenant=caller.tenant,
         length=new.length,
         name=new.name,
         upload_metadata=new.metadata,
@@ -49,6 +51,7 @@ def create(session: Session, settings: Settings, tenant: str, new: NewUpload) ->
     )
     session.add(row)
     session.flush()
+    audit.record(session, caller, "create_upload", row.id)
     return row
 
 
@@ -68,14 +71,14 @@ def offset(partials: PartialUploads, upload: PartialRow) -> int:
     return partials.offset(upload.id) if upload.dataset_id is None else upload.length
 
 
-def put_off(session: Session, settings: Settings, upload: PartialRow) -> None:
+def extend_expiry(session: Session, settings: Settings, upload: PartialRow) -> None:
     """Keep it for the whole time again, from now on.
 
     Raises:
         NotFound: if it is gone meanwhile.
     """
     upload.expires_at = utcnow() + _kept(settings)
-    if not queries.put_off(session, upload.id, upload.expires_at):
+    if not queries.extend_expiry(session, upload.id, upload.expires_at):
         raise _not_found()
 
 
@@ -89,14 +92,23 @@ def take(session: Session, upload_id: str, dataset_id: str) -> None:
         raise _not_found()
 
 
-def delete(session: Session, partials: PartialUploads, tenant: str, upload_id: str) -> None:
+def delete(session: Session, partials: PartialUploads, caller: Caller, upload_id: str) -> None:
     """End it, whatever has arrived.
 
     Raises:
         NotFound: if there is none.
         UploadLocked: while a request writes to it.
     """
-    upload = find(session, tenant, upload_id)
+    discard(session, partials, find(session, caller.tenant, upload_id))
+    audit.record(session, caller, "delete_upload", upload_id)
+
+
+def discard(session: Session, partials: PartialUploads, upload: PartialRow) -> None:
+    """Remove an upload with its bytes.
+
+    Raises:
+        UploadLocked: while a request writes to it.
+    """
     with partials.hold(upload.id) as partial:
         queries.delete_upload(session, upload.id)
         partial.remove()
@@ -128,7 +140,7 @@ def require_open(upload: PartialRow) -> None:
         UploadComplete: if a data set was made of it.
     """
     if upload.dataset_id is not None:
-        raise UploadComplete(f"It has become the data set {upload.dataset_id}.")
+        raise UploadComplete(f"The upload has become the data set {upload.dataset_id}.")
 
 
 def file_name(sent: str) -> str:
@@ -142,4 +154,4 @@ def _kept(settings: Settings) -> timedelta:
 
 
 def _not_found() -> NotFound:
-    return NotFound("There is no such upload.", hint="It may have expired; POST /v1/uploads begins a new one.")
+    return NotFound("There is no such upload.", hint="It may have expired; POST /v1/uploads creates a new one.")

@@ -1,12 +1,13 @@
 """Blobs under keys, in a folder or in any object store that fsspec knows."""
 
+import io
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -43,7 +44,8 @@ class Blobs:
         """Read a blob as a stream that can seek; the caller closes it."""
         path = self._path(key)
         with _own_errors_as_os_errors():
-            return cast("BinaryIO", self._fs.open(path, "rb", block_size=READ_AHEAD_BYTES))
+            stream = cast("BinaryIO", self._fs.open(path, "rb", block_size=READ_AHEAD_BYTES))
+        return stream if isinstance(self._fs, LocalFileSystem) else cast("BinaryIO", _Remote(stream))
 
     def fetch(self, key: str, target: Path) -> None:
         """Copy a blob into a local file."""
@@ -65,6 +67,14 @@ class Blobs:
                 return bool(self._fs.info(path)["type"] == "file")
         except FileNotFoundError:
             return False
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all, or not even the folder or bucket: a volume that is not mounted looks so."""
+        try:
+            with _own_errors_as_os_errors():
+                return not self._fs.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return True
 
     def delete(self, key: str) -> None:
         """Remove a blob; a missing one is no error, so that deleting can be repeated."""
@@ -98,6 +108,35 @@ class Blobs:
         if any(part in {"", ".", ".."} for part in parts) or "\\" in key or "\x00" in key:
             raise ValueError(f"not a storage key: {key!r}")
         return "/".join([self._root.rstrip("/"), *parts])
+
+
+class _Remote(io.RawIOBase):
+    """An open blob of a backend that may go away while it is read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _own_errors_as_os_errors():
+            piece = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 @contextmanager

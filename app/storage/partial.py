@@ -1,8 +1,8 @@
 """Uploads on their way in: one growing file each, in a local folder that the API processes of a host share.
 
-A file's size is how much of its upload is there, whichever process was killed meanwhile. Who writes holds a lock on the
-file, which the kernel gives back when its holder dies. Where what comes has to match a checksum, a note beside the file
-keeps the old size until it does.
+A file's size is the offset of its upload, whichever process was killed meanwhile. A writer holds a lock on the file,
+which the kernel releases when the writer dies. Where a piece has to match a checksum, a note beside the file keeps the
+old size until it does.
 """
 
 import fcntl
@@ -71,7 +71,7 @@ class PartialUploads:
 
     def _release(self, upload_id: str, held: "PartialUpload") -> None:
         if held.path.exists():
-            held.settle()
+            held.record_progress()
             with self._guard:
                 self._hashes[upload_id] = held.hashed
                 if len(self._hashes) > REMEMBERED_HASHES:
@@ -141,18 +141,18 @@ class PartialUpload:
         if self._check.digest() != digest:
             self._roll_back()
             raise ChecksumMismatch(
-                "What arrived is not what the Upload-Checksum is of; it was discarded.", hint="Send it again."
+                "The body does not match its Upload-Checksum and was discarded.", hint="Send the piece again."
             )
-        self.settle_data()
+        self.await_data()
         _note(self.path).unlink()
         self._before_check, self._check = None, None
 
-    def settle(self) -> None:
+    def record_progress(self) -> None:
         """Bring what was written to the disk, without what was not confirmed."""
         self._roll_back()
-        self.settle_data()
+        self.await_data()
 
-    def settle_data(self) -> None:
+    def await_data(self) -> None:
         if self.offset != self._synced:
             os.fsync(self._file.fileno())
             self._synced = self.offset
@@ -183,7 +183,7 @@ def _locked(path: Path) -> "Iterator[FileIO]":
             except BlockingIOError:
                 raise UploadLocked(
                     "Another request is writing to this upload.",
-                    hint="Wait until it has ended; one whose client went away ends by itself.",
+                    hint="Wait until that request ends; an abandoned one ends by itself.",
                 ) from None
             if _is_still(path, file):
                 yield file

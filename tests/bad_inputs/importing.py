@@ -15,13 +15,13 @@ from PIL import Image
 
 from app.db.engine import Store
 from app.db.migrate import upgrade
-from app.main import create_app
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from tests.support import client_of
 from worker.importing import Importer
 
 Files = Mapping[str, bytes]
-LIMITS = {"max_unpacked_bytes": 40_000_000, "max_images": 2_000}
+LIMITS = {"max_unpacked_bytes": 40_000_000, "max_images": 2_000, "max_classes": 50}
 """Smaller than the defaults, so that going over them is quick."""
 
 
@@ -92,7 +92,7 @@ def open_door(folder: Path) -> Iterator[Door]:
     settings = Settings(home=folder, log_level="error", **LIMITS)  # type: ignore[arg-type]
     upgrade(settings.database)
     store = Store(settings.database)
-    with TestClient(create_app(settings)) as http:
+    with client_of(settings) as http:
         yield Door(http, settings, Importer(settings, store, Blobs(settings.storage), "wk_1", threading.Event()))
     store.close()
 

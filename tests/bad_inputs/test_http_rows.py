@@ -8,11 +8,13 @@ from threading import Barrier
 
 import pytest
 
+from app.domain.access import Caller
 from app.domain.spec import JobSpec
 from app.services import jobs, keys
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
 
+CALLER = Caller("default", "local")
 JSON = {"Content-Type": "application/json"}
 TAKING_JSON = ["/v1/jobs", "/v1/keys", "/v1/datasets"]
 SHORT = 30_000
@@ -51,8 +53,8 @@ def test_bad_input_row01_no_key_or_an_unknown_one(service: Service, header: str 
 
 def test_bad_input_row01_a_revoked_key(service: Service) -> None:
     with service.store.write() as session:
-        key, secret = keys.create(session, "default", name="n", scopes=["read"])
-        keys.revoke(session, "default", key.id)
+        key, secret = keys.create(session, CALLER, "default", name="n", scopes=["read"])
+        keys.revoke(session, CALLER, "default", key.id)
     with guard(service) as http:
         answer = http.get("/v1/jobs", headers={"Authorization": f"Bearer {secret}"})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -84,9 +86,14 @@ def test_bad_input_row06_an_unknown_field(service: Service) -> None:
         ("reprogram.stepz", "Did you mean 'steps'?"),
         ("distil", "Did you mean 'distill'?"),
     ]
-    for path, body in (("/v1/keys", {"name": "n", "root": True}), ("/v1/datasets", {"upload_id": "x", "more": 1})):
+    for path, body, hint in (
+        ("/v1/keys", {"name": "n", "root": True}, "Known fields: name, scopes, expires_in_days, tenant."),
+        ("/v1/keys", {"name": "n", "scope": []}, "Did you mean 'scopes'?"),
+        ("/v1/datasets", {"upload_id": "x", "more": 1}, "Known fields: upload_id, name."),
+    ):
         answer = service.http.post(path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert answer.json()["hint"] == hint
     assert service.http.get("/v1/jobs").json()["data"] == service.http.get("/v1/keys").json()["data"] == []
 
 
@@ -162,7 +169,7 @@ def test_bad_input_row18_twins_at_one_moment(service: Service) -> None:
 def test_bad_input_row18_while_the_first_is_still_under_way(service: Service) -> None:
     spec, headers = service.spec(), {"Idempotency-Key": "k-1"}
     with service.store.write() as session:
-        held = jobs.submit(session, service.settings.quotas, "default", JobSpec.model_validate(spec), "k-1").job.id
+        held = jobs.submit(session, service.settings.quotas, CALLER, JobSpec.model_validate(spec), "k-1").job.id
         began = time.monotonic()
         answer = service.http.post("/v1/jobs", json=spec, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_in_flight")

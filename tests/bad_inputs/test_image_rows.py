@@ -1,4 +1,4 @@
-"""Rows 51 to 66 of the bad inputs: images and labels. S is a file that is left out, R a rejection."""
+"""Rows 51 to 70 of the bad inputs: images and labels. S is a file that is left out, R a rejection."""
 
 import random
 import struct
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.bad_inputs.importing import Door, encoded, good, open_door, picture, zipped
+from tests.bad_inputs.importing import LIMITS, Door, encoded, good, open_door, picture, tarred, zipped
 
 GRADIENT = np.stack(np.broadcast_arrays(np.arange(0, 240, 6)[None, :], np.arange(0, 240, 8)[:, None], 90), -1).astype(
     np.uint8
@@ -177,3 +177,49 @@ def test_bad_input_row66_labels_with_a_byte_order_mark(door: Door) -> None:
 )
 def test_bad_input_row66_labels_that_do_not_fit(door: Door, text: str, reason: str) -> None:
     assert door.rejected(zipped({"0.png": picture(0), "1.png": picture(1), "labels.csv": text.encode()})) == reason
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_bad_input_row67_more_classes_than_the_service_takes(door: Door, by_label: bool) -> None:
+    most = LIMITS["max_classes"]
+    folder = "images" if by_label else "{}"
+    names = [f"{folder.format(number)}/{number}.png" for number in range(most + 1)]
+    files = {name: picture(number) for number, name in enumerate(names)}
+    if by_label:
+        files["labels.csv"] = "".join(f"{name},{n}\n" for n, name in enumerate(["path", *names])).encode()
+        files["labels.csv"] = b"path,label\n" + files["labels.csv"].partition(b"\n")[2]
+    assert f"has {most + 1} classes; this service takes {most} at most" in door.rejected(zipped(files))
+    (dataset,) = (d for d in door.http.get("/v1/datasets").json()["data"][:1])
+    assert "TDMR_MAX_CLASSES" in dataset["error"]["hint"]
+
+
+def test_bad_input_row67_as_many_classes_as_the_service_takes(door: Door) -> None:
+    report = door.ready(zipped({f"{number}/0.png": picture(number) for number in range(LIMITS["max_classes"])}))
+    assert report["class_count"] == LIMITS["max_classes"]
+
+
+@pytest.mark.parametrize(("file", "heading"), [("labels.csv", "path,label\n"), ("metadata.jsonl", "")])
+def test_bad_input_row68_more_lines_of_labels_than_images(door: Door, file: str, heading: str) -> None:
+    """Blank ones: any other would have to name an image, and soon there are no more."""
+    noise = random.Random(0).randbytes(100_000)  # so that the archive as a whole is no bomb
+    lines = LIMITS["max_images"] + bool(heading)
+    text = heading + "\n" * (LIMITS["max_images"] + 1)
+    reason = door.rejected(zipped({"0.png": picture(0), "noise.bin": noise, file: text.encode()}))
+    assert reason == f"{file} has more than {lines:,} lines."
+
+
+def test_bad_input_row69_reasons_that_all_read_otherwise(door: Door) -> None:
+    lines = {f"cat/{side}.png": encoded(Image.new("RGB", (side, 2)), "PNG") for side in (200, 300, 400)}
+    warnings = door.ready(zipped(good() | lines | {"cat/a.txt": b"a", "cat/b.txt": b"b"}))["warnings"]
+    assert any("left out: 5, the usual reason (3 times): more than 50 times longer than wide" in w for w in warnings)
+
+
+def test_bad_input_row70_paths_that_would_fill_a_report(door: Door) -> None:
+    folders = "/".join("x" * 200 for _ in range(15))
+    files = {f"cat/{folders}/{number}.txt": b"" for number in range(600)}
+    noise = random.Random(0).randbytes(100_000)  # so that the archive as a whole is no bomb
+    report = door.ready(tarred(*(good() | files | {"noise.bin": noise}).items(), mode="w:gz"))
+    assert report["skipped_total"] == 601
+    assert sum(len(file["path"]) for file in report["skipped"]) <= 1_000_000
+    page = door.http.get(f"/v1/datasets/{report['id']}/report?format=html")
+    assert (page.status_code, len(page.content) < 500_000) == (200, True)

@@ -31,9 +31,9 @@ def test_bad_input_row22_a_learning_rate_that_is_none(service: Service) -> None:
 
 
 def test_bad_input_row23_epochs_that_are_none(service: Service) -> None:
-    for part, knob in (("distill", "image_steps"), ("reprogram", "steps")):
+    for part, option in (("distill", "image_steps"), ("reprogram", "steps")):
         for number in (0, -1, 2**63, 10**400, "5", 1.5, True, None, [5]):
-            refused(service, f"{part}.{knob}", **{part: {knob: number}})
+            refused(service, f"{part}.{option}", **{part: {option: number}})
 
 
 def test_bad_input_row24_an_unknown_architecture(service: Service) -> None:

@@ -1,18 +1,23 @@
-"""Rows 8 to 17 of the bad inputs: uploads. Rows 20 and 21, ranges of a download, are in tests/integration."""
+"""Rows 8 to 17 and 77 of the bad inputs: uploads. Rows 20 and 21, ranges of a download, are in tests/integration."""
 
 import base64
 import hashlib
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.settings import Settings
-from tests.folders import files_below
 from tests.integration.conftest import Service
-from tests.live import exchange, served
+from tests.integration.guarding import OPERATOR, OPERATOR_KEY
+from tests.support import exchange, files_below, served
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = TUS | {"Content-Type": "application/offset+octet-stream"}
@@ -65,7 +70,7 @@ def left(settings: Settings) -> list[str]:
 def head(method: str, path: str, **headers: str) -> bytes:
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: a",
+        "Host: 127.0.0.1",
         *(f"{name.replace('_', '-')}: {headers[name]}" for name in headers),
     ]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -223,3 +228,44 @@ def test_bad_input_row17_the_disk_is_full(settings: Settings, small_disk: Path, 
             assert http.delete(url, headers=TUS).status_code == 204
         assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
         assert list(small_disk.iterdir()) == []
+
+
+def test_bad_input_row77_a_key_revoked_while_its_upload_comes(settings: Settings) -> None:
+    guarded = settings.model_copy(update={"api_key": SecretStr(OPERATOR_KEY)})
+    archive = b"PK" + b"x" * 1000
+    with served(guarded) as (host, port), httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as http:
+        made = http.post("/v1/keys", headers=OPERATOR, json={"name": "ci"})
+        bearer = {"Authorization": f"Bearer {made.json()['key']}"}
+        created = http.post("/v1/uploads", headers=bearer | TUS | {"Upload-Length": str(len(archive))})
+        length = {"Content_Length": str(len(archive))}
+        whole = head("POST", "/v1/datasets", Content_Type="application/zip", **length, **bearer)
+        patch = {"Content_Type": PIECE["Content-Type"], "Tus_Resumable": "1.0.0", "Upload_Offset": "0"}
+        piece = head("PATCH", created.headers["Location"], **patch, **length, **bearer)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(socket.create_connection((host, port), 60)) for _ in range(2)]
+            for connection, start in zip(connections, (whole, piece), strict=True):
+                connection.sendall(start + archive[:500])
+            while len(left(settings)) < 2:  # the requests have begun, with a key that was valid then
+                time.sleep(0.05)
+            assert http.delete(made.headers["Location"], headers=OPERATOR).status_code == 204
+            while http.get("/v1/jobs", headers=bearer).status_code == 200:
+                time.sleep(0.2)
+            for connection in connections:
+                connection.sendall(archive[500:])
+                answer = HTTPResponse(connection)
+                answer.begin()
+                assert answer.status == 401 and b"no longer valid" in answer.read()
+        assert http.get("/v1/datasets", headers=OPERATOR).json()["data"] == []
+        assert [entry["action"] for entry in http.get("/v1/audit", headers=OPERATOR).json()["data"]][:1] == [
+            "revoke_key"
+        ]
+    assert list(files_below(settings.root / "blobs")) == []
+
+
+@pytest.mark.parametrize("boundary", ["b" * 257, "b" * 10_000])
+def test_bad_input_row07_a_boundary_that_is_none(service: Service, boundary: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    body = FORM_HEAD.replace(b"--b", b"--" + boundary.encode())
+    answer = service.http.post("/v1/datasets", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert not any(files_below(service.settings.root / "blobs"))

@@ -17,7 +17,7 @@ from app.storage.blobs import Blobs
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY
 from tests.integration.test_tenants import objects_of
-from tests.live import served
+from tests.support import served
 
 HERE = Path(__file__).parent
 EXAMPLES = os.environ.get("TDMR_CONFORMANCE_EXAMPLES", "5")
@@ -33,7 +33,7 @@ def test_every_operation_keeps_to_the_document(settings: Settings, tmp_path: Pat
         store = Store(settings.database)
         with httpx.Client(base_url=address, headers=OPERATOR, timeout=60) as http:
             service = Service(http, store, Blobs(settings.storage), settings, tmp_path)
-            service.announce()
+            service.register()
             ids = objects_of(service, http)
         store.close()
         command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run"]

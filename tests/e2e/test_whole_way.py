@@ -115,6 +115,7 @@ class TestWholeWay:
         right = np.mean([answer == name.split("/")[1] for answer, name in zip(answers, names, strict=True)])
         assert right == pytest.approx(evaluation["student"]["top1"])
 
+    @pytest.mark.timeout(600)  # three jobs
     @pytest.mark.parametrize(
         "client", ["embedded"], indirect=True
     )  # what students there are changes nothing in the stack
@@ -124,7 +125,8 @@ class TestWholeWay:
         names = ["test_resnet", "test_vit"]
         body = SPEC | {"dataset_id": dataset["id"], "student": None, "export": {"formats": ["torchscript"]}}
         several = client.submit(body | {"students": names})
-        probe = client.submit(body | {"method": "probe"})
+        trains_no_student = {key: value for key, value in body.items() if key != "distill"}
+        probe = client.submit(trains_no_student | {"method": "probe"})
 
         job, progress = wait(client, several)
         assert job["error"] is None
@@ -139,6 +141,10 @@ class TestWholeWay:
             assert evaluation["student"]["top1"] == job["metrics"][f"{name}/student_accuracy"]
         curves = client.get(f"/v1/jobs/{job['id']}/metrics", stage="distill")["points"]
         assert [point["step"] for point in curves if "test_vit/loss" in point["values"]] == list(range(11, 21))
+
+        job, _ = wait(client, client.http.post(f"/v1/jobs/{job['id']}/rerun").json())
+        assert job["error"] is None
+        assert job["reproduces"] == {"tensors_equal": True, "accuracy_difference": 0.0}
 
         job, _ = wait(client, probe)
         assert job["error"] is None

@@ -14,7 +14,7 @@ from stack import WAIT_SECONDS, Stack
 from app.db.models import Artifact, Dataset, Job
 from app.domain.files import sha256_file
 from app.domain.states import TERMINAL_JOB_STATES, JobState
-from tests.folders import files_below
+from tests.support import files_below
 
 
 def check(stack: Stack) -> None:

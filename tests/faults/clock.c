@@ -1,4 +1,4 @@
-/* Shifts the wall clock of the process that preloads it by as many seconds as the file CLOCK_FILE says, and leaves its
+/* Shifts the wall clock of the process that preloads it by as many seconds as the file FAULT_CLOCK says, and leaves its
    other clocks alone. (libfaketime breaks time.sleep() of Python 3.11, which sleeps until a moment of the monotonic
    clock.) */
 
@@ -12,7 +12,7 @@
 
 static long shift(void) {
     char text[32] = {0};
-    int file = open(getenv("CLOCK_FILE"), O_RDONLY);
+    int file = open(getenv("FAULT_CLOCK"), O_RDONLY);
     if (file < 0 || read(file, text, sizeof text - 1) < 0) abort();
     close(file);
     return atol(text);

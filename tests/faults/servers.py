@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import redis
 
-from tests.needs import lacking
+from tests.support import lacking
 from worker import child
 
 START_SECONDS = 60.0
@@ -123,13 +123,16 @@ class Postgres(Server):
 
 class Redis(Server):
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis(port=self.port, socket_timeout=5)
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         # the launcher asks the kernel to kill it with us
         launcher = [sys.executable, child.__file__, str(os.getpid())]
-        super().__init__([*launcher, *command, "--appendonly", "no"], folder / "redis.log", self._answers_now)
+        options = ["--appendonly", "no", "--enable-debug-command", "local"]
+        super().__init__([*launcher, *command, *options], folder / "redis.log", self._answers_now)
 
     def _answers_now(self) -> bool:
         try:

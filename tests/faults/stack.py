@@ -18,7 +18,7 @@ import psutil
 from sqlalchemy import select
 from worker_main import CATALOG
 
-from app.cli.service_file import read_url
+from app.cli.common import read_url
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.migrate import upgrade
@@ -46,15 +46,15 @@ TOY: dict[str, Any] = {
 }
 """A job for `REAL`."""
 ENDLESS = TOY | {"distill": {"image_steps": 2_000_000, "batch_size": 16}}
-MARK = "TDMR_TEST_STACK"
-"""In the environment of every process of one stack, children's children included."""
+MARK = "FAULT_STACK"
+"""In the environment of every process of one stack, children's children included: `FAULT_…` is passed on to them."""
 
 # Short, so that a test need not wait a minute for a lease to end, and long enough for a busy machine.
 QUICK = {
     "TDMR_HEARTBEAT_SECONDS": "0.5",
     "TDMR_FENCE_SECONDS": "6",
     "TDMR_LEASE_SECONDS": "8",
-    "TDMR_CARETAKER_SECONDS": "0.5",
+    "TDMR_RECONCILE_SECONDS": "0.5",
     "TDMR_CANCEL_POLL_SECONDS": "0.2",
     "TDMR_STOP_GRACE_SECONDS": "30",
     "TDMR_HUB": "false",
@@ -98,6 +98,10 @@ class Process:
     def wait(self) -> int:
         return self._process.wait(WAIT_SECONDS)
 
+    def has_failed(self) -> bool:
+        """Whether it gave up by itself; a signal is the test's doing."""
+        return (self._process.poll() or 0) > 0
+
     def children(self) -> list[int]:
         """Process ids."""
         return [process.pid for process in psutil.Process(self.pid).children()]
@@ -130,7 +134,7 @@ class Stack:
         self.store, self.blobs = Store(self.settings.database), Blobs(self.settings.storage)
         self.celery = make_celery(self.settings)
         with self.store.write() as session:  # a worker has been here before
-            catalog.announce(session, "earlier", TRAINING_QUEUE, "cpu", CATALOG)
+            catalog.register(session, "earlier", TRAINING_QUEUE, "cpu", CATALOG)
         self.processes: list[Process] = []
         self.acknowledged: list[str] = []
 
@@ -232,7 +236,7 @@ class Stack:
         return [event.code for event in self.events(job_id)]
 
     def wait_for_end(self, *job_ids: str) -> None:
-        wait_for(lambda: all(self.job(job_id).state in TERMINAL_JOB_STATES for job_id in job_ids))
+        self._wait_for(lambda: all(self.job(job_id).state in TERMINAL_JOB_STATES for job_id in job_ids))
 
     def hold(self, *epochs: int) -> None:
         """Children of these attempts wait half way."""
@@ -254,8 +258,20 @@ class Stack:
             ]
             return bool(found)
 
-        wait_for(half_way)
+        self._wait_for(half_way)
         return int((found[0] / "pid").read_text())
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        """As `wait_for`, but not for what a process that has failed would have done."""
+
+        def fulfilled() -> bool:
+            if condition():
+                return True
+            failed = [process.name for process in self.processes if process.has_failed()]
+            assert not failed, f"{', '.join(failed)} has failed; its log says why"
+            return False
+
+        wait_for(fulfilled)
 
     def _start(self, name: str, command: Sequence[str], home: Path, changes: Mapping[str, str]) -> Process:
         number = sum(process.name == name for process in self.processes) + 1

@@ -12,7 +12,7 @@ from stack import Stack, wait_for
 from app.db.models import utcnow
 from app.domain.files import replaced_atomically
 from app.domain.states import JobState
-from tests.needs import lacking
+from tests.support import lacking
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, library: Path, file: Path) -> None:
         self._file = file
         self.jump(0)
-        self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(file)}
+        self.environment = {"LD_PRELOAD": str(library), "FAULT_CLOCK": str(file)}
 
     def jump(self, hours: int) -> None:
         with replaced_atomically(self._file) as temporary:

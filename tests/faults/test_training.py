@@ -1,6 +1,8 @@
 """The real training command, at toy size, dies with its supervisor or finds its checkpoints damaged."""
 
+import shutil
 import signal
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from checker import Stopwatch, check
 from stack import ENDLESS, REAL, TOY, Stack, wait_for
 
 from app.domain.states import JobState
+from worker.problems import LOCAL_FILES_LOST
 
 pytestmark = pytest.mark.slow_fault
 
@@ -107,3 +110,54 @@ def test_fault_row13_the_newest_checkpoint_is_damaged(
     assert stack.request("POST", f"/v1/jobs/{job_id}/cancel").status_code == 202
     stack.wait_for_end(job_id)
     check(stack)
+
+
+@pytest.mark.parametrize("what", ["jobs", "."], ids=["the job's folder", "all of scratch"])
+def test_fault_row17_local_files_are_deleted(slowly: Stack, dataset: str, stopwatch: Stopwatch, what: str) -> None:
+    stack = slowly
+    worker = stack.start_worker("a", REAL, TDMR_CHECKPOINT_SECONDS="0.5")
+    job_id = stack.submit(dataset_id=dataset, **ENDLESS)
+    wait_for(lambda: any(name.startswith("checkpoints/") for name in _stored(stack, job_id)))
+
+    stopwatch.start()
+    shutil.rmtree(_scratch(stack) / what, ignore_errors=True)  # what is written meanwhile may stay
+
+    wait_for(lambda: "resumed" in stack.codes(job_id))
+    stopwatch.stop()
+    assert [event.message for event in stack.events(job_id) if event.code == "attempt_lost"] == [LOCAL_FILES_LOST]
+    assert worker.lives()
+    assert stack.request("POST", f"/v1/jobs/{job_id}/cancel").status_code == 202
+    stack.wait_for_end(job_id)
+    check(stack)
+
+
+def test_fault_row17_the_cache_is_deleted(slowly: Stack, dataset: str, stopwatch: Stopwatch) -> None:
+    """What the job has open stays readable for it; what it misses afterwards would cost it an attempt."""
+    stack = slowly
+    worker = stack.start_worker("a", REAL)
+    job_id = stack.submit(dataset_id=dataset, **TOY)
+    wait_for(lambda: stack.job(job_id).stage not in {None, "prepare"})
+
+    stopwatch.start()
+    shutil.rmtree(_scratch(stack) / "cache", ignore_errors=True)
+
+    stack.wait_for_end(job_id)
+    stopwatch.stop()
+    assert stack.job(job_id).state == JobState.SUCCEEDED
+    assert worker.lives()
+    check(stack)
+
+
+def _stored(stack: Stack, job_id: str) -> list[str]:
+    """The files of the job's output folder that the storage holds."""
+    key = stack.job(job_id).checkpoint_key
+    if key is None:
+        return []
+    with stack.blobs.open(key) as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
+        return tar.getnames()
+
+
+def _scratch(stack: Stack) -> Path:
+    """Of the one worker's host."""
+    (scratch,) = (home / "scratch" for home in stack.homes() if (home / "scratch" / "jobs").is_dir())
+    return scratch

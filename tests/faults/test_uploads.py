@@ -13,7 +13,7 @@ from stack import Stack
 from tusclient.client import TusClient
 from tusclient.exceptions import TusUploadFailed
 
-from app.cli.service_file import read_url
+from app.cli.common import read_url
 from app.storage.keys import upload_key
 
 LENGTH = 40 * 2**20

@@ -8,7 +8,7 @@ import pytest
 from checker import Stopwatch, check, fingerprint
 from stack import Stack, is_gone, wait_for
 
-from app.db import queries
+from app.db.queries import jobs as queries
 from app.domain.progress import FailureLine
 from app.domain.states import JobState
 from app.services import leases, reaping
@@ -139,7 +139,7 @@ def test_fault_row15_two_reapers_at_once(stack: Stack, dataset: str, stopwatch: 
     job_id = stack.submit(dataset_id=dataset)
     stack.child(job_id)
     for _ in range(2):
-        stack.start_worker("a", TDMR_CARETAKER_SECONDS="0.05")
+        stack.start_worker("a", TDMR_RECONCILE_SECONDS="0.05")
 
     stopwatch.start()
     lost.kill()

@@ -15,4 +15,5 @@ CATALOG = Catalog(teachers=(), students=(StudentCard(name="test_vit", family="vi
 
 if __name__ == "__main__":
     trainer = (sys.executable, str(TRAINER), f"obeys {sys.argv[1]}")
-    sys.exit(serve(TRAINING_QUEUE, command=trainer, catalog=("echo", CATALOG.model_dump_json())))
+    catalog = ("sh", "-c", 'printf %s "$0"', CATALOG.model_dump_json())  # whatever options follow
+    sys.exit(serve(TRAINING_QUEUE, command=trainer, catalog=catalog))

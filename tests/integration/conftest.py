@@ -17,13 +17,13 @@ from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.dataset import DatasetReport, Split
 from app.domain.states import DatasetState
 from app.ingest import import_archive
-from app.main import create_app
 from app.services import catalog
 from app.services.dataset_leases import accept_dataset, claim_dataset
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.keys import artifact_key
-from tests.integration.supervising import QUICK, Room
+from tests.integration.supervising import QUICK, Harness
+from tests.support import client_of
 
 CATALOG = Catalog(
     teachers=(
@@ -60,13 +60,15 @@ class Service:
     def messages(self, count: int) -> list[Path]:
         """What the workers have been sent; waits for so many, as they are sent behind the answer."""
         folder, give_up = self.settings.broker_folder / "messages", time.monotonic() + 10
-        while len(found := list(folder.iterdir())) < count and time.monotonic() < give_up:
+        while len(found := [path for path in folder.iterdir() if path.stat().st_size]) < count:  # empty: being written
+            if time.monotonic() > give_up:
+                break
             time.sleep(0.01)
         return found
 
-    def announce(self) -> None:
+    def register(self) -> None:
         with self.store.write() as session:
-            catalog.announce(session, "host-a", "training", "cpu", CATALOG)
+            catalog.register(session, "host-a", "training", "cpu", CATALOG)
 
     def validating_dataset(self, name: str = "digits.zip") -> str:
         dataset_id = new_id("ds")
@@ -74,11 +76,15 @@ class Service:
             session.add(Dataset(id=dataset_id, name=name, bytes=3, sha256="0" * 64, upload_key=f"uploads/{dataset_id}"))
         return dataset_id
 
-    def ready_dataset(self) -> str:
+    def ready_dataset(self, **changes: object) -> str:
         dataset_id = self.validating_dataset()
-        report = DatasetReport(
-            classes=("0", "1"), counts={Split.TRAIN: {"0": 2, "1": 2}, Split.TEST: {"0": 1}}, images=5, digest="d" * 64
-        )
+        content = {
+            "classes": ("0", "1"),
+            "counts": {Split.TRAIN: {"0": 2, "1": 2}, Split.TEST: {"0": 1}},
+            "images": 5,
+            "digest": "d" * 64,
+        }
+        report = DatasetReport.model_validate(content | changes)
         with self.store.write() as session:
             claim = claim_dataset(session, dataset_id, "wk_1")
             assert claim is not None
@@ -107,10 +113,12 @@ class Service:
 @pytest.fixture
 def service(store: Store, store_url: str, settings: Settings, tmp_path: Path) -> Iterator[Service]:
     """With a catalogue that a worker has announced."""
-    settings = settings.model_copy(update={"database_url": store_url, "max_upload_bytes": 100_000})
-    with TestClient(create_app(settings)) as http:
+    # a request may take as long as a busy machine needs
+    changes = {"database_url": store_url, "max_upload_bytes": 100_000, "request_seconds": 60.0}
+    settings = settings.model_copy(update=changes)
+    with client_of(settings) as http:
         running = Service(http, store, Blobs(settings.storage), settings, tmp_path)
-        running.announce()
+        running.register()
         yield running
 
 
@@ -129,7 +137,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def room(store: Store, store_url: str, settings: Settings, prepared: Path) -> Room:
+def harness(store: Store, store_url: str, settings: Settings, prepared: Path) -> Harness:
     settings = settings.model_copy(update={**QUICK, "database_url": store_url})
     blobs, dataset_id = Blobs(settings.storage), new_id("ds")
     key = f"datasets/{dataset_id}/e1/prepared.zip"
@@ -138,4 +146,4 @@ def room(store: Store, store_url: str, settings: Settings, prepared: Path) -> Ro
         row = Dataset(id=dataset_id, name="eight.zip", bytes=1, sha256="0" * 64, state=DatasetState.READY)
         row.prepared_key = key
         session.add(row)
-    return Room(settings, store, blobs, dataset_id)
+    return Harness(settings, store, blobs, dataset_id)

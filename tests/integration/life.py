@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, delete, event, select
 from sqlalchemy.orm import Session
 
-from app.db import queries
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric, QueueTurn
+from app.db.queries import jobs as queries
 from app.domain.catalog import Catalog, StudentCard
 from app.domain.states import JOB_TRANSITIONS, DatasetState, JobState, StopRequest
 from app.services import catalog
@@ -59,7 +59,7 @@ def row_of(row: Job | JobEvent | JobMetric | Artifact) -> tuple[object, ...]:
 def forecast(session: Session) -> dict[str, int]:
     """Queued jobs and their places, the first one first."""
     waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED)).all()
-    places = {job_id: place.position for job_id, place in queries.queue_places(session, waiting).items()}
+    places = {job_id: place.position for job_id, place in queries.queue_positions(session, waiting).items()}
     return dict(sorted(places.items(), key=lambda item: item[1]))
 
 
@@ -69,7 +69,7 @@ def empty(store: Store) -> dict[str, str]:
     with store.write() as session:
         for table in (Artifact, JobMetric, JobEvent, QueueTurn, Job, Dataset):
             session.execute(delete(table))
-        catalog.announce(session, "host", "training", "cpu", OFFER)
+        catalog.register(session, "host", "training", "cpu", OFFER)
         for tenant, dataset_id in datasets.items():
             row = Dataset(id=dataset_id, tenant=tenant, name="n", bytes=1, sha256="0" * 64, prepared_key="prepared")
             row.state = DatasetState.READY

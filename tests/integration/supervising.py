@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {
 
 
 @dataclass
-class Room:
+class Harness:
     """A store, blobs with one data set, and what a supervisor needs."""
 
     settings: Settings
@@ -45,7 +45,7 @@ class Room:
     stopping: threading.Event = field(default_factory=threading.Event)
     requeued: list[str] = field(default_factory=list)
 
-    def submit(self, priority: int = 0, students: tuple[str, ...] | None = None, **knobs: Any) -> str:
+    def submit(self, priority: int = 0, students: tuple[str, ...] | None = None, **config: Any) -> str:
         student = "test_vit" if students is None else None
         spec = JobSpec(
             dataset_id=self.dataset_id,
@@ -53,7 +53,7 @@ class Room:
             students=students,
             method="scratch",
             priority=priority,
-            **knobs,
+            **config,
         )
         job_id = new_id("job")
         with self.store.write() as session:
@@ -83,7 +83,7 @@ class Room:
         finally:
             thread.join()
 
-    def elsewhere(self) -> "Room":
+    def elsewhere(self) -> "Harness":
         """Another host: the same store and storage, a scratch folder of its own."""
         here = self.settings
         other = {"home": here.home / "elsewhere", "storage_url": here.storage}

@@ -13,7 +13,7 @@ from app.db.access_models import ApiKey
 from app.db.models import utcnow
 from app.domain.access import Scope
 from app.logs import JsonLines
-from app.services.keyring import CACHE_SECONDS
+from app.services.authentication import CACHE_SECONDS
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
 
@@ -177,6 +177,21 @@ class TestAudit:
         with guard(service) as http:
             acme = key_of(service, "acme")
             http.post("/v1/keys", headers=acme, json={"name": "ci"})
-            assert len(http.get("/v1/audit", headers=acme).json()["data"]) == 1
+            assert len(http.get("/v1/audit", headers=acme).json()["data"]) == 2  # and the making of its first key
             assert http.get("/v1/audit", headers=OPERATOR).json()["data"] == []
-            assert len(http.get("/v1/audit?tenant=acme", headers=OPERATOR).json()["data"]) == 1
+            assert len(http.get("/v1/audit?tenant=acme", headers=OPERATOR).json()["data"]) == 2
+
+    def test_of_a_tenant_tells_what_the_operator_did_to_its_keys(self, service: Service) -> None:
+        with guard(service) as http:
+            acme = key_of(service, "acme")
+            before = len(http.get("/v1/audit", headers=acme).json()["data"])
+            made = http.post("/v1/keys", headers=OPERATOR, json={"name": "ci", "tenant": "acme"})
+            http.delete(f"{made.headers['Location']}?tenant=acme", headers=OPERATOR)
+            theirs = http.get("/v1/audit", headers=acme).json()["data"]
+            ours = http.get("/v1/audit", headers=OPERATOR).json()["data"]
+        assert len(theirs) == before + 2
+        for trail, address in ((theirs, None), (ours, "testclient")):  # where the operator works is not told
+            told = [(entry["action"], entry["object_id"], entry["actor"], entry["address"]) for entry in trail[:2]]
+            key_id = made.json()["id"]
+            assert told == [(action, key_id, "bootstrap", address) for action in ("revoke_key", "create_key")]
+        assert [entry["request_id"] for entry in theirs[:2]] == [entry["request_id"] for entry in ours[:2]]

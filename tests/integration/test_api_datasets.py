@@ -4,7 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event, func, select
 
+from app.db.models import DatasetClass
+from app.domain.dataset import Split
 from app.services.dataset_leases import claim_dataset, reject_dataset
 from app.storage.keys import upload_key
 from tests.integration.conftest import Service
@@ -82,7 +85,83 @@ class TestRead:
     def test_shows_classes_and_counts_when_ready(self, service: Service) -> None:
         body = service.http.get(f"/v1/datasets/{service.ready_dataset()}").json()
         assert (body["state"], body["classes"], body["images"]) == ("ready", ["0", "1"], 5)
-        assert body["counts"] == {"train": 4, "test": 1}
+        assert (body["class_count"], body["counts"]) == (2, {"train": 4, "test": 1})
+
+    def test_shows_no_classes_before(self, service: Service) -> None:
+        url = f"/v1/datasets/{service.validating_dataset()}"
+        body = service.http.get(url).json()
+        assert (body["classes"], body["class_count"], body["images"], body["counts"]) == (None, None, None, None)
+        answer = service.http.get(f"{url}/classes")
+        assert (answer.status_code, answer.json()["code"]) == (409, "dataset_not_ready")
+
+
+class TestManyClasses:
+    """A data set with more classes than can be shown at once."""
+
+    NAMES = tuple(f"class-{number}" for number in range(450))
+
+    @pytest.fixture
+    def url(self, service: Service) -> str:
+        counts = {Split.TRAIN: dict.fromkeys(self.NAMES, 3), Split.TEST: {self.NAMES[-1]: 2}}
+        counts[Split.UNLABELLED] = {"": 7}
+        images = 3 * len(self.NAMES) + 9
+        return f"/v1/datasets/{service.ready_dataset(classes=self.NAMES, counts=counts, images=images)}"
+
+    def test_are_counted_and_the_first_are_named(self, service: Service, url: str) -> None:
+        body = service.http.get(url).json()
+        assert (body["classes"], body["class_count"]) == (list(self.NAMES[:200]), 450)
+        assert body["counts"] == {"train": 1350, "test": 2, "unlabelled": 7}
+
+    def test_are_not_in_a_list(self, service: Service, url: str) -> None:
+        (item,) = service.http.get("/v1/datasets").json()["data"]
+        assert "classes" not in item
+        assert item == {k: v for k, v in service.http.get(url).json().items() if k != "classes"}
+
+    def test_a_list_reads_no_report(self, service: Service, url: str) -> None:
+        statements: list[str] = []
+
+        def note(_: object, __: object, statement: str, *___: object) -> None:
+            statements.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            service.http.get("/v1/datasets")
+            service.http.get(url)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        assert any("datasets.summary" in statement for statement in statements)
+        assert not any("datasets.report" in statement for statement in statements)
+
+    def test_are_paged_in_the_order_of_the_outputs(self, service: Service, url: str) -> None:
+        found: list[dict[str, object]] = []
+        after: dict[str, str] = {}
+        while True:
+            page = service.http.get(f"{url}/classes", params={"limit": 100} | after).json()
+            found += page["data"]
+            if not page["has_more"]:
+                break
+            after = {"after": page["last_id"]}
+        assert [(item["index"], item["name"]) for item in found] == list(enumerate(self.NAMES))
+        assert found[0]["counts"] == {"train": 3, "val": 0, "test": 0}
+        assert found[-1]["counts"] == {"train": 3, "val": 0, "test": 2}
+
+    def test_a_page_starts_where_it_is_told_to(self, service: Service, url: str) -> None:
+        page = service.http.get(f"{url}/classes", params={"after": 447}).json()
+        assert [item["name"] for item in page["data"]] == ["class-448", "class-449"]
+        assert (page["first_id"], page["last_id"], page["has_more"]) == ("448", "449", False)
+        assert service.http.get(f"{url}/classes", params={"after": -1}).status_code == 422
+
+    def test_the_report_names_the_first_and_counts_all(self, service: Service, url: str) -> None:
+        report = service.http.get(f"{url}/report").json()
+        assert (report["classes"], report["class_count"]) == (list(self.NAMES[:200]), 450)
+        assert list(report["counts"]["train"]) == list(self.NAMES[:200])
+        assert report["counts"]["unlabelled"] == {"": 7}
+        assert report["totals"] == {"train": 1350, "test": 2, "unlabelled": 7}
+
+    def test_go_with_the_data_set(self, service: Service, url: str) -> None:
+        assert service.http.delete(url).status_code == 204
+        with service.store.read() as session:
+            assert session.scalar(select(func.count()).select_from(DatasetClass)) == 0
 
 
 class TestReport:

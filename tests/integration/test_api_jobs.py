@@ -2,10 +2,13 @@
 
 import pytest
 
+from app.db.models import Job
+from app.domain.methods import METHODS, MethodInfo
 from app.domain.progress import MetricLine
 from app.domain.states import JobState, Stage, StopRequest
-from app.services.leases import beat, claim_job, fail_job, record
-from tests.integration.conftest import Service
+from app.services import catalog
+from app.services.leases import JOBS, claim_job, fail_job, record
+from tests.integration.conftest import CATALOG, Service
 
 
 class TestSubmit:
@@ -80,7 +83,7 @@ class TestSubmit:
             assert "no worker has pretrained weights" in body["detail"].lower()
         # without them a tag says nothing
         answer = service.http.post("/v1/jobs", json=service.spec(student="vit_tiny_patch16_224.mae"))
-        assert "without 'pretrained'" in answer.json()["warnings"][0]
+        assert "only with 'pretrained'" in answer.json()["warnings"][0]
 
     def test_scratch_needs_no_teacher(self, service: Service) -> None:
         spec = service.spec(method="scratch")
@@ -104,6 +107,37 @@ class TestSubmit:
         answer = service.http.post("/v1/jobs", json=service.spec(**change))
         body = answer.json()
         assert (answer.status_code, body["param"], body["errors"][0]["param"]) == (422, param, param)
+
+    def test_refuses_an_option_that_the_method_does_not_read(self, service: Service) -> None:
+        spec = service.spec(method="kd", distill={"align_weight": 0.5})
+        body = service.http.post("/v1/jobs", json=spec).json()
+        assert (body["status"], body["code"], body["param"]) == (422, "invalid_spec", "distill.align_weight")
+        assert body["detail"] == "'align_weight' is not read by method 'kd'."
+        assert body["hint"].endswith("a method that reads it: tdmr.")
+
+    def test_retries_a_job_that_an_earlier_release_accepted_with_one(self, service: Service) -> None:
+        job_id = service.submit(method="kd")
+        service.http.post(f"/v1/jobs/{job_id}/cancel")
+        with service.store.write() as session:
+            job = session.get_one(Job, job_id)
+            job.spec = job.spec | {"distill": job.spec["distill"] | {"align_weight": 0.5}}
+        assert service.http.post(f"/v1/jobs/{job_id}/retry").status_code == 202
+
+    def test_takes_a_method_once_a_worker_has_announced_it(self, service: Service) -> None:
+        spec = service.spec(method="novel", distill={"warmth": 0.5})
+        answer = service.http.post("/v1/jobs", json=spec)
+        assert (answer.status_code, answer.json()["param"]) == (422, "method")
+        options = {"warmth": {"type": "number", "default": 0.1, "minimum": 0, "maximum": 1}}
+        novel = MethodInfo(name="novel", summary="Something new.", options=options)
+        with service.store.write() as session:
+            catalog.register(session, "host-b", "training", "cpu", CATALOG.model_copy(update={"methods": (novel,)}))
+        METHODS.pop("novel")  # the service is another process than the worker
+        try:
+            assert service.http.post("/v1/jobs", json=spec).status_code == 202
+            answer = service.http.post("/v1/jobs", json=spec | {"distill": {"warmth": 2}})
+            assert (answer.status_code, answer.json()["param"]) == (422, "distill.warmth")
+        finally:
+            METHODS.pop("novel", None)
 
     def test_waits_for_the_first_worker(self, service: Service) -> None:
         spec = service.spec()
@@ -181,7 +215,7 @@ class TestRead:
         news = service.http.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": etag})
         assert (news.status_code, news.json()["state"]) == (200, "running")
         with service.store.write() as session:
-            assert beat(session, claim).alive
+            assert JOBS.beat(session, claim).alive
         etag = news.headers["ETag"]
         assert service.http.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": etag}).status_code == 304
 
@@ -228,7 +262,7 @@ class TestCancel:
             assert (answer.status_code, answer.json()["state"]) == (202, "running")
             assert answer.json()["cancel_requested"] is True
         with service.store.write() as session:
-            assert beat(session, claim).stop_requested == StopRequest.CANCEL
+            assert JOBS.beat(session, claim).stop_requested == StopRequest.CANCEL
         codes = [event["code"] for event in service.http.get(f"/v1/jobs/{job_id}/events").json()["data"]]
         assert codes == ["submitted", "claimed", "cancel_requested"]
 

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from app.domain.choice import Candidate, Choice, Constraints, choose
 from app.domain.manifest import ArtifactFile
+from app.domain.model_selection import Candidate, Choice, Constraints, choose
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
 from app.services.leases import JobClaim, claim_job, finish_job, record, release_job
@@ -127,9 +127,9 @@ class TestEvaluation:
         url = f"/v1/jobs/{job_id}/evaluation"
         for name in names:
             assert service.http.get(url, params={"student": name}).json() == each[name]
-        for params in ({}, {"student": "resnet18"}):
+        for params, status, code in (({}, 422, "student_required"), ({"student": "resnet18"}, 404, "not_found")):
             answer = service.http.get(url, params=params)
-            assert (answer.status_code, answer.json()["param"]) == (404, "student")
+            assert (answer.status_code, answer.json()["code"], answer.json()["param"]) == (status, code, "student")
             assert all(name in answer.json()["hint"] for name in names)
 
     def test_of_the_only_student_may_be_asked_for_by_name(self, service: Service, finished: str) -> None:
@@ -272,7 +272,7 @@ class TestArtifacts:
         assert service.http.get(f"{url}?student=mobilenetv3_small_050").content == whole.content
         service.blobs.delete(artifact_key(finished.rpartition("/")[2], 1, "student.onnx"))
         answer = service.http.get(url)
-        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (410, "file_lost")
 
     def test_a_path_leads_nowhere_else(self, service: Service, finished: str) -> None:
         for name in ("../student.onnx", "..%2f..%2fe1%2fstudent.onnx", "%2Fetc%2Fpasswd", "student.onnx/", "", "/"):
@@ -283,7 +283,7 @@ class TestArtifacts:
         for name in ("other", "..%2Fstudent.onnx", "a%00"):
             assert service.http.get(f"{finished}/artifacts/{name}").status_code == 404
 
-    def test_a_file_that_the_storage_lost_is_a_503(self, service: Service, finished: str) -> None:
+    def test_a_file_that_the_storage_lost_is_gone(self, service: Service, finished: str) -> None:
         service.blobs.delete(artifact_key(finished.rpartition("/")[2], 1, "student.onnx"))
         answer = service.http.get(f"{finished}/artifacts/student.onnx")
-        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (410, "file_lost")

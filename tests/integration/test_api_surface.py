@@ -2,22 +2,27 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.db.models import Worker, utcnow
 from app.main import create_app
+from app.services import catalog
 from app.settings import Settings
 from tests.integration.conftest import Service
+from tests.support import client_of
 
 DEAD_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:1/nowhere"
 DEAD_REDIS = "redis://127.0.0.1:1/0"
 
 
 def serve(settings: Settings, **changes: object) -> TestClient:
-    return TestClient(create_app(settings.model_copy(update=changes)))
+    return client_of(settings.model_copy(update=changes))
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +121,18 @@ class TestKey:
 class TestHealth:
     def test_names_everything_it_stands_on(self, service: Service) -> None:
         assert service.http.get("/healthz").json()["status"] == "ok"
-        answer = service.http.get("/readyz")
-        assert answer.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok", "storage": "ok"}}
+        answer = service.http.get("/readyz").json()
+        assert (answer["status"], answer["checks"]) == ("ok", {"database": "ok", "broker": "ok", "storage": "ok"})
+
+    def test_counts_the_workers_that_give_signs_of_life(self, service: Service) -> None:
+        with service.store.write() as session:
+            for host in ("here", "there"):
+                catalog.register(session, host, "datasets", "cpu", None)
+            silent = catalog.register(session, "gone", "datasets", "cpu", None)
+            session.get_one(Worker, silent).seen_at = utcnow() - timedelta(minutes=5)
+        alive = service.http.get("/readyz").json()["workers"]
+
+        assert alive["datasets"] == 2
 
     @pytest.mark.parametrize(
         ("away", "change"),
@@ -165,7 +180,10 @@ class TestDocument:
                     content = response["content"][media_type]
                     assert media_type == "application/problem+json"
                     assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-                    assert content["example"]["status"] == int(status)
+                    assert content["examples"]
+                    for code, example in content["examples"].items():
+                        assert example["value"]["status"] == int(status)
+                        assert example["value"]["code"] == code
 
     def test_every_reference_leads_somewhere(self, document: dict[str, Any]) -> None:
         def references(node: object) -> Iterator[str]:
@@ -184,11 +202,15 @@ class TestDocument:
         for reference in found:
             assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
-    def test_every_knob_of_a_job_is_there(self, document: dict[str, Any]) -> None:
+    def test_every_option_of_a_job_is_there(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
         assert {"teacher", "student", "distill", "metadata"} <= schemas["JobSpec"]["properties"].keys()
         assert schemas["DistillConfig"]["properties"]["temperature"]["default"] == 2.0
 
     def test_is_served_with_its_reader(self, service: Service) -> None:
         assert service.http.get("/openapi.json").json()["info"]["title"] == "tdmr"
-        assert service.http.get("/docs").status_code == 200
+        page = service.http.get("/docs")
+        assert page.status_code == 200
+        assert "unsafe" not in page.headers["Content-Security-Policy"] and "://" not in page.text
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            assert service.http.get(f"/{address}").status_code == 200, address

@@ -1,4 +1,4 @@
-"""Downloads over a line that really breaks, resumed by curl. benchmarks/download.py does it with 200 MB and kills."""
+"""Downloads over a line that really breaks, resumed by curl; with 200 MB and kills: benchmarks/service/download.py."""
 
 import shutil
 from pathlib import Path
@@ -8,11 +8,10 @@ import pytest
 from app.db.migrate import upgrade
 from app.domain.files import sha256_file
 from app.settings import Settings
-from benchmarks.broken_line import BrokenLine
-from benchmarks.download import NAME, download, publish, unzipped
-from benchmarks.tus import write_random
-from tests.live import served
-from tests.needs import lacking
+from benchmarks.service.broken_line import BrokenLine
+from benchmarks.service.download import NAME, download, publish, unzipped
+from benchmarks.service.tus import write_random
+from tests.support import lacking, served
 
 BYTES, CUTS = 3_000_000, [700_000, 900_000]
 

@@ -78,6 +78,22 @@ class TestPostgres:
         store.close()
         other.close()
 
+    def test_a_server_that_has_become_a_standby_is_away_until_another_takes_its_place(self, postgres_url: str) -> None:
+        store, primary = Store(postgres_url), Store(postgres_url)
+        with primary.write() as session:
+            session.execute(text("CREATE TABLE numbers (n int)"))
+        with store.read() as session:  # the connection that the pool keeps
+            session.execute(text("SET default_transaction_read_only = on"))
+
+        with pytest.raises(OperationalError, match="read-only"), store.write() as session:
+            session.execute(text("INSERT INTO numbers VALUES (1)"))
+        with store.write() as session:  # over a new connection
+            session.execute(text("INSERT INTO numbers VALUES (2)"))
+        with primary.read() as session:
+            assert list(session.scalars(text("SELECT n FROM numbers"))) == [2]
+        store.close()
+        primary.close()
+
 
 def end_backends(store: Store, pids: list[int]) -> None:
     """As a restart of the server does."""

@@ -1,5 +1,6 @@
 """One import from its claim to its end: the real import in a real child, on either database."""
 
+import hashlib
 import json
 import sys
 import threading
@@ -27,6 +28,11 @@ COUNT_AND_DIE = (
     "import pathlib, sys; tries = pathlib.Path(sys.argv[1]); tries.write_text(tries.read_text() + 'x'); "
     'print(\'{"type": "progress", "done": 1, "total": 2}\', flush=True); sys.exit(3)'
 )
+LOSE_ARCHIVE = "import pathlib, shutil, sys; shutil.rmtree(pathlib.Path(sys.argv[1]).parent); sys.exit(1)"
+LOSE_PREPARED = (
+    "import pathlib, subprocess, sys; out = pathlib.Path(sys.argv[2]); "
+    "done = subprocess.run([sys.executable, '-m', 'app.ingest', *sys.argv[1:]]); (out / 'preview.json').unlink()"
+)
 WAIT = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
 
@@ -47,7 +53,7 @@ def archive_of(images_per_class: int) -> bytes:
 
 
 @dataclass
-class Room:
+class Harness:
     settings: Settings
     store: Store
     blobs: Blobs
@@ -61,7 +67,9 @@ class Room:
         source.write_bytes(content)
         self.blobs.put_file(f"uploads/{dataset_id}", source)
         with self.store.write() as session:
-            row = Dataset(id=dataset_id, name="pets.zip", bytes=len(content), sha256="0" * 64)
+            row = Dataset(
+                id=dataset_id, name="pets.zip", bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+            )
             row.upload_key = f"uploads/{dataset_id}"
             session.add(row)
         return dataset_id
@@ -80,162 +88,204 @@ class Room:
 
 
 @pytest.fixture
-def room(store: Store, settings: Settings, tmp_path: Path) -> Room:
+def harness(store: Store, settings: Settings, tmp_path: Path) -> Harness:
     quick = {"heartbeat_seconds": 0.1, "cancel_poll_seconds": 0.05}
-    return Room(settings.model_copy(update=quick), store, Blobs(settings.storage), tmp_path)
+    return Harness(settings.model_copy(update=quick), store, Blobs(settings.storage), tmp_path)
 
 
 class TestVerdict:
-    def test_a_good_archive_becomes_ready(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
+    def test_a_good_archive_becomes_ready(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
 
-        room.importer().run(dataset_id)
+        harness.importer().run(dataset_id)
 
-        dataset = room.dataset(dataset_id)
+        dataset = harness.dataset(dataset_id)
         assert dataset.state == DatasetState.READY
         assert dataset.report is not None
         assert (dataset.report["images"], dataset.report["classes"]) == (12, ["cat", "dog"])
         assert dataset.digest == dataset.report["digest"]
         assert dataset.prepared_key == f"datasets/{dataset_id}/e1/prepared.zip"
         assert dataset.progress == 1
-        assert room.stored() == [dataset.prepared_key, f"datasets/{dataset_id}/e1/preview.json"]
+        assert harness.stored() == [dataset.prepared_key, f"datasets/{dataset_id}/e1/preview.json"]
 
-    def test_a_bad_archive_is_rejected_with_its_reason(self, room: Room) -> None:
-        dataset_id = room.upload(b"no archive at all")
+    def test_a_bad_archive_is_rejected_with_its_reason(self, harness: Harness) -> None:
+        dataset_id = harness.upload(b"no archive at all")
 
-        room.importer().run(dataset_id)
+        harness.importer().run(dataset_id)
 
-        dataset = room.dataset(dataset_id)
+        dataset = harness.dataset(dataset_id)
         assert dataset.state == DatasetState.REJECTED
         assert dataset.error is not None
         assert dataset.error["detail"]
         assert dataset.error["code"] != "import_failed"
-        assert room.stored() == []
+        assert harness.stored() == []
 
-    def test_applies_the_limits_of_the_settings(self, room: Room) -> None:
-        room.settings = room.settings.model_copy(update={"max_images": 5})
-        dataset_id = room.upload(archive_of(images_per_class=6))
+    def test_applies_the_limits_of_the_settings(self, harness: Harness) -> None:
+        harness.settings = harness.settings.model_copy(update={"max_images": 5})
+        dataset_id = harness.upload(archive_of(images_per_class=6))
 
-        room.importer().run(dataset_id)
+        harness.importer().run(dataset_id)
 
-        assert "more than 5 entries" in (room.dataset(dataset_id).error or {})["detail"]
+        assert "more than 5 entries" in (harness.dataset(dataset_id).error or {})["detail"]
 
-    def test_takes_a_report_longer_than_any_line(self, room: Room) -> None:
+    def test_takes_a_report_longer_than_any_line(self, harness: Harness) -> None:
         file = BytesIO(archive_of(images_per_class=6))
         with zipfile.ZipFile(file, "a") as archive:
             for i in range(1000):
                 archive.writestr(
-                    f"cat/{'long' * 60}/{'x' * 100}{'y' * 100}/{'z' * 120}/{'q' * 120}/{'w' * 200}/{'v' * 200}{i}.txt",
+                    f"cat/{'läng' * 45}/{'x' * 100}{'y' * 100}/{'z' * 120}/{'q' * 120}/{'w' * 200}/{'v' * 200}{i}.txt",
                     b"no image",
                 )
-        dataset_id = room.upload(file.getvalue())
+        dataset_id = harness.upload(file.getvalue())
 
-        room.importer().run(dataset_id)
+        harness.importer().run(dataset_id)
 
-        dataset = room.dataset(dataset_id)
+        dataset = harness.dataset(dataset_id)
         assert dataset.error is None
         assert dataset.report is not None
         assert dataset.report["skipped_total"] == 1000
         assert len(json.dumps(dataset.report)) > LONGEST_LINE
 
-    def test_leaves_no_scratch(self, room: Room) -> None:
-        room.importer().run(room.upload(archive_of(images_per_class=6)))
+    def test_leaves_no_scratch(self, harness: Harness) -> None:
+        harness.importer().run(harness.upload(archive_of(images_per_class=6)))
 
-        assert list((room.settings.scratch / "imports").iterdir()) == []
+        assert list((harness.settings.scratch / "imports").iterdir()) == []
 
-    def test_is_done_once_however_often_it_is_asked_for(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
+    def test_is_done_once_however_often_it_is_asked_for(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
         for _ in range(3):
-            room.importer().run(dataset_id)
+            harness.importer().run(dataset_id)
 
-        assert room.dataset(dataset_id).epoch == 1
+        assert harness.dataset(dataset_id).epoch == 1
 
 
 class TestProgress:
-    def test_is_told_with_the_heartbeat(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
+    def test_is_told_with_the_heartbeat(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
         line = 'print(\'{"type": "progress", "progress": 0.25}\', flush=True); '
-        importer = room.importer((sys.executable, "-c", line + WAIT, str(room.tmp_path / "waiting")))
+        importer = harness.importer((sys.executable, "-c", line + WAIT, str(harness.tmp_path / "waiting")))
         thread = threading.Thread(target=importer.run, args=[dataset_id])
         thread.start()
-        wait_for(lambda: room.dataset(dataset_id).progress == 0.25)
+        wait_for(lambda: harness.dataset(dataset_id).progress == 0.25)
 
-        room.stopping.set()
+        harness.stopping.set()
         thread.join()
-        room.stopping.clear()
-        room.importer().run(dataset_id)
-        assert room.dataset(dataset_id).progress == 1
+        harness.stopping.clear()
+        harness.importer().run(dataset_id)
+        assert harness.dataset(dataset_id).progress == 1
 
 
 class TestCrash:
-    def test_is_tried_twice_and_then_told_as_ours(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
-        tries = room.tmp_path / "tries"
+    def test_is_tried_twice_and_then_told_as_ours(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+        tries = harness.tmp_path / "tries"
         tries.touch()
 
-        room.importer((sys.executable, "-c", COUNT_AND_DIE, str(tries))).run(dataset_id)
+        harness.importer((sys.executable, "-c", COUNT_AND_DIE, str(tries))).run(dataset_id)
 
         assert tries.read_text() == "xx"
-        dataset = room.dataset(dataset_id)
+        dataset = harness.dataset(dataset_id)
         assert dataset.state == DatasetState.REJECTED
         assert dataset.error is not None
         assert (dataset.error["code"], bool(dataset.error["hint"])) == ("import_failed", True)
-        assert room.stored() == []
+        assert harness.stored() == []
 
-    def test_a_missing_upload_is_no_verdict_on_the_archive(self, room: Room) -> None:
-        dataset_id = room.upload(b"")
-        room.blobs.delete(f"uploads/{dataset_id}")
+    @pytest.mark.parametrize("command", [LOSE_ARCHIVE, LOSE_PREPARED], ids=["at work", "done"])
+    def test_a_folder_that_was_deleted_is_no_verdict_either(self, harness: Harness, command: str) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
 
-        room.importer().run(dataset_id)
+        harness.importer((sys.executable, "-c", command)).run(dataset_id)
 
-        assert (room.dataset(dataset_id).error or {})["code"] == "store_unavailable"
+        dataset = harness.dataset(dataset_id)
+        assert (dataset.state, dataset.worker_id, harness.requeued) == (DatasetState.VALIDATING, None, [dataset_id])
+        harness.importer().run(dataset_id)
+        assert (harness.dataset(dataset_id).state, harness.dataset(dataset_id).epoch) == (DatasetState.READY, 2)
+
+    def test_but_the_third_in_a_row_is_told(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+
+        for _ in range(3):
+            harness.importer((sys.executable, "-c", LOSE_ARCHIVE)).run(dataset_id)
+
+        assert (harness.dataset(dataset_id).error or {})["code"] == "import_failed"
+        assert harness.stored() == []
+
+    def test_a_store_that_is_away_at_the_claim_is_a_warning(
+        self, harness: Harness, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        importer = harness.importer()
+        importer.store = Store("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+        importer.run("ds_1")
+
+        assert [(told.levelname, told.exc_info) for told in caplog.records] == [("WARNING", None)]
+
+    def test_a_missing_upload_is_no_verdict_on_the_archive(self, harness: Harness) -> None:
+        dataset_id = harness.upload(b"")
+        harness.blobs.delete(f"uploads/{dataset_id}")
+
+        harness.importer().run(dataset_id)
+
+        assert (harness.dataset(dataset_id).error or {})["code"] == "file_lost"
+
+    def test_nor_is_an_altered_one(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+        stored = harness.settings.root / "blobs" / "uploads" / dataset_id
+        content = bytearray(stored.read_bytes())
+        content[-1] ^= 1  # in the comment's length, which many readers pass over
+        stored.write_bytes(content)
+
+        harness.importer().run(dataset_id)
+
+        error = harness.dataset(dataset_id).error or {}
+        assert (error["code"], error["hint"]) == ("file_lost", "Upload it again.")
 
 
 class TestStopping:
-    def test_hands_the_data_set_back(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
-        waiting = room.tmp_path / "waiting"
-        importer = room.importer((sys.executable, "-c", WAIT, str(waiting)))
+    def test_hands_the_data_set_back(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+        waiting = harness.tmp_path / "waiting"
+        importer = harness.importer((sys.executable, "-c", WAIT, str(waiting)))
         thread = threading.Thread(target=importer.run, args=[dataset_id])
         thread.start()
         wait_for(waiting.exists)
 
-        room.stopping.set()
+        harness.stopping.set()
         thread.join()
 
-        assert (room.dataset(dataset_id).state, room.requeued) == (DatasetState.VALIDATING, [dataset_id])
-        room.stopping.clear()
-        room.importer().run(dataset_id)
-        assert (room.dataset(dataset_id).state, room.dataset(dataset_id).epoch) == (DatasetState.READY, 2)
+        assert (harness.dataset(dataset_id).state, harness.requeued) == (DatasetState.VALIDATING, [dataset_id])
+        harness.stopping.clear()
+        harness.importer().run(dataset_id)
+        assert (harness.dataset(dataset_id).state, harness.dataset(dataset_id).epoch) == (DatasetState.READY, 2)
 
 
 class TestTakenOver:
-    def test_leaves_the_data_set_to_its_new_holder(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
-        waiting = room.tmp_path / "waiting"
-        importer = room.importer((sys.executable, "-c", WAIT, str(waiting)))
+    def test_leaves_the_data_set_to_its_new_holder(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+        waiting = harness.tmp_path / "waiting"
+        importer = harness.importer((sys.executable, "-c", WAIT, str(waiting)))
         thread = threading.Thread(target=importer.run, args=[dataset_id])
         thread.start()
         wait_for(waiting.exists)
 
-        with room.store.write() as session:
+        with harness.store.write() as session:
             session.execute(update(Dataset).where(Dataset.id == dataset_id).values(epoch=2, worker_id="wk_2"))
         thread.join()
 
-        dataset = room.dataset(dataset_id)
+        dataset = harness.dataset(dataset_id)
         assert (dataset.state, dataset.worker_id) == (DatasetState.VALIDATING, "wk_2")
-        assert room.stored() == [f"uploads/{dataset_id}"]
+        assert harness.stored() == [f"uploads/{dataset_id}"]
 
-    def test_leaves_nothing_of_a_data_set_that_was_deleted(self, room: Room) -> None:
-        dataset_id = room.upload(archive_of(images_per_class=6))
-        waiting = room.tmp_path / "waiting"
-        importer = room.importer((sys.executable, "-c", WAIT, str(waiting)))
+    def test_leaves_nothing_of_a_data_set_that_was_deleted(self, harness: Harness) -> None:
+        dataset_id = harness.upload(archive_of(images_per_class=6))
+        waiting = harness.tmp_path / "waiting"
+        importer = harness.importer((sys.executable, "-c", WAIT, str(waiting)))
         thread = threading.Thread(target=importer.run, args=[dataset_id])
         thread.start()
         wait_for(waiting.exists)
 
-        with room.store.write() as session:
+        with harness.store.write() as session:
             session.delete(session.get_one(Dataset, dataset_id))
         thread.join()
 
-        assert room.stored() == []
+        assert harness.stored() == []

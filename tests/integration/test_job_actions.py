@@ -1,16 +1,20 @@
 """What a user may do to a job, in every state it can be in, over HTTP."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, literal_column, select, text, update
 
-from app.db.models import Job
+from app.db.models import Artifact, IdempotencyKey, Job, JobEvent, JobMetric
 from app.domain.states import JobState, StopRequest
 from app.services import leases
 from app.services.leases import JobClaim
+from app.storage.keys import artifact_key, checkpoint_key
 from tests.integration.conftest import Service
+from tests.support import WAIT_SECONDS
 
 NOBODY = "job_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"
 
@@ -105,6 +109,11 @@ AFTER: dict[str, dict[str, tuple[JobState, StopRequest | None]]] = {
         "failed": (JobState.QUEUED, None),
         "cancelled": (JobState.QUEUED, None),
     },
+    "rerun": {
+        "succeeded": (JobState.QUEUED, None),
+        "failed": (JobState.QUEUED, None),
+        "cancelled": (JobState.QUEUED, None),
+    },
 }
 
 
@@ -131,8 +140,8 @@ class TestEveryAction:
             assert body["pause_requested"] == (request is StopRequest.PAUSE), situation
             assert answer.headers["Location"] == f"/v1/jobs/{body['id']}"
             assert (body["queue"] is None) == (state is not JobState.QUEUED), situation
-            if action == "retry":
-                assert (body["retry_of"], now) == (job_id, before), situation
+            if action in {"retry", "rerun"}:
+                assert (body[f"{action}_of"], now) == (job_id, before), situation
             else:
                 assert (body["id"], now) == (job_id, body), situation
 
@@ -256,11 +265,90 @@ class TestRetry:
     def test_of_a_job_that_another_version_has_made_is_refused_in_words(self, service: Service) -> None:
         job_id = failed(service)
         with service.store.write() as session:
-            session.execute(update(Job).where(Job.id == job_id).values(spec={"a_knob_of_tomorrow": 1}))
+            session.execute(update(Job).where(Job.id == job_id).values(spec={"an_option_of_tomorrow": 1}))
 
         answer = service.http.post(f"/v1/jobs/{job_id}/retry")
 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_spec")
         assert "POST /v1/jobs" in answer.json()["hint"]
         shown = service.http.get(f"/v1/jobs/{job_id}")
-        assert (shown.status_code, shown.json()["spec"]) == (200, {"a_knob_of_tomorrow": 1})
+        assert (shown.status_code, shown.json()["spec"]) == (200, {"an_option_of_tomorrow": 1})
+
+
+class TestDelete:
+    @pytest.mark.parametrize("situation", SITUATIONS)
+    def test_takes_all_that_no_worker_has(self, service: Service, situation: str) -> None:
+        job_id = SITUATIONS[situation](service)
+        service.put_artifact(job_id, 1, "student.onnx", b"abc")
+        answer = service.http.delete(f"/v1/jobs/{job_id}")
+        found, is_stored = (
+            service.http.get(f"/v1/jobs/{job_id}"),
+            service.blobs.exists(artifact_key(job_id, 1, "student.onnx")),
+        )
+        if situation in {"running", "about to pause", "about to be cancelled"}:
+            assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
+            assert (found.status_code, is_stored) == (200, True)
+        else:
+            assert answer.status_code == 204, answer.text
+            # no worker had the others, so what lies there is not theirs
+            assert (found.status_code, is_stored) == (404, situation not in {"succeeded", "failed"})
+            assert service.http.delete(f"/v1/jobs/{job_id}").status_code == 404
+
+    def test_leaves_no_row_and_frees_the_data_set(self, service: Service) -> None:
+        spec = service.spec()
+        key = {"Idempotency-Key": "once"}
+        job_id = service.http.post("/v1/jobs", json=spec, headers=key).json()["id"]
+        assert service.http.delete(f"/v1/jobs/{job_id}").status_code == 204
+        with service.store.read() as session:
+            for table in (JobEvent, JobMetric, Artifact, IdempotencyKey):
+                assert not session.scalars(select(table).where(table.job_id == job_id)).all(), table
+        assert service.http.post("/v1/jobs", json=spec, headers=key).json()["id"] != job_id
+        other = service.submit()
+        dataset = service.http.get(f"/v1/jobs/{other}").json()["dataset_id"]
+        assert service.http.delete(f"/v1/jobs/{other}").status_code == 204
+        assert service.http.delete(f"/v1/datasets/{dataset}").status_code == 204
+
+    def test_keeps_the_checkpoint_that_a_retry_goes_on_from(self, service: Service) -> None:
+        job_id = service.submit()
+        held = claim(service, job_id)
+        key = checkpoint_key(job_id, held.epoch)
+        (service.tmp_path / "checkpoint").write_bytes(b"weights")
+        service.blobs.put_file(key, service.tmp_path / "checkpoint")
+        with service.store.write() as session:
+            assert leases.keep_checkpoint(session, held, key)
+            assert leases.fail_job(session, held, {"code": "non_finite_loss", "detail": "NaN at step 3"})
+        heir = post(service, job_id, "retry")["id"]
+
+        assert service.http.delete(f"/v1/jobs/{job_id}").status_code == 204
+        assert service.blobs.exists(key)
+        assert service.http.delete(f"/v1/jobs/{heir}").status_code == 204
+        assert not service.blobs.exists(key)
+
+    def test_finds_no_job_that_is_not_the_callers(self, service: Service) -> None:
+        foreign = service.submit()
+        with service.store.write() as session:
+            session.execute(update(Job).where(Job.id == foreign).values(tenant="someone else"))
+        for job_id in (foreign, NOBODY, "job_0"):
+            assert service.http.delete(f"/v1/jobs/{job_id}").status_code == 404
+        with service.store.read() as session:
+            assert session.get(Job, foreign) is not None
+
+
+class TestRaceWithDelete:
+    # SQLite has one writer at a time: there the later one never saw the job
+    @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+    @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry", "rerun", ""])
+    def test_the_later_one_finds_no_job(self, service: Service, action: str) -> None:
+        path, method = f"/v1/jobs/{service.submit()}", "POST" if action else "DELETE"
+        with ThreadPoolExecutor(1) as other, service.store.write() as session:
+            session.execute(delete(Job))
+            waits = select(func.count()).where(literal_column("pg_backend_pid() = ANY(pg_blocking_pids(pid))"))
+            later = other.submit(service.http.request, method, f"{path}/{action}".rstrip("/"))
+            give_up = time.monotonic() + WAIT_SECONDS
+            while not session.scalar(waits.select_from(text("pg_stat_activity"))):
+                assert time.monotonic() < give_up
+                session.execute(text("SELECT pg_stat_clear_snapshot()"))
+                time.sleep(0.01)
+            session.commit()
+            answer = later.result()
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

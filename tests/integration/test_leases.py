@@ -7,10 +7,11 @@ from threading import Barrier
 import pytest
 from sqlalchemy.orm import Session
 
-from app.db import queries
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
+from app.db.queries import jobs as queries
+from app.db.queries.claims import Claim, Heartbeat
 from app.domain.dataset import DatasetReport
 from app.domain.errors import StateConflict
 from app.domain.manifest import ArtifactFile
@@ -19,13 +20,13 @@ from app.domain.spec import JobSpec
 from app.domain.states import JOB_TRANSITIONS, DatasetState, JobState, Stage, StopRequest
 from app.services import leases
 from app.services.dataset_leases import (
+    DATASETS,
     accept_dataset,
-    beat_dataset,
     claim_dataset,
     reject_dataset,
     release_dataset,
 )
-from app.services.leases import Claim, JobClaim
+from app.services.leases import JOBS, JobClaim
 from app.services.states import move_job
 
 FILE = ArtifactFile(name="a", bytes=1, sha256="0" * 64, media_type="text/plain")
@@ -89,7 +90,11 @@ class TestClaim:
     def test_fails_a_job_whose_spec_is_of_another_version_so_that_it_holds_up_nobody(self, store: Store) -> None:
         job_id, next_id = add_job(store), add_job(store)
         with store.write() as session:
-            session.get_one(Job, job_id).spec = {"student": "resnet18", "dataset_id": "ds_1", "a_knob_of_tomorrow": 1}
+            session.get_one(Job, job_id).spec = {
+                "student": "resnet18",
+                "dataset_id": "ds_1",
+                "an_option_of_tomorrow": 1,
+            }
         with store.write() as session:
             assert leases.claim_job(session, job_id, "wk_1") is None
         failed = read(store, job_id)
@@ -104,7 +109,7 @@ class TestClaim:
 
 
 WRITES: dict[str, Callable[[Session, Claim], bool]] = {
-    "beat": lambda session, held: leases.beat(session, held).alive,
+    "beat": lambda session, held: JOBS.beat(session, held).alive,
     "record": lambda session, held: leases.record(
         session,
         held,
@@ -116,7 +121,7 @@ WRITES: dict[str, Callable[[Session, Claim], bool]] = {
     "finish": lambda session, held: leases.finish_job(session, held, [FILE], {}, {"accuracy": 1}, {"decode": 2}),
     "fail": lambda session, held: leases.fail_job(session, held, {"code": "c", "detail": "d"}),
     "release": lambda session, held: leases.release_job(session, held, "worker_stopping"),
-    "lose": lambda session, held: leases.lose_job(session, held, "It was ended by SIGSEGV."),
+    "lose": lambda session, held: leases.record_lost_attempt(session, held, "It was ended by SIGSEGV."),
     "keep a checkpoint": lambda session, held: leases.keep_checkpoint(session, held, "jobs/a/checkpoints/e1.tar"),
 }
 
@@ -173,7 +178,7 @@ class TestRecord:
         with store.write() as session:
             session.get_one(Job, held.id).stop_requested = StopRequest.CANCEL
         with store.write() as session:
-            assert leases.beat(session, held) == leases.Heartbeat(alive=True, stop_requested=StopRequest.CANCEL)
+            assert JOBS.beat(session, held) == Heartbeat(alive=True, stop_requested=StopRequest.CANCEL)
         assert read(store, held.id).hb_seq == 1
 
     def test_a_cancelled_job_is_not_queued_again(self, store: Store) -> None:
@@ -218,14 +223,14 @@ class TestDatasets:
             assert zombie is not None
             assert claim_dataset(session, dataset_id, "wk_2") is None
             assert release_dataset(session, zombie)
-            assert not beat_dataset(session, zombie).alive
+            assert not DATASETS.beat(session, zombie).alive
             holder = claim_dataset(session, dataset_id, "wk_2")
             assert holder is not None
         with store.write() as session:
             assert not accept_dataset(session, zombie, "k", DatasetReport())
             assert not reject_dataset(session, zombie, {"detail": "d"})
             assert not release_dataset(session, zombie)
-            assert beat_dataset(session, holder).alive
+            assert DATASETS.beat(session, holder).alive
             assert accept_dataset(session, holder, "k", DatasetReport(digest="d"))
         with store.write() as session:
             assert not reject_dataset(session, holder, {"detail": "d"})

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from app import log_context
+from app.db.queries.claims import Heartbeat
 from app.log_context import bound
 from app.logs import JsonLines
-from app.services.leases import Heartbeat
 from tests.integration.conftest import Service
 from worker.lease import Lease
 from worker.supervisor import Supervisor

@@ -8,10 +8,11 @@ from pydantic import SecretStr
 from app.domain.progress import MetricLine
 from app.domain.states import Stage
 from app.main import create_app
-from app.services.leases import JobClaim, beat, claim_job, fail_job, finish_job, record
+from app.services.leases import JOBS, JobClaim, claim_job, fail_job, finish_job, record
 from app.settings import Settings
 from tests.integration.conftest import Service
 from tests.integration.test_api_surface import DEAD_POSTGRES
+from tests.support import client_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -80,12 +81,12 @@ class TestMetrics:
     def test_count_a_job_as_late_once_its_heartbeats_stand_still(self, service: Service) -> None:
         settings = service.settings.model_copy(update={"heartbeat_seconds": 0.05})
         claim = claimed(service)
-        with TestClient(create_app(settings)) as http:
+        with client_of(settings) as http:
             assert value(scrape(http), "tdmr_heartbeats_late") == 0  # just seen for the first time
             while value(scrape(http), "tdmr_heartbeats_late") == 0:  # pytest's own time limit ends it
                 pass
             with service.store.write() as session:
-                assert beat(session, claim).alive
+                assert JOBS.beat(session, claim).alive
             assert value(scrape(http), "tdmr_heartbeats_late") == 0
 
     def test_time_requests_by_template_and_not_by_what_clients_make_up(self, service: Service) -> None:
@@ -111,12 +112,12 @@ class TestMetrics:
 
     def test_need_no_key(self, service: Service) -> None:
         guarded = service.settings.model_copy(update={"api_key": SecretStr("tdmr_secret")})
-        with TestClient(create_app(guarded)) as http:
+        with client_of(guarded) as http:
             assert http.get("/v1/jobs").status_code == 401
             assert value(scrape(http), "tdmr_jobs", state="queued") == 0
 
     def test_say_so_when_the_database_is_away(self, settings: Settings) -> None:
-        with TestClient(create_app(settings.model_copy(update={"database_url": DEAD_POSTGRES}))) as http:
+        with client_of(settings.model_copy(update={"database_url": DEAD_POSTGRES})) as http:
             answer = http.get("/metrics")
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert answer.headers["Content-Type"] == "application/problem+json"

@@ -12,9 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, Engine, event, make_url
 
-from app.db import queries
 from app.db.engine import Store
 from app.db.migrate import upgrade
+from app.db.queries import jobs as queries
 from app.domain.dataset import DatasetReport
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
@@ -23,14 +23,14 @@ from app.queue import make_celery
 from app.services import dataset_leases, leases, reaping
 from app.settings import Settings
 from app.storage.blobs import Blobs
-from app.storage.keys import artifact_key
-from benchmarks.api_store import STUDENT, TEACHER, Filled, fill
-from worker.caretaker import Caretaker
+from benchmarks.service.api_store import STUDENT, TEACHER, Filled, fill
+from tests.support import client_of
+from worker.reconciler import Reconciler
 
 JOBS = 2000
 GROWING = {
     *("jobs", "job_events", "job_metrics", "artifacts", "datasets", "idempotency_keys"),
-    *("uploads", "audit", "api_keys"),
+    *("uploads", "audit", "api_keys", "dataset_classes"),
 }
 COUNTED = {"datasets"}
 """`/metrics` counts them by state, over an index and nothing else: there are few, and they can be deleted."""
@@ -88,7 +88,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory, module_postgres_url: str) -> 
     store, recorded = Store(module_postgres_url), Recorded()
     filled = fill(store, JOBS)
     event.listen(Engine, "before_cursor_execute", recorded.note)
-    with TestClient(create_app(settings)) as http:
+    with client_of(settings) as http:
         tour = Tour(http, store, Blobs(settings.storage), settings, filled, folder, recorded)
         ask_for_everything(tour)
         do_what_workers_do(tour)
@@ -106,8 +106,9 @@ def ask_for_everything(tour: Tour) -> None:
     for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
         job = {"job_id": ask("POST", "/v1/jobs", json=spec, headers=headers)["id"]}
     one = "/v1/jobs/{job_id}"
-    for action in ("pause", "resume", "cancel", "retry"):
+    for action in ("pause", "resume", "cancel", "retry", "rerun"):
         ask("POST", f"{one}/{action}", ids=job)
+    ask("DELETE", one, ids=job)
     ask("POST", f"{one}/cancel", ids={"job_id": filled.running[0]})
     for query in ("", f"?after={filled.ended[50]}&state=succeeded&state=failed", "?metadata[owner]=user-7"):
         ask("GET", "/v1/jobs", query)
@@ -117,14 +118,14 @@ def ask_for_everything(tour: Tour) -> None:
     ended = {"job_id": filled.ended[0], "name": "student.onnx"}
     for what in ("events", "metrics", "evaluation", "artifacts"):
         ask("GET", f"{one}/{what}", ids=ended)
+    ask("GET", f"{one}/events", ids=ended, headers={"Accept": "text/event-stream"})
+    ask("POST", f"{one}/events/ticket", ids=ended)
+    ask("GET", one, "?wait=0.1", ids={"job_id": filled.queued[0]})
     ask("GET", f"{one}/metrics", "?stage=distill&from_step=2", ids=ended)
-    ask("HEAD", f"{one}/artifacts/{{name}}", ids=ended)
-    (tour.folder / "file").write_bytes(b"onnx")
-    tour.blobs.put_file(artifact_key(ended["job_id"], 1, ended["name"]), tour.folder / "file")
-    ask("GET", f"{one}/artifacts/{{name}}", ids=ended, headers={"Range": "bytes=0-3"})
-    ask("HEAD", f"{one}/artifacts.zip", ids=ended)
-    ask("GET", f"{one}/artifacts.zip", ids=ended, refused=503)  # most files were never stored
-    ask("POST", f"{one}/predict", ids=ended, files={"file": ("a.png", b"png")}, refused=503)
+    for method in ("HEAD", "GET"):
+        for what in ("artifacts/{name}", "artifacts.zip"):
+            ask(method, f"{one}/{what}", ids=ended, refused=410)  # the files were never stored
+    ask("POST", f"{one}/predict", ids=ended, files={"file": ("a.png", b"png")}, refused=410)
     key = {"key_id": ask("POST", "/v1/keys", json={"name": "a", "scopes": ["read"]})["id"]}
     ask("GET", "/v1/keys")
     for method in ("GET", "DELETE"):
@@ -146,12 +147,22 @@ def ask_about_datasets(tour: Tour) -> None:
     for query in ("", f"?after={tour.filled.dataset_id}"):
         ask("GET", "/v1/datasets", query)
     ask("GET", one, ids=sent)
-    ask("GET", f"{one}/report", ids={"dataset_id": tour.filled.dataset_id})
+    ready = {"dataset_id": tour.filled.dataset_id}
+    for what, query in (
+        ("", ""),
+        ("/report", ""),
+        ("/events", ""),
+        ("/report", "?format=html"),
+        ("/classes", ""),
+        ("/classes", "?after=5"),
+    ):
+        ask("GET", one + what, query, ids=ready)
+    ask("GET", one, "?wait=0.1", ids=sent)
     ask("DELETE", one, ids=sent)
 
 
 def do_what_workers_do(tour: Tour) -> None:
-    """Claim, beat, record and each way to end, of jobs and of imports; and what the caretaker does beside."""
+    """Claim, beat, record and each way to end, of jobs and of imports; and what the reconciler does beside."""
     store = tour.store
 
     def claim() -> leases.JobClaim:
@@ -167,7 +178,7 @@ def do_what_workers_do(tour: Tour) -> None:
         lambda session, held: leases.finish_job(session, held, [], {}, {}, {"decode": 1.0}),
         lambda session, held: leases.fail_job(session, held, {"code": "a", "detail": "b"}),
         lambda session, held: leases.release_job(session, held, "worker_stopping"),
-        lambda session, held: leases.lose_job(session, held, "it died"),
+        lambda session, held: leases.record_lost_attempt(session, held, "it died"),
         lambda session, held: reaping.reap_job(session, queries.Held(held.id, held.epoch, 1)),
     )
     for end in ways:
@@ -175,7 +186,7 @@ def do_what_workers_do(tour: Tour) -> None:
         with store.write() as session:
             assert leases.record(session, held, stage=Stage.DISTILL, progress=0.5, points=[point], events=[line])
             assert leases.keep_checkpoint(session, held, "key")
-            assert leases.beat(session, held).alive
+            assert leases.JOBS.beat(session, held).alive
         with store.write() as session:
             assert end(session, held)
     report = DatasetReport(classes=("a",), counts={}, images=0, digest="d" * 64)
@@ -191,10 +202,10 @@ def do_what_workers_do(tour: Tour) -> None:
         with store.write() as session:
             imported = dataset_leases.claim_dataset(session, dataset_id, "wk_1")
             assert imported is not None
-            assert dataset_leases.beat_dataset(session, imported).alive
+            assert dataset_leases.DATASETS.beat(session, imported).alive
         with store.write() as session:
             assert end(session, imported)
-    Caretaker(tour.settings, store, tour.blobs, make_celery(tour.settings), threading.Event()).look()
+    Reconciler(tour.settings, store, tour.blobs, make_celery(tour.settings), threading.Event()).reconcile()
 
 
 def plans(tour: Tour) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,19 @@ import torch
 from PIL import Image
 
 from app.domain.access import Scope
-from app.domain.errors import PredictionsBusy, StoreUnavailable
-from app.domain.knobs import ExportConfig, ExportFormat
+from app.domain.config import ExportConfig, ExportFormat
+from app.domain.errors import FileLost, PredictionsBusy, StoreUnavailable, UnusableImage
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
 from app.domain.spec import TrainingSpec
 from app.imaging import fit_square, open_rgb
-from app.inference.predictor import WAITING, Predictor
+from app.inference.predictor import WAITING, Prediction, Predictor
 from app.inference.students import Exported, LoadedStudents, StoredFile
 from app.services.leases import claim_job, finish_job
 from app.storage.blobs import Blobs
 from tests.integration.conftest import Service
 from tests.integration.guarding import guard, key_of
-from worker.training.evaluate import predict
 from worker.training.export.manifest import write_manifest
+from worker.training.export.prediction import predict
 from worker.training.export.student import export_student
 
 SIDE = 32
@@ -164,7 +165,8 @@ class TestPredict:
         url = f"{student.publish(service, 'resnet50', 'mobilenetv3_small_050')}/predict"
         image = {"file": encoded(picture(0))}
         answer = service.http.post(url, files=image)
-        assert (answer.status_code, answer.json()["param"]) == (404, "student")
+        assert (answer.status_code, answer.json()["param"]) == (422, "student")
+        assert answer.json()["code"] == "student_required"
         body = service.http.post(url, params={"student": "resnet50"}, files=image).json()
         assert (body["student"], body["file"]) == ("resnet50", "resnet50/student.onnx")
 
@@ -222,7 +224,7 @@ def test_loads_no_torch(service: Service, student: Student) -> None:
         "import json, sys\n"
         "from fastapi.testclient import TestClient\n"
         "from app.main import create_app\n"
-        "with TestClient(create_app()) as http:\n"
+        "with TestClient(create_app(), base_url='http://127.0.0.1') as http:\n"
         "    answer = http.post(sys.argv[1] + '/predict', files={'file': open(sys.argv[2], 'rb')}).json()\n"
         "heavy = {'torch', 'torchvision', 'timm', 'onnx', 'worker', 'onnxruntime'} & set(sys.modules)\n"
         "print(json.dumps([answer['predictions'][0]['class'], sorted(heavy)]))\n"
@@ -256,11 +258,47 @@ class TestLoadedStudents:
         altered[len(altered) // 2] ^= 1
         (tmp_path / "other").write_bytes(altered)
         blobs.put_file("a/student.onnx", tmp_path / "other")
-        with pytest.raises(StoreUnavailable, match="another file than was published"):
+        with pytest.raises(FileLost, match="differs from the published"):
             LoadedStudents(blobs, 10**9).get(exported)
         blobs.delete("a/student.onnx")
-        with pytest.raises(StoreUnavailable, match="does not give"):
+        with pytest.raises(FileLost, match="no longer has"):
             LoadedStudents(blobs, 10**9).get(exported)
+
+
+class Loaded:
+    """A predictor that has the student in memory."""
+
+    def __init__(self, student: Student, folder: Path, cpu_seconds: float) -> None:
+        blobs = Blobs(folder.as_uri())
+        self.exported = student.store(blobs)
+        self.predictor = Predictor(blobs, at_once=1, cache_bytes=10**9, max_pixels=10**8, cpu_seconds=cpu_seconds)
+        asyncio.run(self.predict(encoded(picture(1)), 60))
+
+    def predict(self, data: bytes, within_seconds: float) -> Coroutine[None, None, Prediction]:
+        return self.predictor.predict(self.exported, data, within_seconds)
+
+
+class TestSlowPicture:
+    """Its student is loaded, so no storage is to blame."""
+
+    SLOW = encoded(Image.new("RGB", (8000, 8000)))
+
+    def test_that_takes_its_decoder_too_long_is_unusable(self, student: Student, tmp_path: Path) -> None:
+        loaded = Loaded(student, tmp_path, cpu_seconds=0.05)
+        try:
+            with pytest.raises(UnusableImage, match="took too long"):
+                asyncio.run(loaded.predict(self.SLOW, 60))
+            assert asyncio.run(loaded.predict(encoded(picture(1)), 60)).probabilities[0][0] == "standing"
+        finally:
+            loaded.predictor.close()
+
+    def test_that_a_busy_machine_does_not_get_done_is_to_be_sent_again(self, student: Student, tmp_path: Path) -> None:
+        loaded = Loaded(student, tmp_path, cpu_seconds=60)
+        try:
+            with pytest.raises(PredictionsBusy):
+                asyncio.run(loaded.predict(self.SLOW, 0.05))
+        finally:
+            loaded.predictor.close()
 
 
 class TestPredictor:
@@ -276,7 +314,9 @@ class TestPredictor:
 
         try:
             errors = asyncio.run(ask())
-            assert [type(error) for error in errors] == [StoreUnavailable] + [PredictionsBusy] * (WAITING + 1)
+            # of the first, either the student or the picture was not there in time
+            assert isinstance(errors[0], StoreUnavailable | PredictionsBusy)
+            assert [type(error) for error in errors[1:]] == [PredictionsBusy] * (WAITING + 1)
             made = asyncio.run(predictor.predict(exported, image, 60))
             assert made.probabilities[0][0] == "standing"
         finally:

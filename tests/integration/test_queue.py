@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from app.db import queries
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
+from app.db.queries import jobs as queries
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState
 from app.services import leases
@@ -42,7 +42,7 @@ def forecast(store: Store) -> list[str]:
     """The queued jobs by their positions, which must be 1..n."""
     with store.read() as session:
         waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED)).all()
-        places = {job_id: place.position for job_id, place in queries.queue_places(session, waiting).items()}
+        places = {job_id: place.position for job_id, place in queries.queue_positions(session, waiting).items()}
     assert sorted(places.values()) == list(range(1, len(waiting) + 1))
     return sorted(places, key=places.__getitem__)
 
@@ -93,4 +93,4 @@ class TestForecast:
         ids = submit(store, [("a", 0), ("a", 0)])
         claim_next(store)
         with store.read() as session:
-            assert queries.queue_places(session, [*ids, "job_0"]) == {ids[1]: (1, False)}
+            assert queries.queue_positions(session, [*ids, "job_0"]) == {ids[1]: (1, False)}

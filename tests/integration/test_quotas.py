@@ -3,9 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from app.db import queries
 from app.db.models import Job
-from app.services import tenants
+from app.db.queries import jobs as queries
+from app.domain.access import Caller
+from app.services import quotas
 from app.services.leases import claim_job, release_job
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, guard
@@ -58,10 +59,10 @@ class TestQueued:
 
     def test_have_a_quota_that_can_be_a_tenants_own(self, service: Service) -> None:
         with service.store.write() as session:
-            tenants.set_quotas(session, "default", {"max_queued": 0})
+            quotas.set_quotas(session, Caller("default", "cli"), "default", {"max_queued": 0})
         assert service.http.post("/v1/jobs", json=service.spec()).status_code == 429
         with service.store.write() as session:
-            tenants.set_quotas(session, "default", {"max_queued": None})
+            quotas.set_quotas(session, Caller("default", "cli"), "default", {"max_queued": None})
         assert service.http.post("/v1/jobs", json=service.spec()).status_code == 202
 
 
@@ -69,14 +70,14 @@ class TestRunning:
     def test_over_the_quota_wait_and_say_so(self, service: Service) -> None:
         first, second, third = (service.submit(priority=9) for _ in range(3))
         with service.store.write() as session:
-            tenants.set_quotas(session, "default", {"max_running": 2})
+            quotas.set_quotas(session, Caller("default", "cli"), "default", {"max_running": 2})
         assert [claim_next(service, None), claim_next(service, None), claim_next(service, None)] == [
             first,
             second,
             None,
         ]
         place = service.http.get(f"/v1/jobs/{third}").json()["queue"]
-        assert (place["position"], "as many jobs as you may" in place["reason"]) == (1, True)
+        assert (place["position"], "quota of running jobs" in place["reason"]) == (1, True)
         with service.store.read() as session:
             assert queries.waiting_jobs(session) == []  # no message is worth sending
 
@@ -110,5 +111,5 @@ class TestRunning:
             assert release_job(session, claim, "lost")
         with service.store.read() as session:
             assert list(queries.waiting_jobs(session, 1)) == [first]
-            places = queries.queue_places(session, [first, second], 1)
+            places = queries.queue_positions(session, [first, second], 1)
         assert places == {first: (1, False), second: (2, True)}

@@ -1,6 +1,6 @@
-"""Workers that die and workers that come back from the dead, in processes of their own: benchmarks/race.py, smaller."""
+"""Workers that die and workers that come back, in processes of their own: benchmarks/service/race.py, smaller."""
 
-from benchmarks.race import ZOMBIE_WRITES, Race, run
+from benchmarks.service.race import ZOMBIE_WRITES, Race, run
 
 
 def test_no_job_is_lost_or_finished_twice_and_no_zombie_is_heard(store_url: str) -> None:

@@ -19,6 +19,7 @@ class TestRateLimit:
                 assert answer.headers["RateLimit"].startswith(f'"default";r={left};t=')
             refused = answers[-1]
             assert refused.json()["code"] == "rate_limited"
+            assert "Retry-After" in refused.json()["hint"]
             assert 1 <= int(refused.headers["Retry-After"]) <= 60
 
     def test_is_each_keys_own(self, service: Service) -> None:

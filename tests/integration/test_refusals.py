@@ -37,7 +37,7 @@ KNOWN = Catalog(
 @pytest.fixture
 def knowing(service: Service) -> Service:
     with service.store.write() as session:
-        catalog.announce(session, "host-a", "training", "cpu", KNOWN)
+        catalog.register(session, "host-a", "training", "cpu", KNOWN)
     return service
 
 

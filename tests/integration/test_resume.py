@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 
 from app.domain.states import JobState
-from tests.integration.supervising import Room, wait_for
+from tests.integration.supervising import Harness, wait_for
 from worker.supervisor import TRAIN
 
 STEPS = 100
@@ -17,28 +17,28 @@ TOY: dict[str, Any] = {
     "export": {"formats": ["torchscript"], "measure": False},
 }
 # a checkpoint interval of one step, so that steps can be counted instead of seconds
-COMMAND = ("env", "TDMR_CHECKPOINT_SECONDS=0", *TRAIN)
+SETTINGS: dict[str, Any] = {"device": "cpu", "precision": "float32", "checkpoint_seconds": 1e-6}
 
 
-def kill_training(room: Room, job_id: str) -> None:
-    out = str(room.out(job_id))
+def kill_training(harness: Harness, job_id: str) -> None:
+    out = str(harness.out(job_id))
     (child,) = (child for child in psutil.Process().children() if out in child.cmdline())
     child.kill()
 
 
 class TestKilledHalfWay:
-    def test_another_host_repeats_at_most_one_checkpoint_interval(self, room: Room) -> None:
-        room.settings = room.settings.model_copy(update={"device": "cpu", "precision": "float32"})
-        job_id = room.submit(**TOY)
+    def test_another_host_repeats_at_most_one_checkpoint_interval(self, harness: Harness) -> None:
+        harness.settings = harness.settings.model_copy(update=SETTINGS)
+        job_id = harness.submit(**TOY)
 
-        with room.running(command=COMMAND):
-            wait_for(lambda: room.steps(job_id, 1)[-1:] >= [STEPS // 2])
-            kill_training(room, job_id)
-        assert (room.job(job_id).state, room.requeued) == (JobState.QUEUED, [job_id])
-        room.elsewhere().supervisor(command=COMMAND).run_next()
+        with harness.running(command=TRAIN):
+            wait_for(lambda: harness.steps(job_id, 1)[-1:] >= [STEPS // 2])
+            kill_training(harness, job_id)
+        assert (harness.job(job_id).state, harness.requeued) == (JobState.QUEUED, [job_id])
+        harness.elsewhere().supervisor(command=TRAIN).run_next()
 
-        assert (room.job(job_id).state, room.job(job_id).epoch) == (JobState.SUCCEEDED, 2)
-        first, second = room.steps(job_id, 1), room.steps(job_id, 2)
+        assert (harness.job(job_id).state, harness.job(job_id).epoch) == (JobState.SUCCEEDED, 2)
+        first, second = harness.steps(job_id, 1), harness.steps(job_id, 2)
         assert first == list(range(1, first[-1] + 1))
         assert second == list(range(second[0], STEPS + 1))
         assert STEPS // 2 <= first[-1] < STEPS

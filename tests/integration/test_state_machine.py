@@ -21,19 +21,19 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db import queries
 from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.db.models import Artifact, Job, JobEvent, JobMetric
-from app.db.queries import Held
-from app.domain.access import Quotas
+from app.db.queries import jobs as queries
+from app.db.queries.jobs import Held
+from app.domain.access import Caller, Quotas
 from app.domain.errors import StateConflict
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import MetricLine
 from app.domain.spec import JobSpec
 from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage, StopRequest
-from app.services import jobs, leases, reaping
-from app.services.leases import MOST_ATTEMPTS, JobClaim
+from app.services import job_actions, jobs, leases, reaping
+from app.services.leases import JOBS, MOST_ATTEMPTS, JobClaim
 from app.storage.keys import checkpoint_key
 from tests.integration.life import TENANTS, Expected, empty, forecast, hurry, row_of
 
@@ -78,7 +78,7 @@ class Life(RuleBasedStateMachine):
     def submit(self, tenant: str, priority: int) -> str:
         spec = JobSpec(dataset_id=self.datasets[tenant], student="test_vit", method="scratch", priority=priority)
         with self.store.write() as session:
-            job_id = jobs.submit(session, NO_QUOTAS, tenant, spec).job.id
+            job_id = jobs.submit(session, NO_QUOTAS, Caller(tenant, "local"), spec).job.id
         self.expected[job_id] = Expected(tenant)
         return job_id
 
@@ -103,7 +103,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def beat(self, claim: JobClaim) -> None:
-        if self._write(claim, lambda session: leases.beat(session, claim).alive):
+        if self._write(claim, lambda session: JOBS.beat(session, claim).alive):
             self.expected[claim.id].beats += 1
 
     @rule(claim=claims, eighths=st.integers(0, 7))
@@ -130,7 +130,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(claim=claims)
     def lose(self, claim: JobClaim) -> None:
-        if self._write(claim, lambda session: leases.lose_job(session, claim, "It was ended by SIGSEGV.")):
+        if self._write(claim, lambda session: leases.record_lost_attempt(session, claim, "It was ended by SIGSEGV.")):
             self.expected[claim.id].lose()
 
     @rule(target=claims, job_id=jobs, times=st.integers(1, MOST_ATTEMPTS))
@@ -176,7 +176,7 @@ class Life(RuleBasedStateMachine):
     @rule(job_id=jobs)
     def cancel(self, job_id: str) -> None:
         job = self.expected[job_id]
-        if self._ask(jobs.cancel, job_id, allowed=job.state not in TERMINAL_JOB_STATES):
+        if self._ask(job_actions.cancel, job_id, allowed=job.state not in TERMINAL_JOB_STATES):
             if job.state is JobState.RUNNING:
                 job.stop = StopRequest.CANCEL
             else:
@@ -186,7 +186,7 @@ class Life(RuleBasedStateMachine):
     def pause(self, job_id: str) -> None:
         job = self.expected[job_id]
         allowed = job.state not in TERMINAL_JOB_STATES and job.stop is not StopRequest.CANCEL
-        if self._ask(jobs.pause, job_id, allowed=allowed):
+        if self._ask(job_actions.pause, job_id, allowed=allowed):
             if job.state is JobState.RUNNING:
                 job.stop = StopRequest.PAUSE
             elif job.state is JobState.QUEUED:
@@ -196,7 +196,7 @@ class Life(RuleBasedStateMachine):
     def resume(self, job_id: str) -> None:
         job = self.expected[job_id]
         allowed = job.state is JobState.PAUSED or job.stop is StopRequest.PAUSE
-        if self._ask(jobs.resume, job_id, NO_QUOTAS, allowed=allowed):
+        if self._ask(job_actions.resume, job_id, NO_QUOTAS, allowed=allowed):
             if job.state is JobState.PAUSED:
                 job.move(JobState.QUEUED)
             job.stop = None
@@ -204,7 +204,9 @@ class Life(RuleBasedStateMachine):
     @rule(target=jobs, job_id=jobs)
     def retry(self, job_id: str) -> object:
         job = self.expected[job_id]
-        heir = self._ask(jobs.retry, job_id, NO_QUOTAS, allowed=job.state in {JobState.FAILED, JobState.CANCELLED})
+        heir = self._ask(
+            job_actions.retry, job_id, NO_QUOTAS, allowed=job.state in {JobState.FAILED, JobState.CANCELLED}
+        )
         if heir is None:
             return multiple()
         self.expected[heir.id] = Expected(job.tenant, checkpoint=job.checkpoint)
@@ -277,7 +279,7 @@ class Life(RuleBasedStateMachine):
         tenant, before = self.expected[job_id].tenant, None if allowed else self._everything()
         try:
             with self.store.write() as session:
-                job = action(session, *more, tenant, job_id)
+                job = action(session, *more, Caller(tenant, "local"), job_id)
         except StateConflict:
             assert not allowed and self._everything() == before
             return None

@@ -9,127 +9,127 @@ from sqlalchemy import text, update
 from app.db.models import Job
 from app.domain.states import JobState, StopRequest
 from app.services import leases
-from tests.integration.supervising import Room, is_gone, wait_for
+from tests.integration.supervising import Harness, is_gone, wait_for
 
 
 class TestCancel:
     @pytest.mark.parametrize("behaviour", ["waits", "is stubborn"])
-    def test_kills_the_child(self, room: Room, behaviour: str) -> None:
-        job_id = room.submit()
+    def test_kills_the_child(self, harness: Harness, behaviour: str) -> None:
+        job_id = harness.submit()
 
-        with room.running(behaviour):
-            pid = room.child(job_id)
-            room.ask(job_id, StopRequest.CANCEL)
+        with harness.running(behaviour):
+            pid = harness.child(job_id)
+            harness.ask(job_id, StopRequest.CANCEL)
 
-        assert room.job(job_id).state == JobState.CANCELLED
+        assert harness.job(job_id).state == JobState.CANCELLED
         assert is_gone(pid)
-        assert list((room.settings.scratch / "jobs").iterdir()) == []
+        assert list((harness.settings.scratch / "jobs").iterdir()) == []
 
 
 class TestStopping:
-    def test_hands_the_job_back_and_the_next_attempt_goes_on_from_the_checkpoint(self, room: Room) -> None:
-        job_id = room.submit()
+    def test_hands_the_job_back_and_the_next_attempt_goes_on_from_the_checkpoint(self, harness: Harness) -> None:
+        job_id = harness.submit()
 
-        with room.running("waits"):
-            pid = room.child(job_id)
-            room.stopping.set()
+        with harness.running("waits"):
+            pid = harness.child(job_id)
+            harness.stopping.set()
 
-        assert room.job(job_id).state == JobState.QUEUED
-        assert room.requeued == [job_id]
+        assert harness.job(job_id).state == JobState.QUEUED
+        assert harness.requeued == [job_id]
         assert is_gone(pid)
-        assert (room.out(job_id) / "checkpoint").read_text() == "half way"
+        assert (harness.out(job_id) / "checkpoint").read_text() == "half way"
 
-        room.stopping.clear()
-        room.supervisor("waits").run_next()  # waits only without a checkpoint
+        harness.stopping.clear()
+        harness.supervisor("waits").run_next()  # waits only without a checkpoint
 
-        assert (room.job(job_id).state, room.job(job_id).epoch) == (JobState.SUCCEEDED, 2)
-        assert room.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
+        assert (harness.job(job_id).state, harness.job(job_id).epoch) == (JobState.SUCCEEDED, 2)
+        assert harness.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
 
-    def test_claims_nothing_any_more(self, room: Room) -> None:
-        job_id = room.submit()
-        room.stopping.set()
+    def test_claims_nothing_any_more(self, harness: Harness) -> None:
+        job_id = harness.submit()
+        harness.stopping.set()
 
-        room.supervisor().run_next()
+        harness.supervisor().run_next()
 
-        assert (room.job(job_id).state, room.job(job_id).epoch) == (JobState.QUEUED, 0)
+        assert (harness.job(job_id).state, harness.job(job_id).epoch) == (JobState.QUEUED, 0)
 
-    def test_hands_the_job_back_when_somebody_else_stops_the_child(self, room: Room) -> None:
-        job_id = room.submit()
+    def test_hands_the_job_back_when_somebody_else_stops_the_child(self, harness: Harness) -> None:
+        job_id = harness.submit()
 
-        with room.running("waits"):
-            os.kill(room.child(job_id), signal.SIGTERM)
+        with harness.running("waits"):
+            os.kill(harness.child(job_id), signal.SIGTERM)
 
-        assert room.job(job_id).state == JobState.QUEUED
-        assert room.requeued == [job_id]
+        assert harness.job(job_id).state == JobState.QUEUED
+        assert harness.requeued == [job_id]
 
 
 class TestTakenOver:
     @staticmethod
-    def take_over(room: Room, job_id: str) -> None:
-        with room.store.write() as session:
+    def take_over(harness: Harness, job_id: str) -> None:
+        with harness.store.write() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
-        with room.store.write() as session:
+        with harness.store.write() as session:
             assert leases.claim_job(session, job_id, "wk_2") is not None
 
-    def test_kills_the_child_and_leaves(self, room: Room) -> None:
-        job_id = room.submit()
+    def test_kills_the_child_and_leaves(self, harness: Harness) -> None:
+        job_id = harness.submit()
 
-        with room.running("is stubborn"):
-            pid = room.child(job_id)
-            self.take_over(room, job_id)
+        with harness.running("is stubborn"):
+            pid = harness.child(job_id)
+            self.take_over(harness, job_id)
 
         assert is_gone(pid)
-        job = room.job(job_id)
+        job = harness.job(job_id)
         assert (job.state, job.epoch, job.worker_id) == (JobState.RUNNING, 2, "wk_2")
 
-    def test_finishing_too_late_writes_nothing_and_publishes_nothing(self, room: Room) -> None:
+    def test_finishing_too_late_writes_nothing_and_publishes_nothing(self, harness: Harness) -> None:
         # a heartbeat so slow that it is the last write that finds out
         slow = {"heartbeat_seconds": 100, "cancel_poll_seconds": 100, "fence_seconds": 200, "lease_seconds": 300}
-        room.settings = room.settings.model_copy(update=slow)
-        job_id = room.submit()
+        harness.settings = harness.settings.model_copy(update=slow)
+        job_id = harness.submit()
 
-        with room.running("waits for the test"):
-            room.child(job_id)
-            self.take_over(room, job_id)
-            (room.out(job_id) / "go").touch()
+        with harness.running("waits for the test"):
+            harness.child(job_id)
+            self.take_over(harness, job_id)
+            (harness.out(job_id) / "go").touch()
 
-        job = room.job(job_id)
+        job = harness.job(job_id)
         assert (job.state, job.epoch, job.progress) == (JobState.RUNNING, 2, 0.0)
-        assert room.stored(job_id) == []
+        assert harness.stored(job_id) == []
 
-    def test_two_attempts_on_one_machine_do_not_share_a_folder(self, room: Room) -> None:
+    def test_two_attempts_on_one_machine_do_not_share_a_folder(self, harness: Harness) -> None:
         slow = {"heartbeat_seconds": 100, "cancel_poll_seconds": 100, "fence_seconds": 200, "lease_seconds": 300}
-        quick, room.settings = room.settings, room.settings.model_copy(update=slow)
-        job_id = room.submit()
+        quick, harness.settings = harness.settings, harness.settings.model_copy(update=slow)
+        job_id = harness.submit()
 
-        with room.running("waits for the test"):
-            room.child(job_id)
-            with room.store.write() as session:
+        with harness.running("waits for the test"):
+            harness.child(job_id)
+            with harness.store.write() as session:
                 session.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
-            room.settings = quick
-            room.supervisor("succeeds").run_next()
-            assert room.job(job_id).state == JobState.SUCCEEDED
-            (room.out(job_id) / "go").touch()
+            harness.settings = quick
+            harness.supervisor("succeeds").run_next()
+            assert harness.job(job_id).state == JobState.SUCCEEDED
+            (harness.out(job_id) / "go").touch()
 
-        job = room.job(job_id)
+        job = harness.job(job_id)
         assert (job.state, job.epoch) == (JobState.SUCCEEDED, 2)
-        assert room.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
+        assert harness.stored(job_id) == ["e2/manifest.json", "e2/student.onnx"]
 
 
 class TestStoreAway:
-    def test_kills_the_child_when_no_heartbeat_gets_through(self, room: Room) -> None:
+    def test_kills_the_child_when_no_heartbeat_gets_through(self, harness: Harness) -> None:
         fence = {"heartbeat_seconds": 0.05, "fence_seconds": 0.5}
-        room.settings = room.settings.model_copy(update=fence)
-        job_id = room.submit()
-        lock = "LOCK TABLE jobs IN EXCLUSIVE MODE" if room.store.engine.dialect.name == "postgresql" else "SELECT 1"
+        harness.settings = harness.settings.model_copy(update=fence)
+        job_id = harness.submit()
+        lock = "LOCK TABLE jobs IN EXCLUSIVE MODE" if harness.store.engine.dialect.name == "postgresql" else "SELECT 1"
 
-        with room.running("is stubborn"):
-            pid = room.child(job_id)
-            with room.store.write() as session:
+        with harness.running("is stubborn"):
+            pid = harness.child(job_id)
+            with harness.store.write() as session:
                 session.execute(text(lock))  # on SQLite the write transaction is the lock
                 wait_for(lambda: is_gone(pid))
 
-        assert room.job(job_id).state == JobState.RUNNING  # for whoever sees that its counter stands still
+        assert harness.job(job_id).state == JobState.RUNNING  # for whoever sees that its counter stands still
 
 
 class TestLimits:
@@ -137,26 +137,26 @@ class TestLimits:
         ("limit", "code"),
         [({"child_memory_gb": 0.001}, "out_of_memory"), ({"job_hours": 1e-6}, "time_limit_exceeded")],
     )
-    def test_ends_a_child_that_passes_one(self, room: Room, limit: dict[str, float], code: str) -> None:
-        room.settings = room.settings.model_copy(update=limit)
-        job_id = room.submit()
+    def test_ends_a_child_that_passes_one(self, harness: Harness, limit: dict[str, float], code: str) -> None:
+        harness.settings = harness.settings.model_copy(update=limit)
+        job_id = harness.submit()
 
-        room.supervisor("is stubborn").run_next()
+        harness.supervisor("is stubborn").run_next()
 
-        job = room.job(job_id)
+        job = harness.job(job_id)
         assert job.error is not None
         assert (job.state, job.error["code"], job.epoch) == (JobState.FAILED, code, 1)
         assert job.error["hint"]
-        assert list((room.settings.scratch / "jobs").iterdir()) == []
+        assert list((harness.settings.scratch / "jobs").iterdir()) == []
 
-    def test_leaves_alone_one_that_keeps_them(self, room: Room) -> None:
-        room.settings = room.settings.model_copy(update={"child_memory_gb": 4.0, "job_hours": 1.0})
-        job_id = room.submit()
+    def test_leaves_alone_one_that_keeps_them(self, harness: Harness) -> None:
+        harness.settings = harness.settings.model_copy(update={"child_memory_gb": 4.0, "job_hours": 1.0})
+        job_id = harness.submit()
 
-        with room.running("waits for the test"):
-            room.child(job_id)
-            before = room.job(job_id).hb_seq
-            wait_for(lambda: room.job(job_id).hb_seq > before + 10)  # two seconds: two looks at the limits
-            (room.out(job_id) / "go").touch()
+        with harness.running("waits for the test"):
+            harness.child(job_id)
+            before = harness.job(job_id).hb_seq
+            wait_for(lambda: harness.job(job_id).hb_seq > before + 10)  # two seconds: two looks at the limits
+            (harness.out(job_id) / "go").touch()
 
-        assert room.job(job_id).state == JobState.SUCCEEDED
+        assert harness.job(job_id).state == JobState.SUCCEEDED

@@ -3,6 +3,7 @@
 The cases come from the route table, so that a new route cannot be forgotten.
 """
 
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
@@ -22,13 +23,13 @@ from app.services.leases import claim_job, finish_job
 from app.settings import Settings
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, guard, key_of
-from tests.unit.app.pages.planted import evaluation
+from tests.unit.app.reports.planted import evaluation
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Upload-Length": "3"}
 PREFIXES = {"dataset_id": "ds", "job_id": "job", "upload_id": "upl", "key_id": "key"}
 """A path's parameters that are ids. A new kind of object needs a line here, and one in `objects_of`."""
 IN_BODY = {("POST", "/v1/jobs"): "dataset_id", ("POST", "/v1/datasets"): "upload_id"}
-LOOKING_POSTS = {"/v1/jobs/{job_id}/predict"}
+LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket"}
 """What changes nothing and has a body all the same."""
 NAMES = {"name": "student.onnx"}
 """Those that are none."""
@@ -92,7 +93,8 @@ def objects_of(service: Service, http: httpx.Client) -> dict[str, str]:
     with service.store.write() as session:
         claim = claim_job(session, job_id, "wk_1")
         assert claim is not None
-        file = ArtifactFile(name="student.onnx", bytes=3, sha256="0" * 64, media_type="application/onnx")
+        sha256 = hashlib.sha256(b"abc").hexdigest()
+        file = ArtifactFile(name="student.onnx", bytes=3, sha256=sha256, media_type="application/onnx")
         assert finish_job(session, claim, [file], evaluation().model_dump(mode="json"), {"accuracy": 0.9})
     service.put_artifact(job_id, claim.epoch, "student.onnx", b"abc")
     upload = http.post("/v1/uploads", headers=OPERATOR | TUS).headers["Location"]

@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.ids import new_id
-from app.db.models import Dataset, utcnow
-from app.db.upload_models import PartialRow
+from app.db.models import Dataset, PartialRow, utcnow
 from app.domain.dataset import DatasetReport
 from app.services import uploads
 from app.services.dataset_leases import accept_dataset, claim_dataset, reject_dataset
@@ -142,7 +141,7 @@ class TestResume:
     def test_survives_a_restart(self, service: Service) -> None:
         url = begin(service)
         send(service, url, CONTENT[:5000])
-        service.http.app.state.partials = PartialUploads(service.settings.partial_uploads)  # type: ignore[attr-defined]
+        service.http.app.state.resources.partials = PartialUploads(service.settings.partial_uploads)  # type: ignore[attr-defined]
         send(service, url, CONTENT[5000:], 5000)
         assert make(service, url)["sha256"] == hashlib.sha256(CONTENT).hexdigest()
 

@@ -19,6 +19,7 @@ from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.migrate import upgrade
 from app.db.models import CatalogRow, Dataset, Worker
+from app.domain.files import sha256_file
 from app.domain.states import DatasetState
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, make_celery, send
 from app.settings import Settings
@@ -30,7 +31,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-class Room:
+class Harness:
     def __init__(self, home: Path, broker_url: str) -> None:
         self.settings = Settings(home=home, broker_url=broker_url)
         upgrade(self.settings.database)
@@ -46,9 +47,10 @@ class Room:
                 picture = BytesIO()
                 Image.new("RGB", (32, 32), (i * 20, 0, 0)).save(picture, "PNG")
                 archive.writestr(f"{i % 2}/{i}.png", picture.getvalue())
+        sha256 = sha256_file(source)
         self.blobs.put_file(f"uploads/{dataset_id}", source)
         with self.store.write() as session:
-            row = Dataset(id=dataset_id, name="a.zip", bytes=1, sha256="0" * 64, upload_key=f"uploads/{dataset_id}")
+            row = Dataset(id=dataset_id, name="a.zip", bytes=1, sha256=sha256, upload_key=f"uploads/{dataset_id}")
             session.add(row)
         return dataset_id
 
@@ -77,35 +79,38 @@ class Room:
 
 
 @pytest.fixture(params=["filesystem", "redis"])
-def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     broker_url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    room = Room(tmp_path / "home", broker_url)
-    yield room
-    room.celery.close()
-    room.store.close()
+    harness = Harness(tmp_path / "home", broker_url)
+    yield harness
+    harness.celery.close()
+    harness.store.close()
 
 
 class TestDatasetsWorker:
-    def test_takes_what_waits_then_what_is_sent_and_stops_when_told(self, room: Room) -> None:
-        waiting = room.upload()  # its message was lost
-        with room.worker(DATASETS_QUEUE) as process:
-            wait_for(lambda: room.is_ready(waiting))
-            assert room.workers() == [("datasets", "cpu")]
-            sent = room.upload()
-            send(room.celery, IMPORT_TASK, sent)
-            wait_for(lambda: room.is_ready(sent))
+    def test_takes_what_waits_then_what_is_sent_and_stops_when_told(self, harness: Harness) -> None:
+        waiting = harness.upload()  # its message was lost
+        with harness.worker(DATASETS_QUEUE) as process:
+            wait_for(lambda: harness.is_ready(waiting))
+            assert harness.workers() == [("datasets", "cpu")]
+            sent = harness.upload()
+            send(harness.celery, IMPORT_TASK, sent)
+            wait_for(lambda: harness.is_ready(sent))
 
             process.terminate()
 
             assert process.wait() == 0
+            home = harness.settings.root  # made before, as any program makes a folder
+            assert [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077] == []
             assert process.stderr is not None
             lines = [json.loads(line) for line in process.stderr if line.startswith("{")]
         assert (sent, 1, "ready") in [(line.get("dataset_id"), line.get("epoch"), line["message"]) for line in lines]
         assert [line for line in lines if line["level"] in {"error", "critical"}] == []
+        assert any("programs that read uploads" in line["message"] for line in lines)  # what was possible
 
-    def test_stops_while_it_waits(self, room: Room) -> None:
-        with room.worker(DATASETS_QUEUE) as process:
-            wait_for(lambda: room.workers() != [])
+    def test_stops_while_it_waits(self, harness: Harness) -> None:
+        with harness.worker(DATASETS_QUEUE) as process:
+            wait_for(lambda: harness.workers() != [])
 
             process.terminate()
 
@@ -114,15 +119,15 @@ class TestDatasetsWorker:
 
 class TestTrainingWorker:
     def test_announces_what_it_can_build(self, tmp_path: Path) -> None:
-        room = Room(tmp_path / "home", "")
-        with room.worker("training"):
-            wait_for(lambda: room.workers() != [])
+        harness = Harness(tmp_path / "home", "")
+        with harness.worker("training"):
+            wait_for(lambda: harness.workers() != [])
 
-        with room.store.read() as session:
+        with harness.store.read() as session:
             (catalogue,) = session.scalars(select(CatalogRow))
         assert {"mobilenetv3_small_050", "test_vit"} <= {card["name"] for card in catalogue.payload["students"]}
-        room.store.close()
-        room.celery.close()
+        harness.store.close()
+        harness.celery.close()
 
 
 class TestImports:

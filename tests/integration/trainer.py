@@ -1,7 +1,7 @@
 # ruff: noqa: T201 (printing is its task)
 """A child that stands in the place of the training command: no network is trained, everything else is as there.
 
-python trainer.py BEHAVIOUR SPEC.json DATA_DIR OUT_DIR
+python trainer.py BEHAVIOUR SPEC.json DATA_DIR OUT_DIR --runtime RUNTIME.json
 
 The behaviour `obeys FOLDER` takes steps with checkpoints, resumes, and half way does what files in FOLDER say:
     hold     waits while the file is there, if the attempt's epoch stands in it
@@ -12,15 +12,18 @@ The behaviour `obeys FOLDER` takes steps with checkpoints, resumes, and half way
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
 from app.domain.files import replaced_atomically
+from app.domain.runtime import RuntimeConfig
 
 STEPS = 20
-behaviour, spec_path, data, out = sys.argv[1], *map(Path, sys.argv[2:])
+behaviour, spec_path, data, out = sys.argv[1], *map(Path, sys.argv[2:5])
+runtime = RuntimeConfig.read(Path(sys.argv[6]), {})
 out.mkdir(exist_ok=True)
 
 
@@ -55,7 +58,7 @@ def write_results(student: bytes) -> None:
         "teacher": None,
         "dataset": {"images": len(json.loads((data / "index.json").read_text())["samples"])},
         "versions": {},
-        "device": os.environ["TDMR_DEVICE"],
+        "device": runtime.device,
         "metrics": {"test_accuracy": 0.75},
         "seconds": {},
         "parity": {},
@@ -130,6 +133,16 @@ say(type="stage", stage="reprogram")
 say(type="progress", stage="reprogram", progress=0.25, eta_seconds=30.0)
 say(type="metric", stage="reprogram", step=10, values={"loss": 2.0})
 print("not a line of ours", flush=True)
+if behaviour == "chatters":
+    print("neither is this\n" * 20, flush=True)
+if behaviour == "loses its folder":
+    shutil.rmtree(out.parent)
+    say(type="done", metrics={"test_accuracy": 0.75})
+    sys.exit(0)
+if behaviour == "loses its data":
+    next(path for path in data.rglob("*") if path.is_file()).unlink()
+    say(type="failure", code="local_files_lost", detail="They are gone.")
+    sys.exit(1)
 say(type="stage", stage="distill")
 if behaviour == "waits" and not (out / "checkpoint").exists():
     signal.signal(signal.SIGTERM, stop)

@@ -1,5 +1,6 @@
-"""What unit tests share: an object store, as a process of its own."""
+"""What unit tests share: an object store, as a process of its own; and which of them need torch."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -12,6 +13,23 @@ import fsspec
 import pytest
 
 START_SECONDS = 60
+NEED_TORCH = (
+    "app/ingest/test_importer.py",
+    "benchmarks/common/test_training.py",
+    "benchmarks/methods",
+    "benchmarks/models",
+    "worker/models",
+    "worker/test_verify.py",
+    "worker/training",
+)
+# `make test-unit` on a fresh clone runs all the others, without the 2 GB
+collect_ignore = [] if importlib.util.find_spec("torch") else list(NEED_TORCH)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "s3_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")  # it starts a service
 
 
 @pytest.fixture(scope="session")

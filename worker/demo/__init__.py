@@ -1,1 +1,1 @@
-"""What `tdmr demo` runs on: real handwritten digits, and the script that pretrained the shipped teacher."""
+"""What `tdmr demo` runs on: real handwritten digits."""

@@ -5,11 +5,9 @@ index.json. Progress is printed as one JSON object a line (app/domain/progress.p
 (the last line says why), 75 stopped by SIGTERM with a checkpoint: run the same command again to go on. A student's
 files lie in OUT_DIR; where the spec names `students`, in a folder of its name there.
 
-Environment: TDMR_MODELS_DIR (a folder of local teachers), TDMR_DEVICE (auto, cpu, cuda, cuda:1), TDMR_CACHE_DIR and
-TDMR_CACHE_GB (what runs on one host share, and how large it may grow; default: in OUT_DIR, 20), TDMR_PRECISION (auto,
-float32, bfloat16: fix it, or share a cache folder, where two runs must agree bit for bit), TDMR_CHECKPOINT_SECONDS
-(a run that is killed repeats so much at most; 30 or less), TDMR_LOG_LEVEL (of the JSON
-lines on standard error) and TDMR_LOG_CONTEXT (a JSON object: what each of them carries).
+Settings of the machine (app/domain/runtime.py) come from RUNTIME.json where `--runtime` names it, otherwise from the
+environment: TDMR_MODELS_DIR, TDMR_DEVICE, TDMR_CACHE_DIR, TDMR_CACHE_GB, TDMR_PRECISION, TDMR_CHECKPOINT_SECONDS,
+TDMR_CONFINE and TDMR_LOG_LEVEL. TDMR_LOG_CONTEXT is a JSON object: the fields that each log line carries.
 """
 
 import argparse
@@ -18,21 +16,25 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 
-from app.domain.errors import OutOfMemory, TdmrError, TrainingFailed
+from app.domain.errors import DiskFull, LocalFilesLost, OutOfMemory, TdmrError, TrainingFailed
+from app.domain.files import lost_below
 from app.domain.progress import FailureLine
+from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
 from app.imaging import UnreadableImage
 from app.logs import configure_logging
-from worker.training.loop import Stopped
-from worker.training.memory import keep_freed_memory
+from worker.training.engine.allocator import keep_freed_memory
+from worker.training.engine.loop import Stopped
+from worker.training.engine.reporter import Reporter
+from worker.training.models.hub import fetch_weights, leave_network
 from worker.training.pipeline import train
-from worker.training.prepare import Run
-from worker.training.report import Reporter
+from worker.training.run import Run
 
 EXIT_FAILED, EXIT_STOPPED = 1, 75
 log = logging.getLogger("worker.training")
@@ -45,23 +47,32 @@ def main() -> int:
     parser.add_argument(
         "out", type=Path, metavar="OUT_DIR", help="where the student goes; resumed if it holds this run"
     )
+    parser.add_argument("--runtime", type=Path, metavar="RUNTIME.json", help="settings; default: the environment")
     arguments = parser.parse_args()
     keep_freed_memory()
     # standard output belongs to the progress lines: libraries that print there would break them
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    configure_logging(os.environ.get("TDMR_LOG_LEVEL", "info"))
 
     stop = {"requested": False}
     signal.signal(signal.SIGTERM, lambda *_: stop.update(requested=True))
     reporter = Reporter(lines)
+    folders = [arguments.data, arguments.out]
     try:
+        runtime = RuntimeConfig.read(arguments.runtime, os.environ)
+        configure_logging(runtime.log_level)
+        if runtime.cache_dir is not None:
+            folders.append(runtime.cache_dir)
         spec = _read_spec(arguments.spec)
-        train(Run(spec, arguments.data, arguments.out, _device(), reporter, lambda: stop["requested"]))
+        if runtime.confine:
+            # before the first image, which is from a stranger
+            fetch_weights(spec, runtime.models_dir)
+            leave_network()
+        train(Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"]))
     except Stopped:
         return EXIT_STOPPED
     except Exception as error:
-        failure = in_words(error)
+        failure = in_words(error, folders)
         if failure.code == TrainingFailed.code or not isinstance(error, TdmrError):
             log.exception("The run failed")
         reporter.emit(failure)
@@ -81,15 +92,12 @@ class _InvalidSpecFile(TdmrError):
     code = "invalid_spec"
 
 
-def _device() -> torch.device:
-    wanted = os.environ.get("TDMR_DEVICE", "auto")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+def in_words(error: Exception, folders: Sequence[Path] = ()) -> FailureLine:
+    """What is told to the user: never a path, never a traceback.
 
-
-def in_words(error: Exception) -> FailureLine:
-    """What is told to the user: never a path, never a traceback."""
+    Args:
+        folders: whose files are there as long as nobody else deletes them.
+    """
     if isinstance(error, TdmrError):
         return FailureLine(code=error.code, detail=error.detail, hint=error.hint)
     # torch's allocator of the CPU's memory and safetensors have no errors of their own for these two
@@ -101,7 +109,14 @@ def in_words(error: Exception) -> FailureLine:
         )
     if os.strerror(errno.ENOSPC) in str(error):
         return FailureLine(
-            code="disk_full", detail="The worker's disk is full.", hint="Free space, then retry the job."
+            code=DiskFull.code, detail="The worker's disk is full.", hint="Free space, then retry the job."
+        )
+    # libraries that write files have errors of their own for a folder that is gone
+    if lost_below(folders, error) or not all(folder.is_dir() for folder in folders[:2]):
+        return FailureLine(
+            code=LocalFilesLost.code,
+            detail="The worker's local files were deleted, or cannot be read, while the job ran.",
+            hint="Keep everything else away from TDMR_HOME and TDMR_CACHE_DIR of the worker.",
         )
     if isinstance(error, UnreadableImage):
         return FailureLine(
@@ -109,7 +124,7 @@ def in_words(error: Exception) -> FailureLine:
         )
     return FailureLine(
         code=TrainingFailed.code,
-        detail=f"The training room failed unexpectedly ({type(error).__name__}).",
+        detail=f"The training package failed unexpectedly ({type(error).__name__}).",
         hint="The worker's log has the details. Please report this.",
     )
 

@@ -4,16 +4,8 @@ B batch, K classes, D proxy width, C and W widths of other features. KL, softmax
 matrices are computed in float32.
 """
 
-from typing import NamedTuple
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-_MOST_ANGLE_IMAGES = 128
-"""Angles grow with the cube of the batch; from here on a part of it stands for the whole."""
-_SMALLEST_DISTANCE = 1e-4
-"""Shorter than this, a direction counts for less: the gradient at two images that coincide would be endless."""
 
 
 def kd(teacher_logits_BK: Tensor, student_logits_BK: Tensor, temperature: float) -> Tensor:
@@ -21,66 +13,6 @@ def kd(teacher_logits_BK: Tensor, student_logits_BK: Tensor, temperature: float)
     target = F.log_softmax(teacher_logits_BK.float() / temperature, 1)
     answer = F.log_softmax(student_logits_BK.float() / temperature, 1)
     return temperature**2 * F.kl_div(answer, target, reduction="batchmean", log_target=True)
-
-
-class Decoupled(NamedTuple):
-    """The two parts of KL(softmax(teacher/T) ‖ softmax(student/T)), each [B]; with p_t the teacher's probability of
-    the target, KL = target + (1 − p_t) · others."""
-
-    target: Tensor
-    """KL of the target class against the rest, as a distribution over two."""
-    others: Tensor
-    """KL among the other classes, each distribution scaled to a sum of 1."""
-
-
-def decoupled(teacher_logits_BK: Tensor, student_logits_BK: Tensor, target_B: Tensor, temperature: float) -> Decoupled:
-    """The decoupling of DKD (Zhao et al., 2022, arXiv 2203.08679): TCKD and NCKD without T² and weights."""
-    teacher = _target_and_others(teacher_logits_BK.float() / temperature, target_B)
-    student = _target_and_others(student_logits_BK.float() / temperature, target_B)
-    return Decoupled(*(_kl(t, s) for t, s in zip(teacher, student, strict=True)))
-
-
-def _target_and_others(logits_BK: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits of (target, rest) [B, 2] and of the K − 1 other classes."""
-    classes = logits_BK.shape[1]
-    others = (target_B[:, None] + torch.arange(1, classes, device=target_B.device)) % classes
-    target_B1, others_BK = logits_BK.gather(1, target_B[:, None]), logits_BK.gather(1, others)
-    return torch.cat([target_B1, others_BK.logsumexp(1, keepdim=True)], 1), others_BK
-
-
-def _kl(teacher_logits_BK: Tensor, student_logits_BK: Tensor) -> Tensor:
-    teacher, student = F.log_softmax(teacher_logits_BK, 1), F.log_softmax(student_logits_BK, 1)
-    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(1)
-
-
-def correlation_distance(a_BK: Tensor, b_BK: Tensor) -> Tensor:
-    """1 − Pearson's correlation of the rows, mean over the rows; scale and offset of a row do not matter."""
-    a, b = a_BK.float(), b_BK.float()
-    return cosine_distance(a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True))
-
-
-def relative_distances(student_BC: Tensor, teacher_BW: Tensor) -> Tensor:
-    """Huber distance of the batch's pairwise distances, each side scaled to a mean of 1 (Park et al., 2019).
-
-    0 for the same geometry up to rotation, offset and scale.
-    """
-    student, teacher = (torch.pdist(x.float()) for x in (student_BC, teacher_BW))
-    return F.smooth_l1_loss(student / (student.mean() + 1e-8), teacher / (teacher.mean() + 1e-8))
-
-
-def angles(student_BC: Tensor, teacher_BW: Tensor) -> Tensor:
-    """Huber distance of the cosines of all angles that three images of the batch form (Park et al., 2019).
-
-    0 for the same geometry up to rotation, offset and scale. At most the batch's first 128 images take part.
-    """
-    return F.smooth_l1_loss(_angle_cosines(student_BC), _angle_cosines(teacher_BW))
-
-
-def _angle_cosines(x_BC: Tensor) -> Tensor:
-    """[j, i, k]: the cosine at image j between the directions to i and to k; 0 where two of them coincide."""
-    x = x_BC[:_MOST_ANGLE_IMAGES].float()
-    directions = F.normalize(x[None] - x[:, None], dim=2, eps=_SMALLEST_DISTANCE)
-    return directions @ directions.transpose(1, 2)
 
 
 def labelled_cross_entropy(logits_BK: Tensor, labels_B: Tensor, weights_K: Tensor | None = None) -> Tensor:

@@ -16,26 +16,29 @@ from app.domain.files import replaced_atomically
 from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Measurement
 from app.domain.progress import DoneLine
-from app.domain.spec import Method, TrainingSpec
+from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
-from worker.training.balance import class_weights
-from worker.training.comparison import tell_choice
-from worker.training.curves import Curves
-from worker.training.describe import Delivered, Trained, describe, licences_of, preprocessing_of
-from worker.training.evaluate import accuracies, beyond_teacher, compare
-from worker.training.export.calibration import calibration_images
+from worker.training.data.class_weights import class_weights
+from worker.training.data.pools import Images
+from worker.training.engine.curves import Curves
+from worker.training.engine.loop import Hooks, Optimisation, fit
+from worker.training.evaluation.metrics import accuracies, beyond_teacher, compare
+from worker.training.evaluation.review import review_data
+from worker.training.evaluation.validation import build_validator, student_logits
 from worker.training.export.latency import NOT_MEASURED, measure_files
-from worker.training.export.student import Exported, export_student
-from worker.training.feed import Feed
-from worker.training.handover import Handover
-from worker.training.judge import judge_so_far, student_logits
-from worker.training.knowledge import Knowledge, Targets, logits_of_clean
-from worker.training.loop import Hooks, Optimisation, fit
-from worker.training.methods import build_task
-from worker.training.models import Student, build_student
-from worker.training.prepare import Images, Run, TeacherTaps, prepare
-from worker.training.review import review_data
-from worker.training.stage_one import reprogram
+from worker.training.export.student import Exported, calibration_images, export_student
+from worker.training.methods.batches import BatchSource
+from worker.training.methods.handover import Handover
+from worker.training.methods.registry import build_task
+from worker.training.methods.targets import TargetSource
+from worker.training.models.networks import Student, build_student
+from worker.training.prepare import prepare
+from worker.training.report.comparison import tell_choice
+from worker.training.report.manifests import Delivered, Trained, describe, licences_of, preprocessing_of
+from worker.training.run import Run
+from worker.training.teacher.features import TeacherTaps
+from worker.training.teacher.reprogramming import reprogram
+from worker.training.teacher.task_teacher import TaskTeacher, logits_of_clean
 
 _RUN_NAME = "run.json"
 
@@ -54,51 +57,52 @@ def train(run: Run) -> Manifest:
     _claim_folder(run, index)
     run.reporter.record = Curves(run.out_dir).add
     images, taps = prepare(run, index)
-    knowledge = reprogram(run, images, taps) if taps is not None else None
+    task_teacher = reprogram(run, images, taps) if taps is not None else None
     if taps is not None:
         review_data(run, images, taps)
-    students = distil(run, images, knowledge) if run.spec.method.needs_student else _probe_alone(run)
-    evaluations = evaluate(run, images, knowledge, students)
+    students = distil(run, images, task_teacher) if run.spec.method_info.needs_student else _probe_only(run)
+    evaluations = evaluate(run, images, task_teacher, students)
     manifest = export(run, images, taps, students, evaluations)
     tell_choice(run, manifest.choice)
     run.reporter.emit(DoneLine(metrics=manifest.metrics))
     return manifest
 
 
-def distil(run: Run, images: Images, knowledge: Knowledge | None) -> list[Trained]:
+def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[Trained]:
     """Stage 2, of one student after another. Each has what it would have alone: seed, batches, views, checkpoints."""
     run.reporter.begin(Stage.DISTILL)
-    targets = Targets(run, knowledge) if knowledge is not None else None
-    feed = Feed(run, images, targets)
-    judge = judge_so_far(run, images, knowledge)
+    targets = TargetSource(run, task_teacher) if task_teacher is not None else None
+    batches = BatchSource(run, images, targets)
+    validator = build_validator(run, images, task_teacher)
     students: list[Trained] = []
     for number, name in enumerate(run.spec.every_student):
-        several = run.spec.students is not None
-        part, folder = (name, run.out_dir / name) if several else ("", run.out_dir)
+        single_student = run.spec.students is None
+        part, folder = ("", run.out_dir) if single_student else (name, run.out_dir / name)
         folder.mkdir(exist_ok=True)
         hooks = Hooks(
             metric=run.reporter.metric,
             progress=run.reporter.progress,
             event=run.reporter.event,
             stop_requested=run.stop_requested,
-            evaluate=judge,
+            evaluate=validator,
             checkpoints=folder / "checkpoints",
+            checkpoint_seconds=run.runtime.checkpoint_seconds,
         )
         spec = run.spec.for_student(name)
         with run.reporter.part(
-            part, number, len(run.spec.every_student), steps=feed.steps, images_per_step=feed.batch_size
+            part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
-            student = _distil_one(run, spec, name, images, knowledge, feed, hooks)
+            student = _distil_one(run, spec, name, images, task_teacher, batches, hooks)
         students.append(Trained(spec, folder, part, student))
     return students
 
 
 def evaluate(
-    run: Run, images: Images, knowledge: Knowledge | None, students: Sequence[Trained]
+    run: Run, images: Images, task_teacher: TaskTeacher | None, students: Sequence[Trained]
 ) -> list[dict[str, Any]]:
     """Student beside reprogrammed teacher and probe, on images that training never saw. Writes evaluation.json."""
     run.reporter.begin(Stage.EVALUATE)
-    teacher_logits, probe_logits = knowledge.judged_logits() if knowledge is not None else (None, None)
+    teacher_logits, probe_logits = task_teacher.judged_logits() if task_teacher is not None else (None, None)
     evaluations = []
     for number, trained in enumerate(students):
         with run.reporter.part(trained.name, number, len(students)):
@@ -115,7 +119,7 @@ def evaluate(
             )
             with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
                 temporary.write_text(json.dumps(evaluation))
-            if advice := beyond_teacher(evaluation, run.spec.alone):
+            if advice := beyond_teacher(evaluation, run.spec.labels_only_method):
                 run.reporter.event("student_beyond_teacher", advice)
         evaluations.append(evaluation)
     return evaluations
@@ -141,42 +145,50 @@ def export(
 
 
 def _distil_one(
-    run: Run, spec: TrainingSpec, name: str, images: Images, knowledge: Knowledge | None, feed: Feed, hooks: Hooks
+    run: Run,
+    spec: TrainingSpec,
+    name: str,
+    images: Images,
+    task_teacher: TaskTeacher | None,
+    batches: BatchSource,
+    hooks: Hooks,
 ) -> Student:
     """Returns the student with its averaged weights, in eval mode."""
     config, classes = spec.distill, len(images.index.classes)
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
-    student = build_student(name, classes, spec.image_size, pretrained=spec.starts_pretrained).to(run.device)
-    run.settle_student(student)
-    run.settle_optimiser()
+    student = build_student(name, classes, spec.image_size, spec.starts_pretrained, run.runtime.models_dir)
+    run.tune_student(student.to(run.device))
+    run.tune_optimiser()
     torch.manual_seed(spec.seed)
-    handover = _handover(run, spec, images, knowledge, feed.steps)
+    handover = _handover(run, spec, images, task_teacher, batches.steps)
     task = build_task(
         spec,
         student,
-        reprogrammer=knowledge.reprogrammer if knowledge is not None else None,
-        probe=knowledge.probe if knowledge is not None else None,
-        tap_widths=knowledge.taps.teacher.widths if knowledge is not None else (),
+        reprogrammer=task_teacher.reprogrammer if task_teacher is not None else None,
+        probe=task_teacher.probe if task_teacher is not None else None,
+        tap_widths=task_teacher.taps.teacher.widths if task_teacher is not None else (),
         class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
         handover=handover,
     ).to(run.device)
     how = Optimisation(
-        feed.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
+        batches.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
     )
     if handover is not None:
         hooks = replace(hooks, metric=_heard_by(handover, hooks))
-    trained = fit(task, student, lambda step: feed.at(step, handover), how, ema=config.ema, hooks=hooks)
+    trained = fit(task, student, lambda step: batches.at(step, handover), how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
     task.finish(trained)
     return trained
 
 
-def _handover(run: Run, spec: TrainingSpec, images: Images, knowledge: Knowledge | None, steps: int) -> Handover | None:
+def _handover(
+    run: Run, spec: TrainingSpec, images: Images, task_teacher: TaskTeacher | None, steps: int
+) -> Handover | None:
     """For `tdmr` where there are validation images, which tell when the student has passed its teacher."""
-    if spec.method is not Method.TDMR or not spec.distill.handover or not len(images.pools.val):
+    if "handover" not in spec.method_info.reads or not spec.distill.handover or not len(images.pools.val):
         return None
-    assert knowledge is not None
-    teacher = logits_of_clean(knowledge.model, knowledge.taps.val, run.device)
+    assert task_teacher is not None
+    teacher = logits_of_clean(task_teacher.model, task_teacher.taps.val, run.device)
     return Handover(float(F.cross_entropy(teacher, torch.from_numpy(images.pools.val.labels))), steps)
 
 
@@ -196,7 +208,7 @@ def _heard_by(handover: Handover, hooks: Hooks) -> Callable[[int, dict[str, floa
     return metric
 
 
-def _probe_alone(run: Run) -> list[Trained]:
+def _probe_only(run: Run) -> list[Trained]:
     """`probe` has an evaluation to deliver, and no student."""
     return [Trained(run.spec, run.out_dir, "", None)]
 

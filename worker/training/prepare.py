@@ -4,128 +4,27 @@ N images, V views, W summed tap widths.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from app.domain.dataset import DatasetIndex, Split
+from app.domain.dataset import DatasetIndex, Split, evaluation_split
 from app.domain.errors import InvalidSpec
-from app.domain.faults import fault_point
-from app.domain.spec import TrainingSpec
+from app.domain.failpoints import failpoint
 from app.domain.states import Stage
-from worker.training.cache import Cache
-from worker.training.data import Pool, decode_squares, square_store, stored_side
-from worker.training.evaluate import evaluation_split
-from worker.training.fast import settle_muon, settle_student, settle_teacher
-from worker.training.features import Answers, TapSource, twins
-from worker.training.input_reprogram import reprogram_input
-from worker.training.models import Student, Teacher, build_teacher
-from worker.training.pace import expected_seconds
-from worker.training.records import Records
-from worker.training.report import Reporter
+from worker.training.data.decoded import Pool, decode_squares, square_store, stored_side
+from worker.training.data.pools import Images, Pools
+from worker.training.data.records import Records
+from worker.training.engine.autotune import tune_teacher
+from worker.training.engine.eta import expected_seconds
+from worker.training.models.networks import build_teacher
+from worker.training.run import Run
+from worker.training.teacher.features import FeatureCache, TapSource, TeacherTaps, shifted_views
+from worker.training.teacher.input_reprogramming import reprogram_input
 
 INTERPOLATION = "bilinear"
 LIVE_VIEWS = 4
 """Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
 _DECODING_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every stage needs to know."""
-
-    spec: TrainingSpec
-    data_dir: Path
-    out_dir: Path
-    device: torch.device
-    reporter: Reporter
-    stop_requested: Callable[[], bool]
-
-    @cached_property
-    def cache(self) -> Cache:
-        """What jobs of this host share; the run's own where the environment names no folder."""
-        return Cache.of_environment(self.out_dir / "cache", self.reporter.event)
-
-    @property
-    def live(self) -> bool:
-        """Whether the teacher answers during stage 2 instead of before it."""
-        mode = self.spec.views.mode
-        return mode == "live" or (mode == "auto" and self.device.type == "cuda")
-
-    def settle_student(self, student: Student) -> Student:
-        """Let it compute the fastest way that this machine has for it."""
-        return settle_student(student, self.spec.distill.batch_size, self.out_dir, self.reporter.event)
-
-    def settle_optimiser(self) -> None:
-        """Let stage 2's optimiser compute the fastest way that this machine has for it."""
-        if self.spec.distill.optimiser == "muon":
-            settle_muon(self.device, self.out_dir, self.reporter.event)
-
-
-@dataclass(frozen=True)
-class Pools:
-    """Which images serve what. Train, validation and test never mix."""
-
-    labelled: Pool
-    unlabelled: Pool
-    val: Pool
-    judged: Pool
-    """The images of the final evaluation: test, or val where there is no test."""
-    judged_split: Split
-
-    @cached_property
-    def training(self) -> Pool:
-        """The labelled images, then the unlabelled ones where they are used."""
-        return Pool(self.labelled.samples + self.unlabelled.samples)
-
-
-@dataclass(frozen=True)
-class Images:
-    """The pools, decoded at the student's size; nothing but names where no student is trained."""
-
-    index: DatasetIndex
-    pools: Pools
-    squares: Records
-    """Of `pools.training`: uint8 [N, S, S, 3], a little over the student's size."""
-    val_squares: Any
-    """`Records` too, which evaluation and export read like an array: a few rows at a time."""
-    judged_squares: Any
-    """At exactly the student's size, by the preprocessing that users are told."""
-
-
-@dataclass(frozen=True)
-class TeacherTaps:
-    """The frozen teacher and its answers: float16 [N, V, W] for views, float32 [N, W] for clean images."""
-
-    source: TapSource
-    pool: Pool
-    """`Pools.training`"""
-    labelled: Records
-    shifted: Records
-    """The domain-shifted twins of the labelled images' first views."""
-    unlabelled: Records
-    """Fewer views where the teacher answers live: stage 1 alone sees these."""
-    unlabelled_shifted: Records
-    val: Records
-    judged: Records
-    squares: Records | None
-    """Of `pool` at the teacher's size, for live answers."""
-
-    @property
-    def teacher(self) -> Teacher:
-        return self.source.teacher
-
-    @property
-    def digest(self) -> str:
-        return self.source.digest
-
-    def clean(self, run: Run, pool: Pool) -> torch.Tensor:
-        """Taps [N, W] of clean images, on the run's device. All at once: for some hundreds of images."""
-        taps = Answers.of(run.cache, self.source, "clean").ask(pool, run.data_dir)[:]
-        return torch.from_numpy(taps).to(run.device)
 
 
 def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
@@ -141,19 +40,19 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
     pools = _pools(run, index)
     source = _source(run, pools.labelled, len(index.classes))
     decoder = _Decoder(run, pools, source)
-    asker = None if source is None else _Asker(run, pools, source)
-    asks = 0 if asker is None else asker.decodes
+    teacher_pass = None if source is None else _TeacherPass(run, pools, source)
+    teacher_decodes = 0 if teacher_pass is None else teacher_pass.decodes
     run.reporter.expected = expected_seconds(
         spec,
         None if source is None else source.teacher,
         device=run.device,
         classes=len(index.classes),
-        decodes=decoder.count + asks,
-        teacher_views=0 if asker is None else asker.views,
+        decodes=decoder.count + teacher_decodes,
+        teacher_views=0 if teacher_pass is None else teacher_pass.views,
         live=run.live,
-        settle=run.settle_student,
+        tune=run.tune_student,
     )
-    decoding = _DECODING_SHARE if asks else 1.0
+    decoding = _DECODING_SHARE if teacher_decodes else 1.0
     decoder.progress = run.reporter.within(0.0, decoding)
     with run.reporter.timed("decode"):
         images = Images(
@@ -170,23 +69,23 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
         f"{len(pools.val)} for validation, {len(pools.judged)} for the final evaluation ({pools.judged_split}); "
         f"{len(index.classes)} classes.",
     )
-    if asker is None:
+    if teacher_pass is None:
         taps = None
     else:
         with run.reporter.timed("teacher"):
-            taps = asker(squares, run.reporter.within(decoding, 1.0))
+            taps = teacher_pass(squares, run.reporter.within(decoding, 1.0))
     run.cache.trim()
     return images, taps
 
 
 def _source(run: Run, labelled: Pool, classes: int) -> TapSource | None:
     spec = run.spec
-    if not spec.method.needs_teacher:
+    if not spec.method_info.needs_teacher:
         return None
     assert spec.teacher is not None
     torch.manual_seed(spec.seed)  # decides the weights of a random control
-    teacher = build_teacher(spec.teacher, spec.reprogram.image_size).to(run.device)
-    settle_teacher(teacher, run.out_dir, run.reporter.event)
+    teacher = build_teacher(spec.teacher, spec.reprogram.image_size, run.runtime.models_dir).to(run.device)
+    tune_teacher(teacher, run.runtime, run.out_dir, run.reporter.event)
     source = TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
     if not spec.reprogram.input_reprogramming:
         return source
@@ -197,11 +96,11 @@ def _source(run: Run, labelled: Pool, classes: int) -> TapSource | None:
 
 
 def _pools(run: Run, index: DatasetIndex) -> Pools:
-    labelled, val, test = (Pool.of(index, split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
+    labelled, val, test = (Pool.from_splits(index, split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
     if len(labelled) < 2:
         raise InvalidSpec("The data set has fewer than two labelled training images.", hint="Add labelled images.")
     # who learns from labels alone would only lose image steps to unlabelled images
-    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method.needs_teacher
+    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method_info.needs_teacher
     judged_split = evaluation_split([sample.split for sample in index.samples])
     if judged_split is Split.TRAIN:
         run.reporter.event(
@@ -209,7 +108,7 @@ def _pools(run: Run, index: DatasetIndex) -> Pools:
         )
     return Pools(
         labelled=labelled,
-        unlabelled=Pool.of(index, Split.UNLABELLED) if with_unlabelled else Pool(()),
+        unlabelled=Pool.from_splits(index, Split.UNLABELLED) if with_unlabelled else Pool(()),
         val=val,
         judged={Split.TEST: test, Split.VAL: val, Split.TRAIN: labelled}[judged_split],
         judged_split=judged_split,
@@ -223,7 +122,7 @@ class _Decoder:
         self.run = run
         self.progress: Callable[[float], None] = lambda fraction: None
         side, nobody = run.spec.image_size, Pool(())
-        student = run.spec.method.needs_student
+        student = run.spec.method_info.needs_student
         self.training = pools.training if student else nobody, stored_side(side)
         self.val = pools.val if student else nobody, side
         self.judged = pools.judged if student else nobody, side
@@ -234,7 +133,7 @@ class _Decoder:
         self._done = 0
 
     def __call__(self, pool: Pool, side: int) -> Records:
-        fault_point("data_loading")
+        failpoint("data_loading")
         before, missing = self._done, self._missing(pool, side)
         self._done += missing
         return decode_squares(
@@ -251,19 +150,19 @@ class _Decoder:
         return len(square_store(self.run.cache, side, INTERPOLATION).missing(pool.ids))
 
 
-class _Asker:
+class _TeacherPass:
     """Asks the teacher for all that stage 1 and, unless it answers live, stage 2 will want."""
 
     def __init__(self, run: Run, pools: Pools, source: TapSource) -> None:
         self.run, self.pools, self.source = run, pools, source
         count = run.spec.views.count
-        views = Answers.of(run.cache, source, "views", count)
+        views = FeatureCache.open(run.cache, source, "views", count)
 
-        def shifted(pool: Pool) -> tuple[Answers, Pool]:
-            return Answers.of(run.cache, source, "shifted", twins(len(pool), count)), pool
+        def shifted(pool: Pool) -> tuple[FeatureCache, Pool]:
+            return FeatureCache.open(run.cache, source, "shifted", shifted_views(len(pool), count)), pool
 
-        fewer = Answers.of(run.cache, source, "views", min(LIVE_VIEWS, count))
-        clean = Answers.of(run.cache, source, "clean")
+        fewer = FeatureCache.open(run.cache, source, "views", min(LIVE_VIEWS, count))
+        clean = FeatureCache.open(run.cache, source, "clean")
         self._wanted = [
             (views, pools.labelled),
             shifted(pools.labelled),
@@ -287,7 +186,7 @@ class _Asker:
             def told(fraction: float, before: int = before, work: int = work) -> None:
                 progress((before + fraction * work) / self.views)
 
-            records.append(answers.ask(pool, self.run.data_dir, told, self.run.stop_requested))
+            records.append(answers.compute(pool, self.run.data_dir, told, self.run.stop_requested))
         labelled, shifted, unlabelled, unlabelled_shifted, val, judged = records
         return TeacherTaps(
             source=self.source,

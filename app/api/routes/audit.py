@@ -1,4 +1,4 @@
-"""Who changed what, for those whose key has the scope `admin`."""
+"""The audit trail, for keys with the scope `admin`."""
 
 from typing import Annotated
 
@@ -14,17 +14,18 @@ from app.services import audit
 router = APIRouter(prefix="/v1/audit", tags=["access"])
 
 
-@router.get("", operation_id="list_audit", summary="Who changed what")
+@router.get("", operation_id="list_audit", summary="List the audit trail")
 def list_audit(
     tenant: NamedTenant,
     session: ReadSession,
     object_id: Annotated[
-        str | None, Query(pattern=r"^[a-z]{2,6}_[0-9A-Z]{26}$", description="Only what was done to this object.")
+        str | None, Query(pattern=r"^[a-z]{2,6}_[0-9A-Z]{26}$", description="Only entries about this object.")
     ] = None,
     after: AfterAudit = None,
     limit: Limit = 20,
 ) -> ListPage[AuditRead]:
-    """Newest first. Every change that was made is here, by which key and from where; what was refused is in the log."""
+    """Newest first. Each change has an entry with the key and the address that made it. Refused requests are only in
+    the log."""
     page = audit.page(session, tenant, object_id=object_id, after=after, limit=limit)
     ids = [entry.id for entry in page.items]
-    return ListPage[AuditRead].of(map(AuditRead.of, page.items), ids, has_more=page.has_more)
+    return ListPage[AuditRead].from_items(map(AuditRead.from_row, page.items), ids, has_more=page.has_more)

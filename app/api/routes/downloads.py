@@ -1,4 +1,4 @@
-"""What a job leaves to be taken away: its files, one by one or all in one zip."""
+"""Download the files of a job, one by one or all in one zip."""
 
 import base64
 from functools import partial
@@ -13,33 +13,38 @@ from app.api.downloads import Download
 from app.api.openapi import problems
 from app.api.schemas import ArtifactRead, ListPage
 from app.db.models import Artifact
+from app.domain.errors import NotFound
 from app.services import archives, artifacts
+from app.storage import published
 from app.storage.blobs import Blobs
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 
-Range = Annotated[str | None, Header(alias="Range", description="`bytes=0-99`, to resume a download. One range.")]
-IfRange = Annotated[str | None, Header(description="Send the range only if the file has this ETag.")]
-IfNoneMatch = Annotated[str | None, Header(description="The ETag of the file you have.")]
+Range = Annotated[
+    str | None, Header(alias="Range", description="One range, for example `bytes=0-99`, to resume a download.")
+]
+IfRange = Annotated[str | None, Header(description="Send the range only if the file still has this ETag.")]
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of your copy.")]
 OfStudent = Annotated[
     str | None,
-    Query(description="Only this student's files, as of a job of its own. Default: all files of the job."),
+    Query(description="Only this student's files, named as in a job with one student. Default: all files."),
 ]
 
 
-@router.get("/artifacts", operation_id="list_job_artifacts", summary="The files to download", responses=problems(404))
+@router.get("/artifacts", operation_id="list_job_artifacts", summary="List the files", responses=problems(NotFound))
 def list_artifacts(job_id: str, caller: CurrentCaller, session: ReadSession) -> ListPage[ArtifactRead]:
-    """All of them, by name; none until the job has succeeded. With `students` the files of each are called
-    `<student>/student.onnx` and so on; `manifest.json` tells what all are."""
+    """All files by name; none until the job has succeeded. With `students`, each student's files start with its name,
+    for example `<student>/student.onnx`; `manifest.json` describes all of them."""
     rows = artifacts.listing(session, caller.tenant, job_id)
-    return ListPage[ArtifactRead].of(map(ArtifactRead.of, rows), [row.name for row in rows], has_more=False)
+    names = [row.name for row in rows]
+    return ListPage[ArtifactRead].from_items(map(ArtifactRead.from_row, rows), names, has_more=False)
 
 
 # Beside /artifacts and not below it, where every path is a file's name.
 @router.head(
     "/artifacts.zip",
     operation_id="head_job_archive",
-    summary="Size of all files in one zip",
+    summary="Get the size of the zip",
     response_class=Response,
     responses=downloads.HEAD_RESPONSES,
 )
@@ -52,7 +57,7 @@ def head_archive(
     student: OfStudent = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The headers that GET would send."""
+    """The headers of the GET request, without a body."""
     return downloads.answer(request, _zip(archives.find(session, caller.tenant, job_id, student), blobs))
 
 
@@ -74,15 +79,15 @@ def download_archive(
     if_range: IfRange = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Made while it is sent, stored and not compressed: weights do not get smaller. Its bytes are the same each time,
-    so that it can be resumed with Range like any file."""
+    """Created while it is sent, without compression, since weights hardly compress. Its bytes are the same each time,
+    so a download can be resumed with Range."""
     return downloads.answer(request, _zip(archives.find(session, caller.tenant, job_id, student), blobs))
 
 
 @router.head(
     "/artifacts/{name:path}",
     operation_id="head_job_artifact",
-    summary="Size and digest of a file",
+    summary="Get the size and digest of a file",
     response_class=Response,
     responses=downloads.HEAD_RESPONSES,
 )
@@ -95,7 +100,7 @@ def head_artifact(
     blobs: AppBlobs,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The headers that GET would send."""
+    """The headers of the GET request, without a body."""
     return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
 
 
@@ -117,20 +122,21 @@ def download_artifact(
     if_range: IfRange = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Streams it; a slash in the name is part of the path. A published file never changes, so a broken download can be
+    """A slash in the name is part of the path. A published file never changes, so an interrupted download can be
     resumed with Range (`curl -C -`)."""
     return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
 
 
 def _file(artifact: Artifact, blobs: Blobs) -> Download:
-    digest = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
+    digest, stored = base64.b64encode(bytes.fromhex(artifact.sha256)).decode(), artifacts.stored(artifact)
     return Download(
         # what saves the file would drop a folder, and one student's file would overwrite another's
         name=artifact.name.replace("/", "-"),
         size=artifact.bytes,
         etag=f'"{artifact.sha256}"',
         media_type=artifact.media_type,
-        read=partial(artifacts.read, blobs, artifact),
+        require=partial(published.require, blobs, stored),
+        read=partial(published.read, blobs, stored),
         digests={
             "Repr-Digest": f"sha-256=:{digest}:",
             "Digest": f"sha-256={digest}",  # as it was called before RFC 9530
@@ -144,5 +150,6 @@ def _zip(archive: archives.Archive, blobs: Blobs) -> Download:
         size=archive.bytes,
         etag=f'"{archive.fingerprint}"',
         media_type="application/zip",
+        require=partial(archives.require, blobs, archive),
         read=partial(archives.read, blobs, archive),
     )

@@ -1,117 +1,109 @@
-"""Jobs: create, look, and what one may do to them."""
+"""Jobs: create, list, inspect, cancel, pause, resume, retry."""
 
 import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, Header, Query, Response
+from fastapi import APIRouter, BackgroundTasks, Body, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app import queue
-from app.api.answers import as_json
-from app.api.deps import AppNudger, AppSettings, CurrentCaller, ReadSession, WriteSession
+from app.api.deps import AppBlobs, AppNotifier, AppSettings, AppStore, CurrentCaller, ReadSession, WriteSession
+from app.api.examples import NEW_JOBS
+from app.api.live.waiting import Wait, wait_until
 from app.api.openapi import ETAG, LOCATION, REPLAYED, problems
 from app.api.params import METADATA_PARAMETER_DOCS, AfterJob, IdempotencyKey, Limit, MetadataFilter, expect_json
 from app.api.preconditions import matches
-from app.api.schemas import JobRead, ListPage
+from app.api.schemas import JobRead, ListPage, as_json
 from app.db.models import Job
-from app.db.queries import Stamp
-from app.domain.line import Place
+from app.db.queries.jobs import Stamp
+from app.domain.errors import (
+    CatalogEmpty,
+    DatasetNotReady,
+    IdempotencyKeyInFlight,
+    IdempotencyKeyReused,
+    InvalidSpec,
+    MalformedRequest,
+    ModelRefused,
+    NotFound,
+    QueueQuotaExceeded,
+    StateConflict,
+    TooLarge,
+    UnknownStudent,
+    UnknownTeacher,
+    UnsupportedMediaType,
+)
+from app.domain.fair_queue import QueuePosition
 from app.domain.spec import JobSpec
-from app.domain.states import JobState
-from app.services import jobs
+from app.domain.states import TERMINAL_JOB_STATES, JobState
+from app.services import job_actions, jobs
+from app.services.catalog import learn_methods
 from app.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+IfNoneMatch = Annotated[str | None, Header(description="The ETag of the previous answer.")]
 VERSION = version("tdmr")
 """Another one may show a job otherwise."""
 
-EXAMPLES = {
-    "shortest": {
-        "summary": "A complete job",
-        "value": {
-            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
-            "teacher": "vit_small_patch14_dinov2.lvd142m",
-            "student": "mobilenetv3_small_050",
-        },
-    },
-    "digits": {
-        "summary": "Small images that must not be mirrored, exported to ONNX only",
-        "value": {
-            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
-            "teacher": "vit_small_patch14_dinov2.lvd142m",
-            "student": "mobilenetv3_small_050",
-            "image_size": 32,
-            "views": {"hflip": False},
-            "export": {"formats": ["onnx"]},
-            "metadata": {"owner": "ann"},
-        },
-    },
-    "several": {
-        "summary": "Three students of one teacher, which is asked and reprogrammed once",
-        "value": {
-            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
-            "teacher": "vit_small_patch14_dinov2.lvd142m",
-            "students": ["mobilenetv3_small_050", "mobilenetv3_large_100", "resnet18"],
-            "pretrained": True,
-            "balance": "sampling",
-        },
-    },
-    "constrained": {
-        "summary": "The most accurate of three students that answers within 10 ms and fits 8 MB",
-        "value": {
-            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
-            "teacher": "vit_small_patch14_dinov2.lvd142m",
-            "students": ["mobilenetv3_small_050", "mobilenetv3_large_100", "resnet18"],
-            "constraints": {"max_latency_ms": 10, "max_bytes": 8000000},
-        },
-    },
-    "probe": {
-        "summary": "How good the frozen teacher is on this data; trains no student",
-        "value": {
-            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
-            "teacher": "vit_small_patch14_dinov2.lvd142m",
-            "method": "probe",
-        },
-    },
-}
+
+def know_methods(session: WriteSession) -> None:
+    """Runs before the body is read, which may name a method that a worker has just announced."""
+    learn_methods(session)
 
 
 @router.post(
     "",
     operation_id="create_job",
-    summary="Train a student",
+    summary="Create a job",
     status_code=202,
     response_model=JobRead,
     dependencies=[Depends(expect_json)],
-    responses={202: {"headers": LOCATION | REPLAYED}, **problems(400, 404, 409, 413, 415, 422)},
+    responses={
+        202: {"headers": LOCATION | REPLAYED},
+        **problems(
+            MalformedRequest,
+            NotFound,
+            DatasetNotReady,
+            IdempotencyKeyInFlight,
+            TooLarge,
+            UnsupportedMediaType,
+            InvalidSpec,
+            UnknownTeacher,
+            UnknownStudent,
+            ModelRefused,
+            IdempotencyKeyReused,
+            QueueQuotaExceeded,
+            CatalogEmpty,
+        ),
+    },
 )
 def create_job(
-    spec: Annotated[JobSpec, Body(openapi_examples=EXAMPLES)],
+    spec: Annotated[JobSpec, Body(openapi_examples=NEW_JOBS)],
     caller: CurrentCaller,
     session: WriteSession,
+    _methods: Annotated[None, Depends(know_methods)],
     settings: AppSettings,
-    nudger: AppNudger,
+    notifier: AppNotifier,
     response: Response,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Queues the job. Every knob has a default that works; data set, teacher and student are a complete job. `students`
-    instead of `student` trains several from one reprogrammed teacher."""
-    submission = jobs.submit(session, settings.quotas, caller.tenant, spec, idempotency_key)
+    """Queues a training job. Only data set, teacher and student are required; every other field has a default. Use
+    `students` instead of `student` to train several from one reprogrammed teacher."""
+    submission = jobs.submit(session, settings.quotas, caller, spec, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
     if submission.replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    background.add_task(nudger.nudge, queue.TRAIN_TASK, submission.job.id)
+    background.add_task(notifier.notify, queue.TRAIN_TASK, submission.job.id)
     return as_json(_read(session, settings, submission.job), 202, response.headers)
 
 
 @router.get(
     "",
     operation_id="list_jobs",
-    summary="Your jobs",
+    summary="List jobs",
     response_model=ListPage[JobRead],
     openapi_extra=METADATA_PARAMETER_DOCS,
 )
@@ -120,109 +112,176 @@ def list_jobs(
     session: ReadSession,
     settings: AppSettings,
     metadata: MetadataFilter,
-    state: Annotated[list[JobState], Query(description="Only jobs in one of these states.")] = [],  # noqa: B006
+    state: Annotated[list[JobState], Query(description="Only jobs in any of these states.")] = [],  # noqa: B006
     after: AfterJob = None,
     limit: Limit = 20,
 ) -> Response:
     """Newest first."""
     page = jobs.page(session, caller.tenant, after=after, limit=limit, states=state, metadata=metadata)
-    places = jobs.queue_places(session, settings.quotas, page.items)
+    places = jobs.queue_positions(session, settings.quotas, page.items)
     ids = [job.id for job in page.items]
-    shown = ListPage[JobRead].of((JobRead.of(job, places) for job in page.items), ids, has_more=page.has_more)
-    return as_json(shown)
+    shown = (JobRead.from_row(job, places) for job in page.items)
+    return as_json(ListPage[JobRead].from_items(shown, ids, has_more=page.has_more))
+
+
+async def wait_for_change(
+    request: Request,
+    job_id: str,
+    caller: CurrentCaller,
+    settings: AppSettings,
+    store: AppStore,
+    wait: Wait = None,
+    if_none_match: IfNoneMatch = None,
+) -> None:
+    """Runs before the route opens its session, so that a request that waits holds none."""
+    known = if_none_match
+
+    def is_news() -> bool:
+        nonlocal known
+        with store.read() as session:
+            stamp = jobs.stamp(session, caller.tenant, job_id)
+            etag = _etag(stamp, jobs.queue_positions(session, settings.quotas, [stamp]))
+        known = known or etag
+        return stamp.state in TERMINAL_JOB_STATES or not matches(known, etag)
+
+    if wait:
+        await wait_until(is_news, request, job_id, wait)
 
 
 @router.get(
     "/{job_id}",
     operation_id="get_job",
-    summary="One job",
+    summary="Get a job",
     response_model=JobRead,
     responses={
         200: {"headers": ETAG},
-        304: {"description": "Nothing has changed since the ETag in If-None-Match.", "headers": ETAG},
-        **problems(404),
+        304: {"description": "Unchanged since the ETag in If-None-Match.", "headers": ETAG},
+        **problems(NotFound),
     },
 )
 def get_job(
     job_id: str,
     caller: CurrentCaller,
+    _waited: Annotated[None, Depends(wait_for_change)],
     session: ReadSession,
     settings: AppSettings,
-    if_none_match: Annotated[str | None, Header(description="The ETag of your last answer.")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """State, stage, progress and the latest metrics. Cheap to poll: send the ETag back and get 304 without news."""
+    """State, stage, progress and the latest metrics. To poll cheaply, send the ETag in If-None-Match: an unchanged job
+    gives 304. With `?wait=30` the answer comes as soon as the job has changed."""
     headers = {"Cache-Control": "private, no-cache"}
     if if_none_match is not None:
         stamp = jobs.stamp(session, caller.tenant, job_id)
-        headers["ETag"] = _etag(stamp, jobs.queue_places(session, settings.quotas, [stamp]))
+        headers["ETag"] = _etag(stamp, jobs.queue_positions(session, settings.quotas, [stamp]))
         if matches(if_none_match, headers["ETag"]):
             return Response(status_code=304, headers=headers)
     job = jobs.find(session, caller.tenant, job_id)
-    places = jobs.queue_places(session, settings.quotas, [job])
+    places = jobs.queue_positions(session, settings.quotas, [job])
     headers["ETag"] = _etag(job, places)
-    return as_json(JobRead.of(job, places), headers=headers)
+    return as_json(JobRead.from_row(job, places), headers=headers)
 
 
 _ACTION: dict[str, Any] = {
     "status_code": 202,
     "response_model": JobRead,
-    "responses": {202: {"headers": LOCATION}, **problems(404, 409)},
+    "responses": {202: {"headers": LOCATION}, **problems(NotFound, StateConflict)},
 }
 
 
-@router.post("/{job_id}/cancel", operation_id="cancel_job", summary="Stop a job", **_ACTION)
+_AGAIN = _ACTION | {
+    "responses": {202: {"headers": LOCATION}, **problems(NotFound, StateConflict, DatasetNotReady, InvalidSpec)}
+}
+
+
+@router.post("/{job_id}/cancel", operation_id="cancel_job", summary="Cancel a job", **_ACTION)
 def cancel_job(
     job_id: str, caller: CurrentCaller, session: WriteSession, settings: AppSettings, response: Response
 ) -> JobRead:
-    """A waiting job is cancelled at once; the worker of a running one stops it within seconds. 409 if it has ended."""
-    return _answer(session, settings, jobs.cancel(session, caller.tenant, job_id), response)
+    """A queued or paused job is cancelled at once, a running one within seconds. 409 if it has ended."""
+    return _answer(session, settings, job_actions.cancel(session, caller, job_id), response)
 
 
-@router.post("/{job_id}/pause", operation_id="pause_job", summary="Let a job wait", **_ACTION)
+@router.post("/{job_id}/pause", operation_id="pause_job", summary="Pause a job", **_ACTION)
 def pause_job(
     job_id: str, caller: CurrentCaller, session: WriteSession, settings: AppSettings, response: Response
 ) -> JobRead:
-    """A waiting job leaves the queue; the worker of a running one writes a checkpoint within seconds and is free. 409
-    if it has ended."""
-    return _answer(session, settings, jobs.pause(session, caller.tenant, job_id), response)
+    """A queued job leaves the queue. The worker of a running job writes a checkpoint within seconds and takes other
+    work. 409 if the job has ended."""
+    return _answer(session, settings, job_actions.pause(session, caller, job_id), response)
 
 
-@router.post("/{job_id}/resume", operation_id="resume_job", summary="Go on with a paused job", **_ACTION)
+@router.post("/{job_id}/resume", operation_id="resume_job", summary="Resume a paused job", **_ACTION)
 def resume_job(
     job_id: str,
     caller: CurrentCaller,
     session: WriteSession,
     settings: AppSettings,
-    nudger: AppNudger,
+    notifier: AppNotifier,
     response: Response,
     background: BackgroundTasks,
 ) -> JobRead:
-    """It is queued in its old place and goes on from its checkpoint, on any worker. 409 if it is not paused."""
-    job = jobs.resume(session, settings.quotas, caller.tenant, job_id)
-    background.add_task(nudger.nudge, queue.TRAIN_TASK, job.id)
+    """Returns the job to its old position in the queue; any worker continues from its checkpoint. 409 if it is not
+    paused."""
+    job = job_actions.resume(session, settings.quotas, caller, job_id)
+    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
     return _answer(session, settings, job, response)
 
 
 @router.post(
     "/{job_id}/retry",
     operation_id="retry_job",
-    summary="Try an ended job again",
-    **(_ACTION | {"responses": {202: {"headers": LOCATION}, **problems(404, 409, 422)}}),
+    summary="Retry a failed or cancelled job",
+    **_AGAIN,
 )
 def retry_job(
     job_id: str,
     caller: CurrentCaller,
     session: WriteSession,
     settings: AppSettings,
-    nudger: AppNudger,
+    notifier: AppNotifier,
     response: Response,
     background: BackgroundTasks,
 ) -> JobRead:
-    """A new job with the same spec, which goes on from the checkpoint of the one that failed or was cancelled, if one
-    is kept. `Location` names the new job. 409 if the old one has not ended, or has succeeded."""
-    job = jobs.retry(session, settings.quotas, caller.tenant, job_id)
-    background.add_task(nudger.nudge, queue.TRAIN_TASK, job.id)
+    """Creates a new job with the same spec, which continues from the old job's checkpoint if there is one. `Location`
+    is the new job. 409 if the old job has not ended, or has succeeded."""
+    job = job_actions.retry(session, settings.quotas, caller, job_id)
+    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
     return _answer(session, settings, job, response)
+
+
+@router.post(
+    "/{job_id}/rerun",
+    operation_id="rerun_job",
+    summary="Run an ended job again",
+    **_AGAIN,
+)
+def rerun_job(
+    job_id: str,
+    caller: CurrentCaller,
+    session: WriteSession,
+    settings: AppSettings,
+    notifier: AppNotifier,
+    response: Response,
+    background: BackgroundTasks,
+) -> JobRead:
+    """Creates a new job with the same spec and data, from the start. Once it has succeeded, `reproduces` says whether
+    its students are the same, bit by bit, and by how much the accuracy differs. `Location` is the new job. 409 if the
+    job has not ended."""
+    job = job_actions.rerun(session, settings.quotas, caller, job_id)
+    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
+    return _answer(session, settings, job, response)
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="delete_job",
+    summary="Delete a job",
+    status_code=204,
+    responses=problems(NotFound, StateConflict),
+)
+def delete_job(job_id: str, caller: CurrentCaller, session: WriteSession, blobs: AppBlobs) -> None:
+    """Deletes the job with its events, curves and files. 409 while it runs; a queued or paused job is given up."""
+    job_actions.delete(session, blobs, caller, job_id)
 
 
 def _answer(session: Session, settings: Settings, job: Job, response: Response) -> JobRead:
@@ -231,10 +290,10 @@ def _answer(session: Session, settings: Settings, job: Job, response: Response) 
 
 
 def _read(session: Session, settings: Settings, job: Job) -> JobRead:
-    return JobRead.of(job, jobs.queue_places(session, settings.quotas, [job]))
+    return JobRead.from_row(job, jobs.queue_positions(session, settings.quotas, [job]))
 
 
-def _etag(job: Job | Stamp, places: Mapping[str, Place]) -> str:
+def _etag(job: Job | Stamp, places: Mapping[str, QueuePosition]) -> str:
     """Without the body, so that most polls cost little: what it shows of a job changes with `updated_at`, and its place
     in the queue with other jobs."""
     shown = (VERSION, job.id, str(job.state), job.epoch, job.updated_at.isoformat(), places.get(job.id))

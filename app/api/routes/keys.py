@@ -1,4 +1,4 @@
-"""API keys, for those whose own key has the scope `admin`."""
+"""API keys, for keys with the scope `admin`."""
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from app.api.params import AfterKey, Limit, expect_json
 from app.api.schemas import ListPage
 from app.api.schemas_access import KeyCreate, KeyCreated, KeyRead
 from app.domain.access import TENANT_NAME
+from app.domain.errors import MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
 from app.services import keys
 
 router = APIRouter(prefix="/v1/keys", tags=["access"])
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1/keys", tags=["access"])
 async def named_tenant(
     caller: AdminCaller,
     tenant: Annotated[
-        str | None, Query(pattern=TENANT_NAME, description="Another tenant's; for the operator's keys only.")
+        str | None, Query(pattern=TENANT_NAME, description="Another tenant; only for the operator's keys.")
     ] = None,
 ) -> str:
     """
@@ -34,16 +35,17 @@ NamedTenant = Annotated[str, Depends(named_tenant)]
 @router.post(
     "",
     operation_id="create_key",
-    summary="Make a key",
+    summary="Create an API key",
     status_code=201,
     dependencies=[Depends(expect_json)],
-    responses={201: {"headers": LOCATION}, **problems(400, 413, 415, 422)},
+    responses={201: {"headers": LOCATION}, **problems(MalformedRequest, TooLarge, UnsupportedMediaType)},
 )
 def create_key(wanted: KeyCreate, caller: AdminCaller, session: WriteSession, response: Response) -> KeyCreated:
-    """`key` is in this answer and nowhere else: keep it. The operator may name a `tenant`, which need not exist before;
-    this is how a new tenant gets its first key."""
+    """Only this answer contains the secret `key`: store it. The operator may name any `tenant`; naming a new one
+    creates it with its first key."""
     key, secret = keys.create(
         session,
+        caller,
         keys.tenant_for(caller, wanted.tenant),
         name=wanted.name,
         scopes=wanted.scopes,
@@ -51,26 +53,28 @@ def create_key(wanted: KeyCreate, caller: AdminCaller, session: WriteSession, re
     )
     response.headers["Location"] = f"/v1/keys/{key.id}"
     response.headers["Cache-Control"] = "no-store"
-    return KeyCreated(**KeyRead.of(key).model_dump(), key=secret)
+    return KeyCreated(**KeyRead.from_row(key).model_dump(), key=secret)
 
 
-@router.get("", operation_id="list_keys", summary="Your keys")
+@router.get("", operation_id="list_keys", summary="List API keys")
 def list_keys(
     tenant: NamedTenant, session: ReadSession, after: AfterKey = None, limit: Limit = 20
 ) -> ListPage[KeyRead]:
-    """Newest first, expired ones too; never the keys themselves."""
+    """Newest first, expired keys included; never the secrets."""
     page = keys.page(session, tenant, after=after, limit=limit)
     ids = [key.id for key in page.items]
-    return ListPage[KeyRead].of(map(KeyRead.of, page.items), ids, has_more=page.has_more)
+    return ListPage[KeyRead].from_items(map(KeyRead.from_row, page.items), ids, has_more=page.has_more)
 
 
-@router.get("/{key_id}", operation_id="get_key", summary="One key", responses=problems(404))
+@router.get("/{key_id}", operation_id="get_key", summary="Get an API key", responses=problems(NotFound))
 def get_key(key_id: str, tenant: NamedTenant, session: ReadSession) -> KeyRead:
-    """What it may do, until when, and when it was last used."""
-    return KeyRead.of(keys.find(session, tenant, key_id))
+    """Its scopes, its expiry, and when it was last used."""
+    return KeyRead.from_row(keys.find(session, tenant, key_id))
 
 
-@router.delete("/{key_id}", operation_id="revoke_key", summary="Revoke a key", status_code=204, responses=problems(404))
-def revoke_key(key_id: str, tenant: NamedTenant, session: WriteSession) -> None:
-    """Within five seconds it opens nothing any more, in all processes."""
-    keys.revoke(session, tenant, key_id)
+@router.delete(
+    "/{key_id}", operation_id="revoke_key", summary="Revoke an API key", status_code=204, responses=problems(NotFound)
+)
+def revoke_key(key_id: str, caller: AdminCaller, tenant: NamedTenant, session: WriteSession) -> None:
+    """Every process rejects the key within five seconds."""
+    keys.revoke(session, caller, tenant, key_id)

@@ -1,4 +1,4 @@
-"""Trying a student on an image."""
+"""Predict one image with a student."""
 
 from typing import Annotated, Any
 
@@ -6,12 +6,24 @@ from fastapi import APIRouter, Query, Request
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, LookingCaller
-from app.api.multipart import Form
+from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, ReadingCaller
 from app.api.openapi import problems
-from app.api.reception import bounded, fresh, pour
 from app.api.schemas import ClassProbability, PredictionRead
-from app.domain.errors import MalformedRequest, UnsupportedMediaType, UnusableImage
+from app.api.uploads.body_stream import bounded, fresh, pour
+from app.api.uploads.multipart import Form
+from app.domain.errors import (
+    DiskFull,
+    FileLost,
+    JobNotSucceeded,
+    MalformedRequest,
+    NotFound,
+    NothingToPredictWith,
+    PredictionsBusy,
+    StudentRequired,
+    TooLarge,
+    UnsupportedMediaType,
+    UnusableImage,
+)
 from app.services import predictions
 from app.services.predictions import Target
 from app.storage.partial import PartialUploads
@@ -30,7 +42,7 @@ IMAGE_BODY: dict[str, Any] = {
                         "file": {
                             "type": "string",
                             "contentMediaType": "application/octet-stream",
-                            "description": "One picture: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.",
+                            "description": "One image: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.",
                         }
                     },
                 }
@@ -45,27 +57,37 @@ IMAGE_BODY: dict[str, Any] = {
 @router.post(
     "/predict",
     operation_id="predict",
-    summary="Try a student on an image",
+    summary="Predict one image",
     response_model=PredictionRead,
-    responses=problems(400, 404, 409, 413, 415, 422, 507),
+    responses=problems(
+        MalformedRequest,
+        NotFound,
+        FileLost,
+        JobNotSucceeded,
+        NothingToPredictWith,
+        TooLarge,
+        UnsupportedMediaType,
+        StudentRequired,
+        UnusableImage,
+        PredictionsBusy,
+        DiskFull,
+    ),
     openapi_extra=IMAGE_BODY,
 )
 async def predict(
     job_id: str,
     request: Request,
-    caller: LookingCaller,
+    caller: ReadingCaller,
     settings: AppSettings,
     store: AppStore,
     partials: AppPartials,
     predictor: AppPredictor,
-    student: Annotated[
-        str | None, Query(description="Which one, where the job has several: without it, 404 then names them.")
-    ] = None,
-    top_k: Annotated[int, Query(ge=1, le=1000, description="So many of the most probable classes.")] = 5,
+    student: Annotated[str | None, Query(description="Which student; required where the job has several.")] = None,
+    top_k: Annotated[int, Query(ge=1, le=1000, description="Number of most probable classes to return.")] = 5,
 ) -> PredictionRead:
-    """Takes the image as a form or as the body itself and runs the exported `student.onnx` on it, after the
-    preprocessing of its manifest: what you would get of the downloaded file. Needs the scope `read`, as it changes
-    nothing. It is for trying, not for serving: a few run at a time."""
+    """Send the image as a form or as the request body. The exported `student.onnx` runs on it after the preprocessing
+    of its manifest, so the result is that of the downloaded file. Needs only the scope `read`. Meant for trying a
+    student, not for production traffic: few predictions run at a time."""
 
     def find() -> Target:
         with store.read() as session:
@@ -88,16 +110,16 @@ async def _received(request: Request, partials: PartialUploads, max_bytes: int) 
     """The image. On its way it lies in a local file, so that many slow clients cost no memory.
 
     Raises:
-        MalformedRequest, UnsupportedMediaType, UploadTooLarge, DiskFull, RequestValidationError: about the body.
+        MalformedRequest, UnsupportedMediaType, TooLarge, DiskFull, RequestValidationError: about the body.
         UnusableImage: if it has none.
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     form = media_type == b"multipart/form-data"
     if form and b"boundary" not in options:
-        raise MalformedRequest("The Content-Type names no boundary.", param="Content-Type")
+        raise MalformedRequest("The Content-Type has no boundary.", param="Content-Type")
     if not form and not media_type.startswith(b"image/") and media_type != b"application/octet-stream":
         raise UnsupportedMediaType(
-            "An image is sent as multipart/form-data, or as the body with its own media type.",
+            "Send the image as multipart/form-data, or as the body with its own media type.",
             hint="Try: curl -F file=@photo.jpg …",
             param="Content-Type",
         )
@@ -110,5 +132,5 @@ async def _received(request: Request, partials: PartialUploads, max_bytes: int) 
         else:
             await pour(request, write)
         if partial.offset == 0:
-            raise UnusableImage("The image is empty.", hint="Send one picture.", param="file")
+            raise UnusableImage("The image is empty.", hint="Send one image.", param="file")
         return await run_in_threadpool(partial.path.read_bytes)

@@ -1,29 +1,51 @@
-"""Resumable uploads, as tus has them."""
+"""Resumable uploads with the tus protocol."""
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import tus
-from app.api.deps import AppPartials, AppSettings, AppStore, CurrentCaller, ReadSession, WriteSession, address_of
+from app.api.deps import AppPartials, AppSettings, AppStore, CurrentCaller, ReadSession, Revalidate, WriteSession
 from app.api.openapi import LOCATION, UPLOAD_BODY, UPLOAD_OFFERS, UPLOAD_PROGRESS, UPLOAD_STATE, problems
-from app.api.reception import append
-from app.db.upload_models import PartialRow
-from app.request_id import current_request_id
-from app.services import audit, uploads
+from app.api.uploads import tus
+from app.api.uploads.body_stream import append
+from app.db.models import PartialRow
+from app.domain.errors import (
+    BytesQuotaExceeded,
+    ChecksumMismatch,
+    DiskFull,
+    MalformedRequest,
+    NotFound,
+    OffsetMismatch,
+    TooLarge,
+    UnsupportedMediaType,
+    UnsupportedTusVersion,
+    UploadComplete,
+    UploadLocked,
+)
+from app.services import uploads
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+_WRITING = (
+    MalformedRequest,
+    UnsupportedTusVersion,
+    TooLarge,
+    UnsupportedMediaType,
+    UploadLocked,
+    ChecksumMismatch,
+    DiskFull,
+)
+"""What may go wrong with a piece of an upload."""
 speaks_tus = Depends(tus.require_version)
 
 
 @router.options(
     "",
     operation_id="describe_uploads",
-    summary="What this server knows of tus",
+    summary="Describe the tus support",
     status_code=204,
     responses={204: {"headers": UPLOAD_OFFERS}},
 )
 def describe_uploads(caller: CurrentCaller, settings: AppSettings, response: Response) -> None:
-    """Version, extensions, the largest upload and the checksums."""
+    """The supported version, extensions, checksums and the largest upload, as headers."""
     response.headers["Tus-Version"] = tus.VERSION
     response.headers["Tus-Extension"] = tus.EXTENSIONS
     response.headers["Tus-Max-Size"] = str(settings.max_upload_bytes)
@@ -33,11 +55,11 @@ def describe_uploads(caller: CurrentCaller, settings: AppSettings, response: Res
 @router.post(
     "",
     operation_id="create_upload",
-    summary="Begin a resumable upload",
+    summary="Create a resumable upload",
     status_code=201,
     response_class=Response,
     dependencies=[speaks_tus],
-    responses={201: {"headers": LOCATION | UPLOAD_PROGRESS}, **problems(400, 409, 412, 413, 415, 423, 460, 507)},
+    responses={201: {"headers": LOCATION | UPLOAD_PROGRESS}, **problems(*_WRITING, BytesQuotaExceeded, UploadComplete)},
     openapi_extra=UPLOAD_BODY,
 )
 async def create_upload(
@@ -48,29 +70,28 @@ async def create_upload(
     settings: AppSettings,
     store: AppStore,
     partials: AppPartials,
+    revalidate: Revalidate,
     response: Response,
 ) -> None:
-    """Any tus client does. The answer's `Location` takes the bytes; the last part of it is the `upload_id` for
-    `POST /v1/datasets`. What nobody adds to expires. A body of `application/offset+octet-stream` is taken at once."""
+    """Works with any tus client. Send the bytes to `Location`; its last part is the `upload_id` for
+    `POST /v1/datasets`. An upload that receives no data for 24 h (TDMR_KEEP_UPLOAD_HOURS) is deleted. A body of
+    `application/offset+octet-stream` is stored as the first piece."""
     has_body = request.headers.get("content-type") is not None
     if has_body:
         tus.require_body_type(request)
 
     def create() -> PartialRow:
         with store.write() as session:
-            upload = uploads.create(session, settings, caller.tenant, new)
-            request_id, address = current_request_id(), address_of(request)
-            audit.record(session, caller, "create_upload", upload.id, request_id=request_id, address=address)
-        return upload
+            return uploads.create(session, settings, caller, new)
 
     def discard() -> None:
         with store.write() as session:
-            uploads.delete(session, partials, caller.tenant, upload.id)
+            uploads.discard(session, partials, upload)
 
     upload, offset = await run_in_threadpool(create), 0
     if has_body:
         try:  # the row is there before its first byte, and no transaction is open while bytes move
-            offset = await append(request, store, settings, partials, upload, 0, checksum)
+            offset = await append(request, store, settings, partials, upload, 0, checksum, revalidate)
         except Exception:
             await run_in_threadpool(discard)  # nobody learns where it is
             raise
@@ -81,15 +102,15 @@ async def create_upload(
 @router.head(
     "/{upload_id}",
     operation_id="get_upload",
-    summary="How far an upload is",
+    summary="Get the progress of an upload",
     response_class=Response,
     dependencies=[speaks_tus],
-    responses={200: {"headers": UPLOAD_PROGRESS | UPLOAD_STATE}, **problems(404, 412)},
+    responses={200: {"headers": UPLOAD_PROGRESS | UPLOAD_STATE}, **problems(NotFound, UnsupportedTusVersion)},
 )
 def get_upload(
     upload_id: str, caller: CurrentCaller, session: ReadSession, partials: AppPartials, response: Response
 ) -> None:
-    """`Upload-Offset` bytes have arrived and are kept: go on from there."""
+    """`Upload-Offset` is the number of bytes that have arrived: continue from there."""
     upload = uploads.find(session, caller.tenant, upload_id)
     response.headers.update(tus.progress_headers(upload, uploads.offset(partials, upload)))
     response.headers["Upload-Length"] = str(upload.length)
@@ -101,12 +122,12 @@ def get_upload(
 @router.patch(
     "/{upload_id}",
     operation_id="append_to_upload",
-    summary="Send the next piece",
+    summary="Append to an upload",
     status_code=204,
     dependencies=[speaks_tus],
     responses={
         204: {"headers": UPLOAD_PROGRESS},
-        **problems(400, 404, 409, 412, 413, 415, 423, 460, 507),
+        **problems(NotFound, OffsetMismatch, UploadComplete, *_WRITING),
     },
     openapi_extra=UPLOAD_BODY,
 )
@@ -119,10 +140,12 @@ async def append_to_upload(
     settings: AppSettings,
     store: AppStore,
     partials: AppPartials,
+    revalidate: Revalidate,
     response: Response,
 ) -> None:
-    """From the byte that `Upload-Offset` says, which must be where the upload stands; of any length. If it breaks off,
-    what has come is kept, unless an `Upload-Checksum` was sent: then all of the piece counts or nothing."""
+    """Send a piece of any length. `Upload-Offset` must equal the number of bytes that have arrived. If the request is
+    interrupted, the bytes that arrived are kept, unless `Upload-Checksum` was sent: then the piece is kept as a whole
+    or discarded."""
     tus.require_body_type(request)
 
     def find() -> PartialRow:
@@ -131,18 +154,18 @@ async def append_to_upload(
 
     upload = await run_in_threadpool(find)
     uploads.require_open(upload)
-    arrived = await append(request, store, settings, partials, upload, offset, checksum)
+    arrived = await append(request, store, settings, partials, upload, offset, checksum, revalidate)
     response.headers.update(tus.progress_headers(upload, arrived))
 
 
 @router.delete(
     "/{upload_id}",
     operation_id="delete_upload",
-    summary="Give an upload up",
+    summary="Delete an upload",
     status_code=204,
     dependencies=[speaks_tus],
-    responses=problems(404, 412, 423),
+    responses=problems(NotFound, UnsupportedTusVersion, UploadLocked),
 )
 def delete_upload(upload_id: str, caller: CurrentCaller, session: WriteSession, partials: AppPartials) -> None:
-    """Its bytes are gone. A data set that was made of it stays."""
-    uploads.delete(session, partials, caller.tenant, upload_id)
+    """Deletes its bytes. A data set created from it stays."""
+    uploads.delete(session, partials, caller, upload_id)

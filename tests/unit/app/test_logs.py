@@ -9,9 +9,8 @@ import threading
 from contextvars import copy_context
 
 from app import log_context
-from app.log_context import add, bound, environment
+from app.log_context import add, bound, current_request_id, environment
 from app.logs import JsonLines
-from app.request_id import current_request_id
 
 
 def formatted(message: str, **fields: object) -> dict[str, object]:

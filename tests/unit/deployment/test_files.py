@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -13,6 +15,12 @@ class TestSettings:
         documented = set(re.findall(r"^\| `(TDMR_\w+)`", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
 
         assert documented == {f"TDMR_{name.upper()}" for name in Settings.model_fields}
+
+    def test_still_read_the_former_name_of_the_reconciler_s_interval(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TDMR_CARETAKER_SECONDS", "7")
+        assert Settings().reconcile_seconds == 7
+        monkeypatch.setenv("TDMR_RECONCILE_SECONDS", "8")
+        assert Settings().reconcile_seconds == 8
 
 
 class TestMakefile:

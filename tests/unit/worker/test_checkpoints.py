@@ -13,6 +13,7 @@ from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.migrate import upgrade
 from app.db.models import Dataset, Job
+from app.db.queries.claims import Heartbeat
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState
 from app.services import leases
@@ -20,11 +21,11 @@ from app.services.leases import JobClaim
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.keys import checkpoint_key
-from worker.checkpoints import Copies, bring, contents, pack, unpack
+from worker.checkpoints import Copies, contents, pack, restore, unpack
 from worker.lease import Lease, LeaseLost
 
 
-class Room:
+class Harness:
     """A store with one job, blobs, and the folders of two hosts."""
 
     def __init__(self, settings: Settings, tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ class Room:
 
     def copies(self, claim: JobClaim) -> Copies:
         lease = Lease(
-            self.settings, self.store, threading.Event(), beat=lambda: leases.Heartbeat(alive=True)
+            self.settings, self.store, threading.Event(), beat=lambda: Heartbeat(alive=True)
         )  # not entered: nothing beats
         return Copies(self.blobs, lease, claim)
 
@@ -62,8 +63,8 @@ class Room:
 
 
 @pytest.fixture
-def room(settings: Settings, tmp_path: Path) -> Room:
-    return Room(settings, tmp_path)
+def harness(settings: Settings, tmp_path: Path) -> Harness:
+    return Harness(settings, tmp_path)
 
 
 def write(folder: Path, step: int) -> None:
@@ -77,116 +78,116 @@ def steps(folder: Path) -> list[int]:
 
 
 class TestCopies:
-    def test_a_copy_is_named_by_the_row_and_brings_another_host_as_far(self, room: Room) -> None:
-        claim = room.claim()
-        write(room.here, 3)
-        (room.here / "out" / ".half.tmp").write_text("half a file")
+    def test_a_copy_is_named_by_the_row_and_brings_another_host_as_far(self, harness: Harness) -> None:
+        claim = harness.claim()
+        write(harness.here, 3)
+        (harness.here / "out" / ".half.tmp").write_text("half a file")
 
-        room.copies(claim).keep(room.here)
-        room.hand_back(claim)
-        again = room.claim()
+        harness.copies(claim).keep(harness.here)
+        harness.hand_back(claim)
+        again = harness.claim()
 
-        assert again.checkpoint_key == room.stored_key() == checkpoint_key(room.job_id, 1)
-        assert bring(room.blobs, again, room.there)
-        assert steps(room.there) == [3]
-        assert not (room.there / "out" / ".half.tmp").exists()
-        assert [path.name for path in room.here.iterdir()] == ["out"]
+        assert again.checkpoint_key == harness.stored_key() == checkpoint_key(harness.job_id, 1)
+        assert restore(harness.blobs, again, harness.there)
+        assert steps(harness.there) == [3]
+        assert not (harness.there / "out" / ".half.tmp").exists()
+        assert [path.name for path in harness.here.iterdir()] == ["out"]
 
-    def test_nothing_is_copied_twice_and_what_is_new_always(self, room: Room) -> None:
-        copies, key = room.copies(room.claim()), checkpoint_key(room.job_id, 1)
-        copies.keep(room.here)
-        assert room.stored_key() is None  # there is nothing yet
-        write(room.here, 3)
-        copies.keep(room.here)
-        room.blobs.delete(key)
-        copies.keep(room.here)
-        assert not room.blobs.exists(key)
+    def test_nothing_is_copied_twice_and_what_is_new_always(self, harness: Harness) -> None:
+        copies, key = harness.copies(harness.claim()), checkpoint_key(harness.job_id, 1)
+        copies.keep(harness.here)
+        assert harness.stored_key() is None  # there is nothing yet
+        write(harness.here, 3)
+        copies.keep(harness.here)
+        harness.blobs.delete(key)
+        copies.keep(harness.here)
+        assert not harness.blobs.exists(key)
 
-        write(room.here, 4)
+        write(harness.here, 4)
         # the clock was set back meanwhile
-        os.utime(room.here / "out" / "checkpoints" / "0000000004.ckpt", (1, 1))
-        copies.keep(room.here)
+        os.utime(harness.here / "out" / "checkpoints" / "0000000004.ckpt", (1, 1))
+        copies.keep(harness.here)
 
-        assert room.blobs.exists(key)
+        assert harness.blobs.exists(key)
 
-    def test_replaces_that_of_an_earlier_attempt(self, room: Room) -> None:
+    def test_replaces_that_of_an_earlier_attempt(self, harness: Harness) -> None:
         for epoch in (1, 2):
-            claim = room.claim()
-            write(room.here, epoch)
-            room.copies(claim).keep(room.here)
-            room.hand_back(claim)
-        assert room.stored_key() == checkpoint_key(room.job_id, 2)
-        assert not room.blobs.exists(checkpoint_key(room.job_id, 1))
+            claim = harness.claim()
+            write(harness.here, epoch)
+            harness.copies(claim).keep(harness.here)
+            harness.hand_back(claim)
+        assert harness.stored_key() == checkpoint_key(harness.job_id, 2)
+        assert not harness.blobs.exists(checkpoint_key(harness.job_id, 1))
 
-    def test_a_zombies_copy_is_taken_away_again(self, room: Room) -> None:
-        claim = room.claim()
-        copies = room.copies(claim)
-        room.hand_back(claim)
-        write(room.here, 3)
+    def test_a_zombies_copy_is_taken_away_again(self, harness: Harness) -> None:
+        claim = harness.claim()
+        copies = harness.copies(claim)
+        harness.hand_back(claim)
+        write(harness.here, 3)
         with pytest.raises(LeaseLost):
-            copies.keep(room.here)
-        assert not room.blobs.exists(checkpoint_key(room.job_id, 1))
+            copies.keep(harness.here)
+        assert not harness.blobs.exists(checkpoint_key(harness.job_id, 1))
 
-    def test_a_zombie_leaves_alone_what_the_next_attempt_goes_on_from(self, room: Room) -> None:
-        claim = room.claim()
-        copies = room.copies(claim)
-        write(room.here, 3)
-        copies.keep(room.here)
-        room.hand_back(claim)
-        write(room.here, 4)
+    def test_a_zombie_leaves_alone_what_the_next_attempt_goes_on_from(self, harness: Harness) -> None:
+        claim = harness.claim()
+        copies = harness.copies(claim)
+        write(harness.here, 3)
+        copies.keep(harness.here)
+        harness.hand_back(claim)
+        write(harness.here, 4)
 
         with pytest.raises(LeaseLost):
-            copies.keep(room.here)
+            copies.keep(harness.here)
 
-        assert bring(room.blobs, room.claim(), room.there)
-        assert 3 in steps(room.there)
+        assert restore(harness.blobs, harness.claim(), harness.there)
+        assert 3 in steps(harness.there)
 
     def test_a_storage_that_is_away_costs_the_copy_and_not_the_job(
-        self, room: Room, caplog: pytest.LogCaptureFixture
+        self, harness: Harness, caplog: pytest.LogCaptureFixture
     ) -> None:
-        claim = room.claim()
-        write(room.here, 3)
-        (room.settings.root / "blobs").mkdir(parents=True)
-        (room.settings.root / "blobs" / "jobs").write_text("a file where a folder should be")
+        claim = harness.claim()
+        write(harness.here, 3)
+        (harness.settings.root / "blobs").mkdir(parents=True)
+        (harness.settings.root / "blobs" / "jobs").write_text("a file where a folder should be")
 
         with caplog.at_level(logging.ERROR):
-            room.copies(claim).keep(room.here)
+            harness.copies(claim).keep(harness.here)
 
         assert "stays on this host" in caplog.text
-        assert room.stored_key() is None
+        assert harness.stored_key() is None
 
 
 class TestBring:
-    def test_prefers_what_lies_here_where_it_is_newer(self, room: Room) -> None:
-        first = room.claim()
-        assert bring(room.blobs, first, room.here)
-        write(room.here, 1)
-        room.copies(first).keep(room.here)
-        room.hand_back(first)
-        second = room.claim()
-        assert bring(room.blobs, second, room.there)
-        write(room.there, 2)  # and this host is lost before it can store that
-        room.hand_back(second)
-        third = room.claim()
+    def test_prefers_what_lies_here_where_it_is_newer(self, harness: Harness) -> None:
+        first = harness.claim()
+        assert restore(harness.blobs, first, harness.here)
+        write(harness.here, 1)
+        harness.copies(first).keep(harness.here)
+        harness.hand_back(first)
+        second = harness.claim()
+        assert restore(harness.blobs, second, harness.there)
+        write(harness.there, 2)  # and this host is lost before it can store that
+        harness.hand_back(second)
+        third = harness.claim()
 
-        assert bring(room.blobs, third, room.there)
-        assert steps(room.there) == [1, 2]
-        assert bring(room.blobs, replace(third, checkpoint_epoch=2), room.here)
-        assert steps(room.here) == [1]
+        assert restore(harness.blobs, third, harness.there)
+        assert steps(harness.there) == [1, 2]
+        assert restore(harness.blobs, replace(third, checkpoint_epoch=2), harness.here)
+        assert steps(harness.here) == [1]
 
     @pytest.mark.parametrize("fault", ["missing", "truncated", "one bit flipped", "no archive"])
-    def test_keeps_what_lies_here_where_the_stored_one_cannot_be_read(self, room: Room, fault: str) -> None:
-        claim = room.claim()
-        write(room.there, 7)
-        room.copies(claim).keep(room.there)
-        assert bring(room.blobs, claim, room.here)
-        write(room.here, 5)
-        key = checkpoint_key(room.job_id, 1)
-        copy = room.there / "copy"
-        room.blobs.fetch(key, copy)
+    def test_keeps_what_lies_here_where_the_stored_one_cannot_be_read(self, harness: Harness, fault: str) -> None:
+        claim = harness.claim()
+        write(harness.there, 7)
+        harness.copies(claim).keep(harness.there)
+        assert restore(harness.blobs, claim, harness.here)
+        write(harness.here, 5)
+        key = checkpoint_key(harness.job_id, 1)
+        copy = harness.there / "copy"
+        harness.blobs.fetch(key, copy)
         content = bytearray(copy.read_bytes())
         if fault == "missing":
-            room.blobs.delete(key)
+            harness.blobs.delete(key)
         else:
             if fault == "truncated":
                 del content[-4000:]
@@ -196,35 +197,35 @@ class TestBring:
                 content[content.index(b".ckpt") + 600] ^= 1
             copy.unlink()
             copy.write_bytes(content)
-            room.blobs.put_file(key, copy)
+            harness.blobs.put_file(key, copy)
 
         newer = replace(claim, epoch=3, checkpoint_key=key, checkpoint_epoch=2)
 
-        assert not bring(room.blobs, newer, room.here)
-        assert steps(room.here) == [5]
-        assert sorted(path.name for path in room.here.iterdir()) == ["attempt", "out"]
+        assert not restore(harness.blobs, newer, harness.here)
+        assert steps(harness.here) == [5]
+        assert sorted(path.name for path in harness.here.iterdir()) == ["attempt", "out"]
 
 
 class TestPack:
     def test_what_an_attempt_killed_while_it_copied_has_left_is_not_written_into(
-        self, room: Room, tmp_path: Path
+        self, harness: Harness, tmp_path: Path
     ) -> None:
-        write(room.here, 3)
-        left, key = room.here / "checkpoint.tar", checkpoint_key(room.job_id, 1)
-        pack(room.here / "out", left)
-        room.blobs.put_file(key, left)  # and then it was killed: blob and left-over are one file
+        write(harness.here, 3)
+        left, key = harness.here / "checkpoint.tar", checkpoint_key(harness.job_id, 1)
+        pack(harness.here / "out", left)
+        harness.blobs.put_file(key, left)  # and then it was killed: blob and left-over are one file
         stored = left.read_bytes()
-        write(room.here, 4)
+        write(harness.here, 4)
 
-        pack(room.here / "out", left)
+        pack(harness.here / "out", left)
 
-        room.blobs.fetch(key, tmp_path / "copy")
+        harness.blobs.fetch(key, tmp_path / "copy")
         assert (tmp_path / "copy").read_bytes() == stored
-        claim = replace(room.claim(), checkpoint_key=key, checkpoint_epoch=1)
-        room.blobs.delete(key)
-        room.blobs.put_file(key, left)
-        assert bring(room.blobs, claim, room.here)
-        assert steps(room.here) == [3, 4]
+        claim = replace(harness.claim(), checkpoint_key=key, checkpoint_epoch=1)
+        harness.blobs.delete(key)
+        harness.blobs.put_file(key, left)
+        assert restore(harness.blobs, claim, harness.here)
+        assert steps(harness.here) == [3, 4]
 
     def test_goes_through_unpack_unchanged(self, tmp_path: Path) -> None:
         write(tmp_path, 3)

@@ -21,6 +21,10 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+def start(command: list[str]) -> Child:
+    return Child(command, env=os.environ)
+
+
 def read_all(child: Child) -> list[str]:
     lines = []
     while not child.ended():
@@ -44,13 +48,13 @@ def is_gone(pid: int) -> bool:
 
 class TestReading:
     def test_gives_every_line_in_order(self) -> None:
-        child = Child(python("for i in range(5000): print(i)"))
+        child = start(python("for i in range(5000): print(i)"))
 
         assert read_all(child) == [str(i) for i in range(5000)]
         assert child.close() == 0
 
     def test_gives_none_while_there_is_nothing(self) -> None:
-        child = Child(python(STUBBORN))
+        child = start(python(STUBBORN))
         assert child.read(60) == "ready"
 
         assert child.read(0.01) is None
@@ -58,20 +62,20 @@ class TestReading:
         child.close()
 
     def test_drops_a_line_that_is_no_message(self) -> None:
-        child = Child(python(f"print('a'); print('x' * {3 * LONGEST_LINE}); print('b')"))
+        child = start(python(f"print('a'); print('x' * {3 * LONGEST_LINE}); print('b')"))
 
         assert read_all(child) == ["a", "b"]
         child.close()
 
     def test_keeps_the_tail_of_standard_error(self) -> None:
-        child = Child(python("import sys; [print(i, file=sys.stderr) for i in range(80)]"))
+        child = start(python("import sys; [print(i, file=sys.stderr) for i in range(80)]"))
         read_all(child)
         child.close()
 
         assert child.stderr_tail().splitlines() == [str(i) for i in range(30, 80)]
 
     def test_ends_although_something_it_started_holds_its_output(self) -> None:
-        child = Child(["sh", "-c", "sleep 600 & echo $!"])
+        child = start(["sh", "-c", "sleep 600 & echo $!"])
 
         (pid,) = read_all(child)
 
@@ -81,7 +85,7 @@ class TestReading:
 
 class TestClose:
     def test_tells_the_exit_status(self) -> None:
-        child = Child(python("raise SystemExit(75)"))
+        child = start(python("raise SystemExit(75)"))
         read_all(child)
 
         assert child.close() == 75
@@ -91,19 +95,19 @@ class TestClose:
             "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
             "print('ready', flush=True); time.sleep(600)"
         )
-        child = Child(python(code))
+        child = start(python(code))
         assert child.read(60) == "ready"
 
         assert child.close(grace=60) == 75
 
     def test_kills_one_that_ignores_the_request(self) -> None:
-        child = Child(python(STUBBORN))
+        child = start(python(STUBBORN))
         assert child.read(60) == "ready"
 
         assert child.close(grace=0.1) == -signal.SIGKILL
 
     def test_kills_what_the_child_started(self) -> None:
-        child = Child(["sh", "-c", "sleep 600 & echo $!; wait"])
+        child = start(["sh", "-c", "sleep 600 & echo $!; wait"])
         pid = int(child.read(60) or 0)
 
         child.close()
@@ -115,19 +119,19 @@ class TestClose:
             "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (print('x' * 1000), sys.exit(75)))\n"
             "while True: print('x' * 1000, flush=True)"
         )
-        child = Child(python(code))
+        child = start(python(code))
         assert child.read(60)
 
         assert child.close(grace=60) == 75
 
     def test_may_be_called_twice(self) -> None:
-        child = Child(python("raise SystemExit(3)"))
+        child = start(python("raise SystemExit(3)"))
         read_all(child)
 
         assert child.close() == child.close() == 3
 
     def test_reports_a_command_that_is_not_there(self) -> None:
-        child = Child(["no-such-command"])
+        child = start(["no-such-command"])
         read_all(child)
 
         assert child.close() == 1
@@ -137,10 +141,12 @@ class TestClose:
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 class TestParentDeath:
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-    def test_takes_the_child_along(self, how: signal.Signals) -> None:
+    @pytest.mark.parametrize("confine", [False, True])
+    def test_takes_the_child_along(self, how: signal.Signals, confine: bool) -> None:
         code = (
-            "import time; from worker.child import Child\n"
-            f"child = Child([{sys.executable!r}, '-c', {STUBBORN!r}]); child.read(60)\n"
+            "import os, time; from app.isolation import confined; from worker.child import Child\n"
+            f"command = [{sys.executable!r}, '-c', {STUBBORN!r}]\n"
+            f"child = Child(confined(command) if {confine} else command, env=os.environ); child.read(60)\n"
             "print(child.pid, flush=True); time.sleep(600)"
         )
         with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as supervisor:

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.db.engine import Store
-from app.services.leases import Heartbeat
+from app.db.queries.claims import Heartbeat
 from app.settings import Settings
 from worker.lease import Lease, LeaseLost
 

@@ -43,7 +43,7 @@ def holder() -> Iterator[int]:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "_POLL_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("no_pause")
@@ -74,11 +74,11 @@ class TestPace:
     def test_looks_once_a_second(self) -> None:
         watchdog = Watchdog(1, Limits(seconds=0.0))
         assert watchdog.passed() is None
-        time.sleep(limits._LOOK_SECONDS)
+        time.sleep(limits._POLL_SECONDS)
         assert (watchdog.passed(), watchdog.passed()) == ("time", None)
 
 
 class TestOf:
     def test_takes_the_settings_in_bytes_and_seconds(self) -> None:
-        assert Limits.of(Settings(child_memory_gb=2.5, job_hours=0.5)) == Limits(2.5e9, 1800.0)
-        assert Limits.of(Settings()) == Limits()
+        assert Limits.for_training(Settings(child_memory_gb=2.5, job_hours=0.5)) == Limits(2.5e9, 1800.0)
+        assert Limits.for_training(Settings()) == Limits()

@@ -13,7 +13,7 @@ class TestProblems:
     def test_a_failure_line_gets_the_title_of_its_code(self) -> None:
         told = problems.of_line(FailureLine(code="non_finite_loss", detail="The loss is NaN.", hint="Lower it."))
 
-        assert told["title"] == "The loss is no longer a number"
+        assert told["title"] == "The loss became NaN or infinite"
 
     def test_an_unknown_code_still_has_a_title(self) -> None:
         assert problems.of_line(FailureLine(code="something_new", detail="…"))["title"] == "Training failed"

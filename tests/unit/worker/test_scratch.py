@@ -12,7 +12,16 @@ from app.domain.dataset import DatasetIndex
 from app.ingest import import_archive
 from app.settings import Settings
 from app.storage.blobs import Blobs
-from worker.scratch import KEPT_DATASETS, FolderBusy, dataset_folder, job_folder, lock_folder, remove, sweep_jobs
+from worker.scratch import (
+    KEPT_DATASETS,
+    FolderBusy,
+    dataset_folder,
+    forget_dataset,
+    job_folder,
+    lock_folder,
+    remove,
+    sweep_jobs,
+)
 
 
 class TestLockFolder:
@@ -106,6 +115,19 @@ class TestDatasetFolder:
             with dataset_folder(settings, blobs, "datasets/0.zip", lambda: None) as data:
                 assert len(DatasetIndex.model_validate_json((data / "index.json").read_bytes()).samples) == 4
             blobs.delete("datasets/0.zip")
+
+    def test_is_fetched_again_once_it_is_forgotten_unless_somebody_uses_it(
+        self, settings: Settings, blobs: Blobs
+    ) -> None:
+        with dataset_folder(settings, blobs, "datasets/0.zip", lambda: None) as data:
+            (data / "index.json").unlink()
+            forget_dataset(settings, "datasets/0.zip")
+            assert data.is_dir()
+
+        forget_dataset(settings, "datasets/0.zip")
+
+        with dataset_folder(settings, blobs, "datasets/0.zip", lambda: None) as data:
+            assert (data / "index.json").is_file()
 
     def test_may_be_used_by_several_jobs(self, settings: Settings, blobs: Blobs) -> None:
         with (

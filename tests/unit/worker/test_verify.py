@@ -13,15 +13,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from app.domain.config import ExportConfig
 from app.domain.dataset import Split
 from app.domain.errors import NotFound
-from app.domain.knobs import ExportConfig
 from app.domain.manifest import Preprocessing
 from app.domain.spec import TrainingSpec
 from app.imaging import fit_square
 from worker.training.export.manifest import describe_file, describe_student, write_manifest
 from worker.training.export.student import export_student
 from worker.verify import DISAGREEMENT, UNUSABLE, main, verify
+
+pytestmark = pytest.mark.slow
 
 SIDE, RESIZED = 32, 36
 CLASSES = ("blue", "red")

@@ -1,9 +1,8 @@
-"""What an exported file costs whoever deploys it: bytes, and the time that this worker takes for it."""
+"""Size of an exported file, and its latency on this worker."""
 
 import logging
 import platform
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import torch
 from pydantic import TypeAdapter
 
 from app.domain.manifest import Latency, Measurement
-from worker.training.export.parity import process_environment
+from worker.training.export import formats
+from worker.training.export.format import Format
+from worker.training.export.runtime import start
 
-GPU_RUNTIMES = (".ts", ".pt2")
-"""Suffixes of the files that torch runs. The ONNX runtime that is installed knows the CPU only."""
 TIMEOUT_SECONDS = 120
 """Of one process; it takes about 5 and, with a network that takes seconds an image, half a minute."""
 
@@ -36,11 +35,11 @@ def measure_files(
 ) -> dict[str, Measurement]:
     """Bytes and latencies of published files of one student, by name.
 
-    A file whose time cannot be taken has no latencies: it is correct all the same, the gate has seen to that.
+    A file that cannot be timed has no latencies; it is published all the same, as its parity has been checked.
 
     Args:
         image_size: side in pixels of the square that the student takes.
-        device: the run's own. Where it is a GPU, torch's formats are timed there too.
+        device: the run's own. Where it is a GPU, the formats that can use it are timed there too.
         timed: False leaves it at the bytes.
         on_event: takes a code and a sentence, once a file whose time was to be taken.
     """
@@ -49,9 +48,11 @@ def measure_files(
         path = folder / name
         latencies: list[Latency] = []
         if timed:
-            places = ["cpu", str(device)] if device.type == "cuda" and path.suffix in GPU_RUNTIMES else ["cpu"]
-            for place in places:
-                latencies += _latencies(path, image_size, place)
+            chosen = formats.of_file(name)
+            assert chosen is not None
+            on_gpu = device.type == "cuda" and chosen.timed_on_gpu
+            for place in ("cpu", str(device)) if on_gpu else ("cpu",):
+                latencies += _latencies(chosen, path, image_size, place)
             on_event(MEASURED if latencies else NOT_MEASURED, _say(name, latencies))
         measured[name] = Measurement(bytes=path.stat().st_size, latencies=tuple(latencies))
     return measured
@@ -65,23 +66,16 @@ def cpu_name() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def _latencies(path: Path, image_size: int, device: str) -> tuple[Latency, ...]:
-    command = [sys.executable, "-m", "worker.training.export.latency_run", str(path), "--image-size", str(image_size)]
-    command += ["--device", device, "--threads", str(torch.get_num_threads())]
+def _latencies(chosen: Format, path: Path, image_size: int, device: str) -> tuple[Latency, ...]:
+    arguments = (str(path.resolve()), "--image-size", str(image_size), "--device", device)
+    threads = torch.get_num_threads()
     try:
-        done = subprocess.run(
-            command,
-            env=process_environment(accelerator=device != "cpu"),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-    except subprocess.CalledProcessError as error:
-        log.warning("%s cannot be timed on %s: %s", path.name, device, error.stderr)
-        return ()
+        done = start(chosen, "latency", *arguments, threads=threads, gpu=device != "cpu", timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         log.warning("%s takes more than %d seconds to be timed on %s", path.name, TIMEOUT_SECONDS, device)
+        return ()
+    if done.returncode != 0:
+        log.warning("%s cannot be timed on %s: %s", path.name, device, done.stderr)
         return ()
     return _LATENCIES.validate_json(done.stdout)
 
@@ -89,7 +83,7 @@ def _latencies(path: Path, image_size: int, device: str) -> tuple[Latency, ...]:
 def _say(name: str, latencies: Iterable[Latency]) -> str:
     said = [
         f"{each.batch} image{'s' if each.batch > 1 else ''} in {each.p50_ms:.3g} ms "
-        f"(95 % of {each.calls} calls within {each.p95_ms:.3g} ms) on {each.device}, {each.threads} "
+        f"(p95 of {each.calls} calls: {each.p95_ms:.3g} ms) on {each.device}, {each.threads} "
         f"thread{'s' if each.threads > 1 else ''}"
         for each in latencies
     ]

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.domain.choice import Choice
 from app.domain.files import replaced_atomically, sha256_file
 from app.domain.manifest import ArtifactFile, Licences, Manifest, Measurement, Parity, Preprocessing
+from app.domain.model_selection import Choice
 from app.domain.spec import TrainingSpec
-from worker.training.export.deployable import deployable, example
+from worker.training.export import formats
+from worker.training.export.format import Format
 from worker.training.export.latency import cpu_name
+from worker.training.export.source import example, wrapped
 
 MANIFEST_NAME = "manifest.json"
 
@@ -27,13 +29,10 @@ _MEDIA_TYPES = {
     ".html": "text/html",
     ".md": "text/markdown",
 }
-# No model format has a registered media type. TorchScript and .pt2 are zip archives, but calling them so makes some
-# browsers unpack them on arrival.
-_MODEL = "application/octet-stream"
 
 
 def versions() -> dict[str, str]:
-    """What computed the student: enough to compute it again."""
+    """The packages that computed the student."""
     installed = {name: version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}  # says which CUDA too
 
@@ -55,7 +54,7 @@ def multiply_adds(network: nn.Module, image_size: int) -> int:
 
     Half of what torch counts, to which a multiplication and an addition are two floating-point operations.
     """
-    model = deployable(network)
+    model = wrapped(network)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(example(image_size, 1))
     return counter.get_total_flops() // 2
@@ -64,11 +63,12 @@ def multiply_adds(network: nn.Module, image_size: int) -> int:
 def describe_file(folder: Path, name: str) -> ArtifactFile:
     """Name, size, digest and media type of one file of `folder`, or of a folder in it."""
     path = folder / name
+    exported = formats.of_file(name)
     return ArtifactFile(
         name=name,
         bytes=path.stat().st_size,
         sha256=sha256_file(path),
-        media_type=_MEDIA_TYPES.get(path.suffix, _MODEL),
+        media_type=exported.media_type if exported else _MEDIA_TYPES.get(path.suffix, Format.media_type),
     )
 
 

@@ -1,13 +1,10 @@
-"""The gate: an exported file must compute, on real images, what the trained student computes, or it is not published.
+"""Runs an exported file on the images of the evaluation, from disk, in a process of its own.
 
-N images, K classes.
+N images, K classes, S the student's side.
 """
 
 import json
 import logging
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import worker.training
 from app.domain.errors import ExportParityFailed
-from app.domain.manifest import Parity, Preprocessing
-from worker.training.export.inputs import BATCH
-from worker.training.export.parity_run import OTHER_SQUARE
+from app.domain.manifest import Preprocessing
+from worker.training.export.format import BATCH, Format
+from worker.training.export.runtime import OTHER_SQUARE, start
+from worker.training.export.tolerance import HINT
 
 log = logging.getLogger(__name__)
 
-HINT = "Leave this format out of export.formats, or choose another student."
-ORDINARY_LOGIT = 10.0
-"""Trained classifiers rarely give more; what `max_logit_difference` is meant for."""
-OWN_ROUNDINGS = 4.0
-"""Two roundings, the student's and the file's, each drawn twice as unlucky on another order of summation."""
+COMPARED_SQUARES = 32
+"""So many image files are prepared anew for each export: another size, crop or filter shows on the first of them."""
+PICTURES = 512
+"""Files that a format with its own resizing is tried on: it must be seen at many shapes, and a picture may take seconds
+to decode."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,47 @@ class Originals:
     """Below `folder`, by row."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The images of the evaluation."""
+
+    squares_NHWC: npt.NDArray[np.uint8]
+    """[N, S, S, 3], already resized and cropped; at least one. May be memory-mapped."""
+    paths: Sequence[str]
+    """[N], how an image is called in an error."""
+    folder: Path | None = None
+    """Where `paths` are image files. None: there are none, and the squares are all that is known."""
+    labels_N: npt.NDArray[np.int64] | None = None
+    """None: the student's own answers are taken for the truth."""
+
+
+def answers(
+    chosen: Format, path: Path, judged: Judged, scratch: Path | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Run a file as its users will. Returns its logits [M, K] and the rows [M] of the images that it was tried on.
+
+    Raises:
+        ExportParityFailed: it cannot be run, or tells of another preprocessing than the squares had.
+    """
+    count = len(judged.paths)
+    rows = spread(count, PICTURES) if chosen.takes_pictures else np.arange(count)
+    compared = rows if chosen.takes_pictures else spread(count, COMPARED_SQUARES)
+    squares_NHWC = judged.squares_NHWC[rows] if len(rows) < count else judged.squares_NHWC  # which may lie on disk
+    originals = None
+    if judged.folder is not None:
+        places = np.searchsorted(rows, compared).tolist()
+        paths = (judged.paths[row] for row in compared.tolist())
+        originals = Originals(judged.folder, dict(zip(places, paths, strict=True)))
+    return run_exported(chosen, path, squares_NHWC, originals=originals, scratch=scratch), rows
+
+
+def spread(count: int, most: int) -> npt.NDArray[np.int64]:
+    """At most so many of `count` rows, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
 def run_exported(
+    chosen: Format,
     path: Path,
     images_NHWC: npt.NDArray[np.uint8],
     preprocessing: Preprocessing | None = None,
@@ -66,17 +103,16 @@ def run_exported(
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         images, logits = Path(folder, "images.npy"), Path(folder, "logits.npy")
         _save(images, images_NHWC)
-        command = [sys.executable, "-m", "worker.training.export.parity_run", *map(str, (path, images, logits))]
-        command += ["--threads", str(torch.get_num_threads())]
+        arguments = [str(one.resolve()) for one in (path, images, logits)]
         if preprocessing is not None:
-            command += ["--preprocessing", preprocessing.model_dump_json()]
+            arguments += ["--preprocessing", preprocessing.model_dump_json()]
         if originals is not None:
             listed = Path(folder, "originals.json")
             listed.write_text(
-                json.dumps([[row, str(originals.folder / name)] for row, name in originals.paths.items()])
+                json.dumps([[row, str(originals.folder.resolve() / name)] for row, name in originals.paths.items()])
             )
-            command += ["--originals", str(listed)]
-        done = subprocess.run(command, env=process_environment(), capture_output=True, text=True, check=False)
+            arguments += ["--originals", str(listed.resolve())]
+        done = start(chosen, "parity", *arguments, threads=torch.get_num_threads())
         if done.returncode == OTHER_SQUARE and originals is not None:
             raise ExportParityFailed(
                 f"{path.name} tells of another preprocessing than the one the student was evaluated with: it gives "
@@ -98,70 +134,3 @@ def _save(path: Path, images_NHWC: npt.NDArray[np.uint8]) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(images_NHWC), BATCH):
             file.write(images_NHWC[start : start + BATCH].tobytes())
-
-
-def check_parity(
-    name: str,
-    expected_NK: npt.NDArray[np.float32],
-    actual_NK: npt.NDArray[np.float32],
-    paths: Sequence[str],
-    max_difference: float,
-) -> Parity:
-    """Compare an exported file's logits with the student's.
-
-    Another top-1 class is forgiven only where the student itself holds both classes equal within `max_difference`;
-    `top1_agreement` counts it all the same.
-
-    Raises:
-        ExportParityFailed: naming the file `name` and the first image, by its path, that is off.
-    """
-    if actual_NK.shape != expected_NK.shape:
-        raise ExportParityFailed(f"{name} gives logits {actual_NK.shape}, not {expected_NK.shape}.", hint=HINT)
-    parity = measure(expected_NK, actual_NK).model_copy(update={"bound": max_difference})
-    rows = np.arange(len(expected_NK))
-    top_N, other_N = expected_NK.argmax(1), actual_NK.argmax(1)
-    apart_N = expected_NK[rows, top_N] - expected_NK[rows, other_N] > max_difference
-    # written so that NaN fails
-    off_N = ~(np.abs(actual_NK - expected_NK).max(1) <= max_difference) | apart_N
-    if off_N.any():
-        first = int(off_N.argmax())
-        raise ExportParityFailed(
-            f"{name} does not compute what was trained: on {int(off_N.sum())} of {len(off_N)} images its logits differ "
-            f"by more than {max_difference:.2g} or its top class is another, first on '{paths[first]}'. Largest "
-            f"difference {parity.max_logit_difference:.3g} on logits up to {np.abs(expected_NK).max():.3g}, top-1 "
-            f"agreement {parity.top1_agreement:.2%}.",
-            hint=HINT,
-        )
-    return parity
-
-
-def allowed(max_difference: float, largest_logit: float, own_rounding: float = 0.0) -> float:
-    """The bound that a file is held to.
-
-    Beyond ±`ORDINARY_LOGIT` it grows with the logits, as float32's rounding does. And no file can agree better with the
-    student than the student with exact arithmetic, so it is never below `OWN_ROUNDINGS` times that distance.
-    Measured: a student whose logits reach 69 is 1e-4 from itself between batch sizes, and 1.3e-4 from its ONNX file,
-    while the file is closer to the float64 truth. A wrong export is off by far more.
-    """
-    return max(max_difference * max(1.0, largest_logit / ORDINARY_LOGIT), OWN_ROUNDINGS * own_rounding)
-
-
-def measure(expected_NK: npt.NDArray[np.float32], actual_NK: npt.NDArray[np.float32]) -> Parity:
-    """Agreement and largest |Δlogit| of two sets of logits [N, K] on the same images. Not a number counts as 3.4e38,
-    which JSON can carry."""
-    largest = float(np.finfo(np.float32).max)
-    difference_NK = np.nan_to_num(np.abs(actual_NK - expected_NK), nan=largest, posinf=largest)
-    return Parity(
-        images=len(expected_NK),
-        top1_agreement=float((expected_NK.argmax(1) == actual_NK.argmax(1)).mean()),
-        max_logit_difference=float(difference_NK.max()),
-    )
-
-
-def process_environment(*, accelerator: bool = False) -> dict[str, str]:
-    """The child finds this code wherever it is installed, and leaves the accelerator to the trainer unless it is for
-    that."""
-    root = Path(next(iter(worker.training.__path__))).parents[1]
-    search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    hidden = {} if accelerator else {"CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(search), **hidden}

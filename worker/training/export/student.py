@@ -1,5 +1,6 @@
-"""From a trained student to the files a user downloads, each of them checked before it takes its name."""
+"""Writes a trained student as the files that a user downloads, and checks each before publishing it."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,32 +10,33 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from app.domain.faults import fault_point
+from app.domain.config import ExportConfig
+from app.domain.errors import ExportFailed, TdmrError
+from app.domain.failpoints import failpoint
 from app.domain.files import replaced_atomically
-from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Licences, Parity, Preprocessing
-from worker.training.evaluate import predict
-from worker.training.export.accuracy import Withheld
-from worker.training.export.deployable import metadata
-from worker.training.export.gate import Gate, Judged
-from worker.training.export.inputs import BATCH
-from worker.training.export.safetensors import write_safetensors
-from worker.training.export.writer import Calibration, Writer
+from worker.training.data.decoded import Pool, decode_squares
+from worker.training.data.pools import Images
+from worker.training.export import formats
+from worker.training.export.format import BATCH, Format
+from worker.training.export.formats.safetensors import WEIGHTS_NAME, write_safetensors
+from worker.training.export.parity import Judged, spread
+from worker.training.export.prediction import predict
+from worker.training.export.source import Calibration, Source, metadata
+from worker.training.export.tolerance import Withheld
+from worker.training.export.validation import ExportValidator
+from worker.training.prepare import INTERPOLATION
+from worker.training.run import Run
 
-FILE_NAMES = {
-    ExportFormat.ONNX: "student.onnx",
-    ExportFormat.TORCHSCRIPT: "student.ts",
-    ExportFormat.EXPORTED_PROGRAM: "student.pt2",
-    ExportFormat.ONNX_FP16: "student.fp16.onnx",
-    ExportFormat.ONNX_INT8: "student.int8.onnx",
-    ExportFormat.ONNX_PIXELS: "student.pixels.onnx",
-}
-WEIGHTS_NAME = "student.safetensors"
+CALIBRATION_IMAGES = 128
+"""Training images that the ranges of activations are read from: a hundred is what onnxruntime's own examples take."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of the formats that were asked for."""
+    """The requested formats: published or withheld."""
 
     parity: dict[str, Parity] = field(default_factory=dict)
     """By file name, for the published formats that have a runtime of their own."""
@@ -81,26 +83,26 @@ def export_student(
     assert len(eval_images_u8) == len(eval_paths) > 0
     assert eval_images_u8.shape[1:] == (image_size, image_size, 3)
     told = metadata(classes, preprocessing, fingerprint, metrics, licences)
-    writer = Writer(student, config, image_size, preprocessing, told, calibration)
+    source = Source(student, config, image_size, preprocessing, told, calibration)
     mean, std = preprocessing.mean, preprocessing.std
-    expected_NK = predict(writer.model, eval_images_u8, mean, std, batch_size=BATCH, device="cpu")
+    expected_NK = predict(source.model, eval_images_u8, mean, std, batch_size=BATCH, device="cpu")
     judged = Judged(eval_images_u8, eval_paths, eval_folder, eval_labels)
-    gate = Gate(writer.model, expected_NK, judged, preprocessing, config)
+    validator = ExportValidator(source.model, expected_NK, judged, preprocessing, config)
     if evaluated_NK is not None:
-        gate.check_source(evaluated_NK)
+        validator.check_source(evaluated_NK)
 
     exported = Exported()
     # in a folder of its own, as some writers insist on the suffix
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".export-") as folder:
         draft = Path(folder, WEIGHTS_NAME)
-        write_safetensors(writer.model.student, draft, writer.metadata)
+        write_safetensors(source.model.student, draft, source.metadata)
         _publish(draft, out_dir)
-        for chosen in config.formats:
-            draft = Path(folder, FILE_NAMES[chosen])
+        for chosen in map(formats.find, config.formats):
+            draft = Path(folder, chosen.file)
             try:
-                how = writer.write(chosen, draft)
-                fault_point("export")
-                parity = gate.check(chosen, draft, Path(folder))
+                how = _write(chosen, source, draft)
+                failpoint("export")
+                parity = validator.check(chosen, draft, Path(folder))
             except Withheld as reason:
                 exported.withheld[draft.name] = str(reason)
                 on_event("withheld", f"{draft.name} is not published: {reason}", warning=True)
@@ -111,16 +113,55 @@ def export_student(
     return exported
 
 
+def calibration_images(run: Run, images: Images) -> npt.NDArray[np.uint8]:
+    """Up to `CALIBRATION_IMAGES` training images, labelled or not, prepared as the student will see images in use.
+
+    Never validation or test images: the ranges would then be fitted to what the file is judged by. Pools are sorted by
+    the hash of their images' content, so that taking them evenly is a draw by chance, and the same one each time.
+
+    Returns:
+        uint8 [N, S, S, 3].
+    """
+    samples = images.pools.training.samples
+    chosen = Pool(tuple(samples[row] for row in spread(len(samples), CALIBRATION_IMAGES).tolist()))
+    squares = decode_squares(
+        run.data_dir, chosen, run.spec.image_size, INTERPOLATION, run.cache, lambda fraction: None, run.stop_requested
+    )
+    return squares[:]
+
+
+def _write(chosen: Format, source: Source, path: Path) -> str:
+    """Returns how it was done, in a few words.
+
+    Raises:
+        ExportFailed: it cannot be done.
+        Withheld: it cannot be done, and the job goes on without the file.
+    """
+    try:
+        return chosen.write(source, path)
+    except (TdmrError, MemoryError, OSError, Withheld):
+        raise
+    except Exception as error:  # exporters raise anything, compiler internals included
+        reason = f"{chosen.cannot} ({type(error).__name__})."
+        if chosen.optional:
+            log.warning("%s cannot be written", chosen.name, exc_info=True)
+            raise Withheld(reason) from error
+        raise ExportFailed(
+            f"The student cannot be written as '{chosen.name}': {reason}",
+            hint="Choose other export.formats, or another student.",
+        ) from error
+
+
 def _say(file: Path, how: str, parity: Parity) -> str:
     said = (
         f"{file.name} ({how}, {file.stat().st_size:,} bytes) agrees with the trained student on "
-        f"{parity.images:,} images: top-1 {parity.top1_agreement:.2%}, largest logit difference "
+        f"{parity.images:,} images: top-1 agreement {parity.top1_agreement:.2%}, max logit difference "
         f"{parity.max_logit_difference:.1e}."
     )
     if parity.accuracy_loss is None or parity.accuracy_loss_interval is None:
         return said
     low, high = parity.accuracy_loss_interval
-    return f"{said} It loses {parity.accuracy_loss:.2%} of accuracy (95 % interval {low:.2%} to {high:.2%})."
+    return f"{said} It loses {parity.accuracy_loss:.2%} accuracy (95 % interval {low:.2%} to {high:.2%})."
 
 
 def _publish(draft: Path, out_dir: Path) -> None:

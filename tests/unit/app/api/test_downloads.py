@@ -21,7 +21,7 @@ def serve(content: bytes, etag: str = TAG) -> TestClient:
         yield content[start : start + length]
 
     def endpoint(request: Request) -> Response:
-        return answer(request, Download("s.onnx", len(content), etag, "x/y", read))
+        return answer(request, Download("s.onnx", len(content), etag, "x/y", lambda: None, read))
 
     return TestClient(Starlette(routes=[Route("/file", endpoint)]))
 

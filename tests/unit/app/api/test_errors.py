@@ -1,36 +1,34 @@
-"""The table from errors to HTTP."""
-
-from collections.abc import Iterator
+"""The catalogue of problems."""
 
 import pytest
 
-from app.api.errors import STATUS, status_of
-from app.domain.errors import DatasetRejected, ImportFailed, TdmrError, TrainingFailed
+from app.api.problems import Problem
+from app.domain.errors import CATALOGUE, DatasetRejected, ImportFailed, TdmrError, TrainingFailed
 
 # Never raised in a request: stored as the `error` of a data set or a job.
 STORED = (DatasetRejected, ImportFailed, TrainingFailed)
 
 
-def subclasses(error: type[TdmrError]) -> Iterator[type[TdmrError]]:
-    for child in error.__subclasses__():
-        if child.__module__ == "app.domain.errors":
-            yield child
-            yield from subclasses(child)
-
-
-class TestStatus:
-    @pytest.mark.parametrize("error", [e for e in subclasses(TdmrError) if not issubclass(e, STORED)])
-    def test_every_error_that_can_reach_http_has_one(self, error: type[TdmrError]) -> None:
-        assert 400 <= status_of(error) < 600
+class TestCatalogue:
+    @pytest.mark.parametrize("error", [e for e in CATALOGUE.values() if not issubclass(e, STORED)])
+    def test_every_error_that_can_reach_http_is_documented(self, error: type[TdmrError]) -> None:
+        assert error.status is not None and 400 <= error.status < 600
+        assert error.example and error.description()
 
     @pytest.mark.parametrize("error", STORED)
-    def test_what_is_stored_has_none(self, error: type[TdmrError]) -> None:
-        with pytest.raises(LookupError):
-            status_of(error)
+    def test_what_is_stored_has_no_status(self, error: type[TdmrError]) -> None:
+        assert error.status is None
 
-    def test_the_table_names_no_error_in_vain(self) -> None:
-        assert set(STATUS) <= set(subclasses(TdmrError))
+    def test_a_code_has_one_title_and_a_title_one_code(self) -> None:
+        titles = [error.title for error in CATALOGUE.values()]
+        assert len(titles) == len(set(titles)) == len(CATALOGUE)
+        assert all(error.code == code for code, error in CATALOGUE.items())
 
-    def test_codes_tell_errors_apart(self) -> None:
-        codes = [error.code for error in subclasses(TdmrError)]
-        assert len(codes) == len(set(codes))
+    def test_no_two_errors_share_a_code(self) -> None:
+        with pytest.raises(AssertionError, match="of its own"):
+
+            class Again(TdmrError, code="not_found", title="Not found again"):
+                pass
+
+    def test_the_document_lists_every_code(self) -> None:
+        assert Problem.model_json_schema()["properties"]["code"]["enum"] == sorted(CATALOGUE)

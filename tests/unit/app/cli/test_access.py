@@ -13,7 +13,7 @@ from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.domain.access import Caller, Quotas, Scope
 from app.services import quotas
-from app.services.keyring import KeyRing
+from app.services.authentication import Authenticator
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ class TestKeys:
     def test_are_made_listed_and_revoked(self, store: Store) -> None:
         made = tdmr("keys", "create", "--tenant=acme", "--name=ci", "--scope=read", "--expires-in-days=3")
         secret = made.stdout.strip()
-        caller = KeyRing(store, None).find(secret)
+        caller = Authenticator(store, None).find(secret)
         assert caller == Caller("acme", caller.actor if caller else "", frozenset({Scope.READ}))
         listed = tdmr("keys", "list", "--tenant=acme").output
         assert caller.actor in listed and "ci" in listed and secret not in listed
         assert tdmr("keys", "list").output == ""
 
         assert tdmr("keys", "revoke", "--tenant=acme", caller.actor).exit_code == 0
-        assert KeyRing(store, None).find(secret) is None
+        assert Authenticator(store, None).find(secret) is None
         with store.read() as session:
             trail = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
         assert [(entry.tenant, entry.actor, entry.action, entry.object_id) for entry in trail] == [
@@ -62,11 +62,11 @@ class TestKeys:
 
     def test_of_another_tenant_are_not_revoked(self, store: Store) -> None:
         secret = tdmr("keys", "create", "--tenant=acme", "--name=ci").stdout.strip()
-        caller = KeyRing(store, None).find(secret)
+        caller = Authenticator(store, None).find(secret)
         assert caller is not None
         said = tdmr("keys", "revoke", caller.actor)
         assert (said.exit_code, "has no key" in said.output) == (1, True)
-        assert KeyRing(store, None).find(secret) is not None
+        assert Authenticator(store, None).find(secret) is not None
 
     @pytest.mark.parametrize("tenant", ["", "A", "a b", "../a", "x" * 65])
     def test_belong_to_a_tenant_with_a_name(self, store: Store, tenant: str) -> None:

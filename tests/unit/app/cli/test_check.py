@@ -1,6 +1,8 @@
 """What a health check asks."""
 
+import re
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from click.testing import CliRunner, Result
 from app.cli import main
 from app.db.engine import Store
 from app.db.migrate import upgrade
-from app.services import catalog
+from app.db.models import Worker, utcnow
+from app.services import catalog, workers
 from app.settings import Settings
 
 
@@ -46,12 +49,49 @@ class TestCheck:
 
     def test_a_worker_is_there_once_it_has_announced_itself(self, settings: Settings) -> None:
         before = check("--queue=datasets")
-        store = Store(settings.database)
-        with store.write() as session:
-            catalog.announce(session, socket.gethostname(), "datasets", settings.device, None)
-        store.close()
+        register(settings)
         after, other = check("--queue=datasets"), check("--queue=training")
 
         assert (before.exit_code, after.exit_code, other.exit_code) == (1, 0, 1)
         assert "worker: away" in before.output
         assert "worker: ok" in after.output
+
+    @pytest.mark.parametrize("options", [(), ("--queue=datasets",)], ids=["every worker", "this host's"])
+    def test_a_worker_gives_signs_of_life(self, settings: Settings, options: tuple[str, ...]) -> None:
+        register(settings, silent=timedelta(seconds=settings.lease_seconds + 30))
+        said = check(*options)
+        assert said.exit_code == 1
+        assert re.search(r": no sign of life for (89|9\d) s$", said.output, re.MULTILINE)
+
+        register(settings)
+        assert check(*options).exit_code == 0
+
+    def test_every_worker_is_asked_for_that_was_not_told_to_stop(self, settings: Settings) -> None:
+        register(settings, "lost", silent=timedelta(minutes=5))
+        register(settings, "forgotten", silent=timedelta(days=8))
+        register(settings, "told to stop", silent=timedelta(minutes=5), stopped=True)
+        register(settings, "alive")
+
+        said = check().output
+
+        assert f"datasets worker on lost ({settings.device}): no sign of life" in said
+        assert f"datasets worker on alive ({settings.device}): ok" in said
+        assert said.count("worker") == 2
+
+    def test_one_that_was_told_to_stop_does_not_do_for_its_own_check(self, settings: Settings) -> None:
+        register(settings, stopped=True)
+
+        assert check("--queue=datasets").exit_code == 1
+
+
+def register(
+    settings: Settings, host: str = socket.gethostname(), *, silent: timedelta = timedelta(), stopped: bool = False
+) -> None:
+    """A worker that has registered, and was silent for so long."""
+    store = Store(settings.database)
+    with store.write() as session:
+        worker_id = catalog.register(session, host, "datasets", settings.device, None)
+        session.get_one(Worker, worker_id).seen_at = utcnow() - silent
+        if stopped:
+            workers.say_goodbye(session, worker_id)
+    store.close()

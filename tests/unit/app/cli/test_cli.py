@@ -1,8 +1,10 @@
 """The console script: what it says, what it refuses, and the embedded service as real processes."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
-from app.cli.service_file import announced, read_url
+from app.cli.common import announced, read_url
+from app.cli.up import MOST_RESTARTS
 from app.settings import Settings
 
 
@@ -72,6 +75,46 @@ class TestMigrate:
         assert (said.exit_code, "secret" in said.output) == (1, False)
         assert "127.0.0.1:1" in said.output
 
+    def test_says_of_a_database_of_a_later_version_which_one_to_run(self, home: Path) -> None:
+        CliRunner().invoke(main, ["migrate"])
+        with contextlib.closing(sqlite3.connect(home / "tdmr.db", isolation_level=None)) as database:
+            database.execute("UPDATE alembic_version SET version_num = 'later'")
+
+        said = CliRunner().invoke(main, ["migrate"])
+        assert said.exit_code == 1
+        assert said.output.startswith("Error: The database has the schema of another version.")
+
+
+class TestUselessPlaces:
+    @pytest.mark.parametrize("command", [["migrate"], ["up", "--port=0"], ["api", "--port=0"], ["check"]], ids=" ".join)
+    @pytest.mark.parametrize("place", ["a file", "nowhere", "below a file"])
+    def test_end_a_command_in_one_line(
+        self, command: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        homes = {"a file": tmp_path / "file", "nowhere": Path("/proc/nowhere"), "below a file": tmp_path / "file" / "a"}
+        monkeypatch.setenv("TDMR_HOME", str(homes[place]))
+
+        said = CliRunner().invoke(main, command)
+        assert said.exit_code == 1
+        last = said.output.splitlines()[-1]
+        assert last.startswith("Error: ") and " cannot be used: " in last
+        assert isinstance(said.exception, SystemExit)
+
+    @pytest.mark.parametrize("command", [["migrate"], ["keys", "list"]], ids=" ".join)
+    def test_a_file_that_is_no_database(self, command: list[str], home: Path) -> None:
+        home.mkdir()
+        (home / "tdmr.db").write_bytes(b"not a database" * 1000)
+
+        said = CliRunner().invoke(main, command)
+        assert (said.exit_code, said.output) == (1, "Error: The database cannot be used: file is not a database\n")
+
+    @pytest.mark.parametrize("url", ["nonsense", "nosuch://someone:secret@host/x"])
+    def test_a_url_of_no_database(self, url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TDMR_DATABASE_URL", url)
+        said = CliRunner().invoke(main, ["migrate"])
+        assert (said.exit_code, said.output) == (1, "Error: TDMR_DATABASE_URL is no URL of SQLite or Postgres.\n")
+
 
 class TestServiceFile:
     def test_is_there_while_the_service_listens(self, tmp_path: Path) -> None:
@@ -84,6 +127,7 @@ class TestServiceFile:
         assert read_url(settings) is None
 
 
+@pytest.mark.slow
 class TestUp:
     @pytest.fixture
     def service(self, home: Path) -> Iterator["subprocess.Popen[str]"]:
@@ -139,14 +183,30 @@ class TestUp:
 
         assert (said.exit_code, url in said.output) == (1, True)
 
-    def test_stops_everything_when_one_process_ends(self, service: "subprocess.Popen[str]", home: Path) -> None:
+    def test_stops_everything_when_the_api_ends(self, service: "subprocess.Popen[str]", home: Path) -> None:
         self.url_of(service, home)
         children = self.children_of(service.pid)
 
-        os.kill(children[1], signal.SIGKILL)
+        os.kill(children[0], signal.SIGKILL)
 
         assert service.wait() == 1
         self.wait_until_gone(children)
+
+    def test_starts_a_worker_again_but_not_for_ever(self, service: "subprocess.Popen[str]", home: Path) -> None:
+        self.url_of(service, home)
+        api, worker, other = self.children_of(service.pid)
+
+        for _ in range(MOST_RESTARTS):
+            os.kill(worker, signal.SIGKILL)
+            while worker in (children := self.children_of(service.pid)) or len(children) < 3:
+                time.sleep(0.05)
+            (worker,) = set(children) - {api, other}
+        assert service.poll() is None
+
+        os.kill(worker, signal.SIGKILL)
+
+        assert service.wait() == 1
+        self.wait_until_gone([api, other])
 
     def test_leaves_nothing_behind_when_it_is_killed(self, service: "subprocess.Popen[str]", home: Path) -> None:
         self.url_of(service, home)

@@ -1,6 +1,6 @@
 import pytest
 
-from app.domain.dataset import Split
+from app.domain.dataset import Reason, Split
 from app.domain.errors import DatasetRejected
 from app.domain.layout import assign, find_labels
 from tests.unit.app.domain.test_layout import placed
@@ -20,7 +20,7 @@ class TestLabels:
             self.PATHS, {"labels.csv": '\ufeffPath,Label\r\n"img/1.jpg","cat, big"\r\n\r\nimg\\2.jpg,dog\r\n'}
         )
         assert layout.classes == ("cat, big", "dog")
-        assert dict(layout.skipped) == {"img/3.jpg": "is not named in labels.csv"}
+        assert layout.skipped == {"img/3.jpg": Reason("is not named in labels.csv")}
 
     def test_may_give_splits(self) -> None:
         text = "label,path,split\ncat,img/1.jpg,train\ndog,img/2.jpg,Train\n,img/3.jpg,unlabeled\n"
@@ -41,6 +41,34 @@ class TestLabels:
             [*self.PATHS, "unlabeled/x.jpg"], {"labels.csv": "path,label\nimg/1.jpg,a\nimg/2.jpg,b\nimg/3.jpg,b\n"}
         )
         assert placed(layout)["unlabeled/x.jpg"] == ("unlabelled", None)
+
+    def test_end_with_the_first_line_that_does_not_fit(self) -> None:
+        """Whatever follows it, and however much, is not read."""
+        text = "path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\nimg/1.jpg,cat,too,many\n"
+        with pytest.raises(DatasetRejected, match=r"line 3 names 'img/9\.jpg', which is not there"):
+            assign(self.PATHS, {"labels.csv": text})
+
+    @pytest.mark.parametrize(
+        ("file", "heading", "line"),
+        [
+            ("labels.csv", "path,label\n", "img/{}.jpg,{}\n"),
+            ("labels.csv", "path,label\n", "\n"),
+            ("metadata.jsonl", "", '{{"file_name": "img/{}.jpg", "label": {}}}\n'),
+            ("metadata.jsonl", "", "\r"),
+        ],
+    )
+    def test_have_as_many_lines_as_an_archive_has_entries(self, file: str, heading: str, line: str) -> None:
+        lines = [line.format(number, number % 2) for number in (1, 2, 3)]
+        two = "".join((heading, *lines[:2]))
+        if "img" in line:
+            assert len(assign(self.PATHS, {file: two}, max_lines=2).placements) == 2
+        with pytest.raises(DatasetRejected, match=f"{file} has more than {2 + bool(heading)} lines"):
+            assign(self.PATHS, {file: two + lines[2]}, max_lines=2)
+
+    def test_splits_that_some_lack_are_told_by_the_first_line_without(self) -> None:
+        text = "path,label,split\nimg/1.jpg,a,\nimg/2.jpg,b,\nimg/3.jpg,b,test\n"
+        with pytest.raises(DatasetRejected, match="line 2 has an empty split"):
+            assign(self.PATHS, {"labels.csv": text})
 
     def test_may_name_an_unreadable_image(self) -> None:
         text = "path,label\nimg/1.jpg,cat\nimg/2.jpg,dog\nbroken.jpg,dog\n"

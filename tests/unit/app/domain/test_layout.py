@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.dataset import DatasetIndex, Split
+from app.domain.dataset import DatasetIndex, Reason, Split
 from app.domain.errors import DatasetRejected
 from app.domain.layout import Layout, assign, build_index, index_folder, load_index, natural
 
@@ -59,7 +59,7 @@ class TestFolders:
             ]
         )
         assert placed(layout) == {"w/cat/1.jpg": ("train", "cat"), "w/dog/1.jpg": ("train", "dog")}
-        assert dict(layout.skipped) == {"w/cover.jpg": "is in no class folder"}
+        assert layout.skipped == {"w/cover.jpg": Reason("is in no class folder")}
 
     def test_deeper_folders_belong_to_the_class(self) -> None:
         layout = assign(["cat/2023/may/1.jpg", "dog/1.jpg"])

@@ -17,7 +17,7 @@ from app.domain.dataset import DatasetIndex, DatasetReport, ImportResult, Previe
 from app.domain.layout import index_folder, load_index
 from app.imaging import fit_square, open_rgb
 from app.ingest import Limits, import_archive, unpack_prepared
-from worker.training.data import decode as decode_squares_of
+from worker.training.data.decoded import decode as decode_squares_of
 
 MakeZip = Callable[[Mapping[str, bytes]], Path]
 MakePicture = Callable[..., bytes]

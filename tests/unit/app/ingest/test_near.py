@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.ingest.near import near_groups
-from app.ingest.picture import Picture, look
+from app.ingest.picture import Picture, inspect_image
 
 
 def scene(number: int, width: int = 160, height: int = 120) -> Image.Image:
@@ -21,7 +21,7 @@ def scene(number: int, width: int = 160, height: int = 120) -> Image.Image:
 def seen(image: Image.Image, format: str = "JPEG", **options: object) -> Picture:
     file = io.BytesIO()
     image.save(file, format, **options)
-    found = look(file.getvalue())
+    found = inspect_image(file.getvalue())
     assert isinstance(found, Picture)
     return found
 
@@ -71,6 +71,7 @@ class TestFinds:
 
 
 class TestCost:
+    @pytest.mark.slow
     def test_grows_with_the_number_of_images(self) -> None:
         """The worst case: all have the same hash, and no two are alike. All pairs would be 450 million, and 90 GB."""
         count = 30_000

@@ -1,11 +1,11 @@
-from app.domain.dataset import DatasetReport, Split
+from app.domain.dataset import DatasetReport, Reason, Split
 from app.domain.layout import Layout, assign, build_index
 from app.ingest.copies import find_alike, find_copies
 from app.ingest.picture import Picture
 from app.ingest.report import make_report
 
 
-def made(layout: Layout, ids: dict[str, str], skipped: dict[str, str], side: int = 64) -> DatasetReport:
+def made(layout: Layout, ids: dict[str, str], skipped: dict[str, Reason], side: int = 64) -> DatasetReport:
     """The report where images with the same id have the same bytes, and no two others look alike."""
     numbers = {id_: number for number, id_ in enumerate(dict.fromkeys(ids.values()))}
     pictures = {
@@ -98,10 +98,29 @@ class TestCounts:
         paths = ["train/a/1.jpg", "train/b/1.jpg"]
         ids = {path: path for path in paths}
         layout = assign(paths)
-        skipped = {f"{i:05}.txt": "not an image" for i in reversed(range(1500))}
+        skipped = {f"{i:05}.txt": Reason("not an image") for i in reversed(range(1500))}
         report = made(layout, ids, skipped)
         assert [s.path for s in report.skipped[:2]] == ["00000.txt", "00001.txt"]
         assert (len(report.skipped), report.skipped_total) == (1000, 1500)
+
+
+class TestSkipped:
+    PATHS = ("train/a/1.jpg", "train/b/1.jpg")
+
+    def made(self, skipped: dict[str, Reason]) -> DatasetReport:
+        return made(assign(self.PATHS), {path: path for path in self.PATHS}, skipped)
+
+    def test_reasons_are_counted_by_kind(self) -> None:
+        """Each of them tells the size of its image, so as texts they are all different."""
+        skipped = {f"{side}.jpg": Reason("too large", f"{side} × {side} is too large") for side in range(5)}
+        report = self.made({"a.txt": Reason("not an image"), "b.txt": Reason("not an image")} | skipped)
+        assert report.warnings[0].startswith("Files left out: 7, the usual reason (5 times): too large.")
+        assert report.skipped[0].reason == "0 × 0 is too large"
+
+    def test_long_paths_shorten_the_list(self) -> None:
+        report = self.made({f"{number:04000}": Reason("not an image") for number in range(1000)})
+        assert sum(len(file.path) for file in report.skipped) <= 1_000_000
+        assert (len(report.skipped), report.skipped_total) == (249, 1000)
 
 
 class TestSizes:

@@ -19,7 +19,7 @@ def bucket(s3: str) -> str:
     return url
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
+@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "file":
         return Blobs((tmp_path / "blobs").as_uri())

@@ -1,4 +1,4 @@
-"""A small real data set on disk, and a way to run the training room on it."""
+"""A small real data set on disk, and a way to run the training harness on it."""
 
 import io
 import json
@@ -8,17 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from app.domain.progress import LINE, Line
+from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
-from worker.training.loop import Stopped
+from worker.training.engine.loop import Stopped
+from worker.training.engine.reporter import Reporter
 from worker.training.pipeline import train
-from worker.training.prepare import Run
-from worker.training.report import Reporter
+from worker.training.run import Run
 
 SIDE = 32
+TRAIN = {"run_training", "whole_run"}
+"""Fixtures: a test that asks for one trains for seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TRAIN & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def picture(label: int, rng: np.random.Generator) -> Image.Image:
@@ -91,7 +99,7 @@ class Outcome:
 @pytest.fixture(scope="session")
 def run_training() -> Callable[..., Outcome]:
     """Runs the pipeline in this process. `stop_after` requests a stop at that many questions whether to stop,
-    `stop_when` once it is true of what was printed so far."""
+    `stop_when` once it is true of what was printed so far; `runtime` are its settings."""
 
     def run(
         spec: TrainingSpec,
@@ -99,6 +107,7 @@ def run_training() -> Callable[..., Outcome]:
         out_dir: Path,
         stop_after: int | None = None,
         stop_when: Callable[[str], bool] | None = None,
+        **runtime: Any,
     ) -> Outcome:
         asked = 0
         printed = io.StringIO()
@@ -111,7 +120,8 @@ def run_training() -> Callable[..., Outcome]:
             return stop_after is not None and asked >= stop_after
 
         try:
-            train(Run(spec, data, out_dir, torch.device("cpu"), Reporter(printed), stop_requested))
+            config = RuntimeConfig(device="cpu", **runtime)
+            train(Run(spec, data, out_dir, config, Reporter(printed), stop_requested))
         except Stopped:
             assert stop_after is not None or stop_when is not None
         return Outcome(out_dir, printed.getvalue())

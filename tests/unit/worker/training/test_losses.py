@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from worker.training import losses
+from worker.training.methods import dist, dkd, rkd
 
 
 class TestKd:
@@ -46,13 +47,13 @@ class TestDecoupled:
 
     def test_the_parts_add_up_to_the_kl(self) -> None:
         temperature = 3.0
-        parts = losses.decoupled(self.teacher, self.student, self.target, temperature)
+        parts = dkd.decoupled(self.teacher, self.student, self.target, temperature)
         p_t = (self.teacher / temperature).softmax(1).gather(1, self.target[:, None])[:, 0]
         whole = (parts.target + (1 - p_t) * parts.others).mean()
         torch.testing.assert_close(temperature**2 * whole, losses.kd(self.teacher, self.student, temperature))
 
     def test_each_part_matches_its_definition(self) -> None:
-        parts = losses.decoupled(self.teacher, self.student, self.target, 2.0)
+        parts = dkd.decoupled(self.teacher, self.student, self.target, 2.0)
         p, q = probabilities(self.teacher, 2.0), probabilities(self.student, 2.0)
         for row, target in enumerate(self.target.tolist()):
             a, b = p[row, target], q[row, target]
@@ -62,7 +63,7 @@ class TestDecoupled:
             assert float(parts.others[row]) == pytest.approx((a_others * np.log(a_others / b_others)).sum(), abs=1e-5)
 
     def test_two_classes_have_no_others_to_rank(self) -> None:
-        parts = losses.decoupled(torch.randn(3, 2), torch.randn(3, 2), torch.tensor([0, 1, 1]), 1.0)
+        parts = dkd.decoupled(torch.randn(3, 2), torch.randn(3, 2), torch.tensor([0, 1, 1]), 1.0)
         assert parts.others.tolist() == [0, 0, 0]
         assert (parts.target > 0).all()
 
@@ -71,13 +72,13 @@ class TestCorrelationDistance:
     def test_matches_numpy(self) -> None:
         a, b = torch.randn(4, 6), torch.randn(4, 6)
         expected = np.mean([1 - np.corrcoef(x, y)[0, 1] for x, y in zip(a.numpy(), b.numpy(), strict=True)])
-        assert float(losses.correlation_distance(a, b)) == pytest.approx(expected, abs=1e-5)
+        assert float(dist.correlation_distance(a, b)) == pytest.approx(expected, abs=1e-5)
 
     def test_each_row_has_its_own_scale_and_offset(self) -> None:
         a = torch.randn(4, 6)
         moved = (1 + torch.rand(4, 1)) * a + torch.randn(4, 1)
-        assert losses.correlation_distance(moved, a) == pytest.approx(0, abs=1e-6)
-        assert losses.correlation_distance(-a, a) == pytest.approx(2, abs=1e-6)
+        assert dist.correlation_distance(moved, a) == pytest.approx(0, abs=1e-6)
+        assert dist.correlation_distance(-a, a) == pytest.approx(2, abs=1e-6)
 
 
 def huber(difference: np.ndarray) -> float:
@@ -88,7 +89,7 @@ def huber(difference: np.ndarray) -> float:
 class TestRelationsOfImages:
     """RKD's two losses: blind to rotation, offset and scale of the whole batch, and to nothing else."""
 
-    @pytest.mark.parametrize("loss", [losses.relative_distances, losses.angles])
+    @pytest.mark.parametrize("loss", [rkd.relative_distances, rkd.angles])
     def test_the_same_geometry_costs_nothing_and_another_one_does(
         self, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> None:
@@ -106,7 +107,7 @@ class TestRelationsOfImages:
             return pairs / pairs.mean()
 
         expected = huber(scaled(student.numpy()) - scaled(teacher.numpy()))
-        assert float(losses.relative_distances(student, teacher)) == pytest.approx(expected, rel=1e-4)
+        assert float(rkd.relative_distances(student, teacher)) == pytest.approx(expected, rel=1e-4)
 
     def test_angles_match_the_definition(self) -> None:
         student, teacher = torch.randn(4, 3), torch.randn(4, 7)
@@ -118,20 +119,20 @@ class TestRelationsOfImages:
 
         triples = [(i, j, k) for i in range(4) for j in range(4) for k in range(4)]
         cosines = [np.array([cosine(x.numpy(), *triple) for triple in triples]) for x in (student, teacher)]
-        assert float(losses.angles(student, teacher)) == pytest.approx(huber(cosines[0] - cosines[1]), rel=1e-4)
+        assert float(rkd.angles(student, teacher)) == pytest.approx(huber(cosines[0] - cosines[1]), rel=1e-4)
 
     def test_images_that_coincide_leave_a_finite_gradient(self) -> None:
         student = torch.randn(6, 3)
         student[1] = student[0]
         student.requires_grad_()
         teacher = torch.randn(6, 5)
-        (losses.relative_distances(student, teacher) + losses.angles(student, teacher)).backward()
+        (rkd.relative_distances(student, teacher) + rkd.angles(student, teacher)).backward()
         assert student.grad is not None
         assert student.grad.isfinite().all()
 
     def test_angles_of_a_large_batch_stay_affordable(self) -> None:
         first, rest, teacher = torch.randn(128, 3), torch.randn(2000, 3), torch.randn(2128, 3)
-        torch.testing.assert_close(losses.angles(torch.cat([first, rest]), teacher), losses.angles(first, teacher))
+        torch.testing.assert_close(rkd.angles(torch.cat([first, rest]), teacher), rkd.angles(first, teacher))
 
 
 class TestRelation:

@@ -301,6 +301,7 @@ def command(spec: object, data: Path, out: Path, tmp_path: Path) -> list[str]:
     return [sys.executable, "-m", "worker.training", str(tmp_path / "spec.json"), str(data), str(out)]
 
 
+@pytest.mark.slow
 class TestCommand:
     def test_prints_nothing_but_lines_and_says_what_is_wrong_with_a_spec(self, shapes: Path, tmp_path: Path) -> None:
         spec = {"student": "test_resnet", "method": "scratch", "lerning_rate": 1}

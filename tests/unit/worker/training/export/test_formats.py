@@ -1,4 +1,4 @@
-"""float16, int8 and pixels-to-probabilities, and wrong exports that are planted for the gate to find."""
+"""float16, int8 and pixels-to-probabilities, and wrong exports that are planted for the validation to find."""
 
 import json
 from collections.abc import Callable
@@ -15,15 +15,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from app.domain.config import ExportConfig, ExportFormat
 from app.domain.errors import ExportParityFailed
-from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Licences, Preprocessing
 from app.imaging import fit_square, open_rgb
-from worker.training.evaluate import predict
-from worker.training.export.accuracy import Withheld, accuracy_loss, check_accuracy
-from worker.training.export.deployable import deployable
-from worker.training.export.gate import Gate, Judged, spread
+from worker.training.export.formats import find
+from worker.training.export.parity import Judged, spread
+from worker.training.export.prediction import predict
+from worker.training.export.source import wrapped
 from worker.training.export.student import Exported, export_student
+from worker.training.export.tolerance import Withheld, accuracy_loss, check_accuracy
+from worker.training.export.validation import ExportValidator
+
+pytestmark = pytest.mark.slow
 
 SIDE = 32
 CLASSES = ("ant", "bee", "Käfer")
@@ -168,9 +172,9 @@ class TestPlanted:
     """Each is wrong in one thing alone, and nothing else of the job would notice."""
 
     @pytest.fixture
-    def gate(self, student: nn.Module, pictures: Pictures, expected: npt.NDArray[np.float32]) -> Gate:
+    def validator(self, student: nn.Module, pictures: Pictures, expected: npt.NDArray[np.float32]) -> ExportValidator:
         judged = Judged(pictures.squares, PATHS, pictures.folder)
-        return Gate(deployable(student), expected, judged, PREPROCESSING, ExportConfig())
+        return ExportValidator(wrapped(student), expected, judged, PREPROCESSING, ExportConfig())
 
     @pytest.fixture
     def altered(self, exported: Exported, out: Path, tmp_path: Path) -> Callable[..., Path]:
@@ -184,7 +188,7 @@ class TestPlanted:
 
     @pytest.mark.parametrize(("chosen", "name"), [(ONNX, "student.onnx"), (PIXELS, "student.pixels.onnx")])
     def test_a_weight(
-        self, gate: Gate, altered: Callable[..., Path], tmp_path: Path, chosen: ExportFormat, name: str
+        self, validator: ExportValidator, altered: Callable[..., Path], tmp_path: Path, chosen: ExportFormat, name: str
     ) -> None:
         def change(model: onnx.ModelProto) -> None:
             weight = next(item for item in model.graph.initializer if len(item.dims) == 4)
@@ -193,7 +197,7 @@ class TestPlanted:
             weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
 
         with pytest.raises(ExportParityFailed, match=r"does not compute what was trained.*first on '\d+\.jpg'"):
-            gate.check(chosen, altered(name, change), tmp_path)
+            validator.check(find(chosen), altered(name, change), tmp_path)
 
     @pytest.mark.parametrize(
         ("field", "value", "message"),
@@ -204,7 +208,13 @@ class TestPlanted:
         ],
     )
     def test_a_preprocessing_in_the_metadata(
-        self, gate: Gate, altered: Callable[..., Path], tmp_path: Path, field: str, value: Any, message: str
+        self,
+        validator: ExportValidator,
+        altered: Callable[..., Path],
+        tmp_path: Path,
+        field: str,
+        value: Any,
+        message: str,
     ) -> None:
         def change(model: onnx.ModelProto) -> None:
             told = {item.key: item.value for item in model.metadata_props}
@@ -212,15 +222,17 @@ class TestPlanted:
             onnx.helper.set_model_props(model, told | {"preprocessing": wrong.model_dump_json()})
 
         with pytest.raises(ExportParityFailed, match=rf"{message}.*'\d+\.jpg'"):
-            gate.check(ONNX, altered("student.onnx", change), tmp_path)
+            validator.check(find(ONNX), altered("student.onnx", change), tmp_path)
 
-    def test_a_mean_in_the_graph(self, gate: Gate, altered: Callable[..., Path], tmp_path: Path) -> None:
+    def test_a_mean_in_the_graph(
+        self, validator: ExportValidator, altered: Callable[..., Path], tmp_path: Path
+    ) -> None:
         def change(model: onnx.ModelProto) -> None:
             mean = next(item for item in model.graph.initializer if item.name.endswith("prepare/mean"))
             mean.CopyFrom(onnx.numpy_helper.from_array(np.full((3, 1, 1), 0.5, np.float32), mean.name))
 
         with pytest.raises(ExportParityFailed, match=r"student\.pixels\.onnx does not compute"):
-            gate.check(PIXELS, altered("student.pixels.onnx", change), tmp_path)
+            validator.check(find(PIXELS), altered("student.pixels.onnx", change), tmp_path)
 
     def test_a_mean_that_the_evaluation_did_not_use(
         self, student: nn.Module, pictures: Pictures, expected: npt.NDArray[np.float32], tmp_path: Path

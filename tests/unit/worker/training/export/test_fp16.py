@@ -2,9 +2,12 @@
 
 import numpy as np
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper
 
-from worker.training.export.fp16 import to_fp16
+from worker.training.export.formats.onnx_fp16 import to_fp16
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_value_that_two_operators_need_in_float32_is_cast_once() -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from onnx import helper
 from torch import nn
 
 from worker.training.export.latency import cpu_name, measure_files
-from worker.training.export.latency_run import MOST_CALLS, WARM_UP_CALLS, timed
 from worker.training.export.manifest import multiply_adds
+from worker.training.export.runtime import MOST_CALLS, WARM_UP_CALLS, timed
 
 SIDE = 8
 
@@ -36,6 +37,7 @@ def write_exported_program(path: Path) -> None:
     torch.export.save(torch.export.export(network, example, dynamic_shapes=shapes), path)
 
 
+@pytest.mark.slow
 class TestMeasureFiles:
     def measure(self, folder: Path, *names: str, timed: bool = True) -> tuple[dict[str, list[int]], list[str]]:
         """Batches that were timed by file, and the codes of the events."""

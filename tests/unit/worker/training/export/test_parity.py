@@ -1,4 +1,4 @@
-"""The gate's judgement, and its runtimes on files that are wrong."""
+"""Tolerances, and runtimes on files that are wrong."""
 
 from pathlib import Path
 
@@ -8,8 +8,10 @@ import pytest
 
 from app.domain.errors import ExportParityFailed
 from app.domain.manifest import Preprocessing
-from worker.training.export.inputs import normalise, uneven_batches
-from worker.training.export.parity import allowed, check_parity, measure, run_exported
+from worker.training.export.format import normalise, uneven_batches
+from worker.training.export.formats import find
+from worker.training.export.parity import run_exported
+from worker.training.export.tolerance import allowed, check_parity, measure
 
 BOUND = 1e-4
 PATHS = ["test/a/0.png", "test/a/1.png", "test/b/2.png"]
@@ -82,17 +84,18 @@ class TestInputs:
         assert np.concatenate(batches).tolist() == list(range(count))
 
 
+@pytest.mark.slow
 class TestRunExported:
     def test_prepares_the_images_as_the_trainer_does(self, tmp_path: Path) -> None:
         path = write_onnx_sum(tmp_path / "sum.onnx", batch="batch")
         images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
         expected = normalise(images, PLAIN.mean, PLAIN.std).sum((2, 3))
-        np.testing.assert_allclose(run_exported(path, images, PLAIN), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(run_exported(find("onnx"), path, images, PLAIN), expected, rtol=1e-4, atol=1e-4)
 
     def test_refuses_a_file_with_a_fixed_batch_size(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = write_onnx_sum(tmp_path / "fixed.onnx", batch=1)
         with pytest.raises(ExportParityFailed, match=r"fixed\.onnx cannot be run") as failure:
-            run_exported(path, np.zeros((3, 4, 4, 3), np.uint8), PLAIN)
+            run_exported(find("onnx"), path, np.zeros((3, 4, 4, 3), np.uint8), PLAIN)
         assert str(tmp_path) not in failure.value.detail
         assert "Got invalid dimensions" in caplog.text
 
@@ -100,7 +103,7 @@ class TestRunExported:
         path = tmp_path / "student.ts"
         path.write_bytes(b"not a program")
         with pytest.raises(ExportParityFailed, match=r"student\.ts cannot be run"):
-            run_exported(path, np.zeros((1, 4, 4, 3), np.uint8), PLAIN)
+            run_exported(find("torchscript"), path, np.zeros((1, 4, 4, 3), np.uint8), PLAIN)
 
 
 def write_onnx_sum(path: Path, batch: int | str) -> Path:

@@ -20,15 +20,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from app.domain.config import ExportConfig, ExportFormat
 from app.domain.errors import ExportFailed, ExportParityFailed
-from app.domain.knobs import ExportConfig, ExportFormat
 from app.domain.manifest import Parity, Preprocessing
-from worker.training.evaluate import predict
-from worker.training.export.deployable import deployable
-from worker.training.export.onnx import IR_VERSION, OPSET
-from worker.training.export.parity import check_parity, run_exported
+from worker.training.export.formats import find
+from worker.training.export.formats.torchscript import write_torchscript
+from worker.training.export.parity import run_exported
+from worker.training.export.prediction import predict
+from worker.training.export.source import IR_VERSION, OPSET, wrapped
 from worker.training.export.student import export_student
-from worker.training.export.torchscript import write_torchscript
+from worker.training.export.tolerance import check_parity
+
+pytestmark = pytest.mark.slow
 
 SIDE = 32
 IMAGES = 35
@@ -179,7 +182,7 @@ class TestFiles:
         assert torch.equal(torch.get_rng_state(), drawn)
 
 
-class TestGate:
+class TestParity:
     @pytest.fixture
     def expected(self, exported: Export) -> np.ndarray:
         mean, std = PREPROCESSING.mean, PREPROCESSING.std
@@ -194,9 +197,9 @@ class TestGate:
         altered = tmp_path / "student.onnx"
         onnx.save(model, altered)
 
-        good = run_exported(exported.folder / "student.onnx", exported.images, PREPROCESSING)
+        good = run_exported(find(ONNX), exported.folder / "student.onnx", exported.images, PREPROCESSING)
         assert check_parity("student.onnx", expected, good, exported.paths, 1e-4).top1_agreement == 1.0
-        bad = run_exported(altered, exported.images, PREPROCESSING)
+        bad = run_exported(find(ONNX), altered, exported.images, PREPROCESSING)
         with pytest.raises(ExportParityFailed, match=r"student\.onnx does not compute .* first on 'test/\d+\.png'"):
             check_parity("student.onnx", expected, bad, exported.paths, 1e-4)
 
@@ -266,8 +269,8 @@ class TestHardNetworks:
         assert export.parity["student.onnx"].max_logit_difference <= 1e-4
 
     def test_scripts_what_a_trace_does_not_hold_for(self, tmp_path: Path) -> None:
-        # as a student it is odd: an image's logits depend on how many come with it, so the gate refuses it later
-        student = deployable(Branching())
+        # as a student it is odd: an image's logits depend on how many come with it, so validation refuses it later
+        student = wrapped(Branching())
         path = tmp_path / "student.ts"
         assert write_torchscript(student, SIDE, path, {}, 1e-4) == "scripted"
         script = torch.jit.load(path)

@@ -1,0 +1,116 @@
+"""Queries about data sets, and about the blobs that they share."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import bindparam, exists, func, or_, select
+from sqlalchemy.orm import Session, defer
+
+from app.db.ids import is_id
+from app.db.models import Dataset, DatasetClass, Job
+from app.db.queries.jobs import Held, Stamp
+from app.db.queries.page import Page, page_of
+from app.domain.states import TERMINAL_JOB_STATES, DatasetState
+
+# built once: building a statement takes as long as sending it
+_DATASET = (
+    select(Dataset)
+    .where(Dataset.id == bindparam("id"), Dataset.tenant == bindparam("tenant"))
+    .options(defer(Dataset.report))
+)
+_LOCKED_DATASET = {exclusive: _DATASET.with_for_update(read=not exclusive) for exclusive in (True, False)}
+
+
+def get_dataset(session: Session, tenant: str, dataset_id: str) -> Dataset | None:
+    """Its report, which may be long, is read when it is asked for."""
+    if not is_id(dataset_id, "ds"):
+        return None
+    return session.scalar(_DATASET, {"id": dataset_id, "tenant": tenant})
+
+
+def lock_dataset(session: Session, tenant: str, dataset_id: str, *, exclusive: bool) -> Dataset | None:
+    """As `get_dataset`, and until the transaction ends nobody deletes it (shared) or uses it (exclusive)."""
+    if not is_id(dataset_id, "ds"):
+        return None
+    return session.scalar(_LOCKED_DATASET[exclusive], {"id": dataset_id, "tenant": tenant})
+
+
+def list_datasets(session: Session, tenant: str, *, after: str | None, limit: int) -> Page[Dataset]:
+    """As `get_dataset`, without the reports."""
+    statement = select(Dataset).where(Dataset.tenant == tenant).order_by(Dataset.id.desc())
+    statement = statement.options(defer(Dataset.report))
+    if after is not None:
+        statement = statement.where(Dataset.id < after)
+    return page_of(session, statement, limit)
+
+
+def stamps(session: Session, dataset_ids: Sequence[str]) -> list[Stamp]:
+    """Of those that exist, whosever they are."""
+    columns = (Dataset.id, Dataset.state, Dataset.epoch, Dataset.updated_at)
+    return [Stamp(*row) for row in session.execute(select(*columns).where(Dataset.id.in_(dataset_ids)))]
+
+
+def list_classes(session: Session, dataset_id: str, *, after: int | None, limit: int) -> Page[DatasetClass]:
+    """In the order of the student's outputs, those behind number `after`."""
+    statement = select(DatasetClass).where(DatasetClass.dataset_id == dataset_id).order_by(DatasetClass.number)
+    if after is not None:
+        statement = statement.where(DatasetClass.number > after)
+    return page_of(session, statement, limit)
+
+
+def class_names(session: Session, dataset_id: str, limit: int) -> list[str]:
+    """The first classes' names, in the order of the student's outputs."""
+    statement = select(DatasetClass.name).where(DatasetClass.dataset_id == dataset_id).order_by(DatasetClass.number)
+    return list(session.scalars(statement.limit(limit)))
+
+
+def dataset_in_use(session: Session, dataset_id: str) -> bool:
+    """Whether a job that has not ended runs on it."""
+    active = exists().where(Job.dataset_id == dataset_id, Job.state.not_in(TERMINAL_JOB_STATES))
+    return bool(session.scalar(select(active)))
+
+
+def dataset_bytes(session: Session, tenant: str) -> int:
+    """Of a tenant's archives as they were uploaded; a rejected one is not kept."""
+    kept = (Dataset.tenant == tenant, Dataset.state != DatasetState.REJECTED)
+    return session.scalar(select(func.coalesce(func.sum(Dataset.bytes), 0)).where(*kept)) or 0
+
+
+def held_datasets(session: Session) -> list[Held]:
+    """Of all imports that a worker has taken."""
+    held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None))
+    rows = session.execute(select(Dataset.id, Dataset.epoch, Dataset.hb_seq).where(*held))
+    return [Held(*row) for row in rows]
+
+
+def waiting_datasets(session: Session) -> Sequence[str]:
+    """Ids of the data sets whose import no worker has taken, oldest first."""
+    waits = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
+    return session.scalars(select(Dataset.id).where(*waits).order_by(Dataset.id)).all()
+
+
+def same_archive(session: Session, tenant: str, sha256: str) -> str | None:
+    """The storage key of an archive with these bytes. Its data set is locked: until this transaction has ended it
+    neither goes nor lets go of the archive, so a new row may name it too."""
+    same = (Dataset.tenant == tenant, Dataset.sha256 == sha256, Dataset.upload_key.is_not(None))
+    return session.scalar(select(Dataset.upload_key).where(*same).limit(1).with_for_update(read=True))
+
+
+def same_prepared(session: Session, dataset: Dataset) -> str | None:
+    """As `same_archive`, for what an import has made of the same archive with the same outcome."""
+    same = (
+        Dataset.tenant == dataset.tenant,
+        Dataset.sha256 == dataset.sha256,
+        Dataset.digest == dataset.digest,
+        Dataset.state == DatasetState.READY,
+        Dataset.prepared_key.is_not(None),
+        Dataset.id != dataset.id,
+    )
+    return session.scalar(select(Dataset.prepared_key).where(*same).limit(1).with_for_update(read=True))
+
+
+def named_keys(session: Session, keys: Iterable[str]) -> set[str]:
+    """Those of the storage keys that some data set names."""
+    asked = set(keys)
+    names = or_(Dataset.upload_key.in_(asked), Dataset.prepared_key.in_(asked))
+    rows = session.execute(select(Dataset.upload_key, Dataset.prepared_key).where(names))
+    return {key for row in rows for key in row if key is not None} & asked

@@ -1,0 +1,1 @@
+"""What benchmarks share: cells that are run once each, data sets with few labels, tables."""

@@ -1,0 +1,1 @@
+"""The import of a data set: its speed, and damaged and hostile files."""

@@ -1,0 +1,63 @@
+"""Budgets, learning rates and optimisers for students that start from their own pretrained weights:
+`python -m benchmarks.methods.pretrained_search --data FOLDER --weights FOLDER`.
+
+Two data sets and one seed: what is found here is to be confirmed on others. The first cells answer the first question,
+whether distilling beats fine-tuning at equal image steps; the later ones vary one thing each.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.common import setting
+from benchmarks.common.cells import Cell, run_cells
+from benchmarks.common.data import Subset
+
+RESULTS = Path(__file__).parents[1] / "results" / "pretrained-search.jsonl"
+DATA_SETS = ("clothing", "trashnet")
+LABELS, SEED = 20, 0
+VARIED = (
+    {},
+    {"distill.image_steps": 30_000},
+    {"distill.image_steps": 6_000},
+    {"distill.learning_rate": 3e-3},
+    {"distill.learning_rate": 3e-4},
+    {"distill.optimiser": "adamw", "distill.learning_rate": 3e-4},
+    {"distill.image_steps": 60_000},
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    setting.add_options(parser, RESULTS)
+    parser.set_defaults(
+        teacher="tf_efficientnet_lite2.in1k",
+        teacher_size=260,
+        student="tf_efficientnet_lite0.in1k",
+        image_size=128,
+        image_steps=12_000,
+    )
+    arguments = setting.parsed(parser)
+    failures = run_cells(
+        list(plan(arguments)), arguments.results, functools.partial(setting.run_on_photographs, arguments)
+    )
+    print("".join(f"\nfailed: {failure}" for failure in failures))
+    return 1 if failures else 0
+
+
+def plan(arguments: argparse.Namespace) -> Iterator[Cell]:
+    """All cells in the order in which they are run."""
+    chosen = setting.chosen(arguments)
+    for changes in VARIED:
+        for data in DATA_SETS:
+            subset = Subset(setting.archive(arguments, data), LABELS, SEED)
+            for method in ("finetune", "tdmr"):
+                name = " ".join([method, *(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items())])
+                spec = chosen.spec(method, SEED, {"pretrained": True} | changes)
+                yield setting.photographs(subset, spec, name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""How good a student is while it still learns. For the curves alone, and never on test images.
+
+N images, K classes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from worker.training import losses
+from worker.training.data.decoded import decode_squares
+from worker.training.data.pools import Images
+from worker.training.export.prediction import predict
+from worker.training.models.networks import Student
+from worker.training.prepare import INTERPOLATION
+from worker.training.run import Run
+from worker.training.teacher.task_teacher import TaskTeacher
+
+_BATCH = 128
+_AGREEMENT_IMAGES = 512
+
+Validator = Callable[[nn.Module], dict[str, float]]
+
+
+def student_logits(run: Run, student: nn.Module, squares_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """[N, K], of the plain network in float32, as it will be exported."""
+    assert isinstance(student, Student)
+    mean, std = student.normalisation["mean"], student.normalisation["std"]
+    return predict(student.network, squares_NHWC, mean=mean, std=std, batch_size=_BATCH, device=run.device)
+
+
+def build_validator(run: Run, images: Images, task_teacher: TaskTeacher | None) -> Validator | None:
+    """On validation images where there are any, else by agreement with the teacher, which needs no labels.
+
+    None where there is neither.
+    """
+    if len(images.pools.val):
+        return _on_validation(run, images)
+    return None if task_teacher is None else _by_agreement(run, images, task_teacher)
+
+
+def _on_validation(run: Run, images: Images) -> Validator:
+    labels = torch.from_numpy(images.pools.val.labels)
+
+    def validate(student: nn.Module) -> dict[str, float]:
+        logits = torch.from_numpy(student_logits(run, student, images.val_squares))
+        return {
+            "val_accuracy": float(losses.accuracy(logits, labels)),
+            "val_ce": float(F.cross_entropy(logits, labels)),
+        }
+
+    return validate
+
+
+def _by_agreement(run: Run, images: Images, task_teacher: TaskTeacher) -> Validator:
+    pool = type(images.pools.training)(images.pools.training.samples[-_AGREEMENT_IMAGES:])
+    choices = task_teacher.answer(task_teacher.taps.clean(pool, run.data_dir, run.cache)).logits_BK.argmax(1).cpu()
+    squares = decode_squares(
+        run.data_dir, pool, run.spec.image_size, INTERPOLATION, run.cache, lambda fraction: None, run.stop_requested
+    )
+    images_u8 = squares[:]
+
+    def validate(student: nn.Module) -> dict[str, float]:
+        logits = torch.from_numpy(student_logits(run, student, images_u8))
+        return {"teacher_agreement": float((logits.argmax(1) == choices).float().mean())}
+
+    return validate
