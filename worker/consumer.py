@@ -2,8 +2,10 @@
 
 import logging
 import time
+import warnings
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.consumer import CONNECTION_RETRY
 from celery.worker.state import maybe_shutdown
@@ -32,6 +34,8 @@ class PatientConsumer(Consumer):
         self._settled: Any = None
         """The timer's entry that will say that the outage is over."""
         logging.getLogger(Consumer.__module__).addFilter(_says_something_else)
+        # each time the broker goes, of tasks acknowledged late; ours are on receipt. Celery has set "always" by now
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
     def ensure_connected(self, conn: Connection) -> Connection:
         connected = conn.ensure_connection(

@@ -117,6 +117,7 @@ def test_fault_row06_redis_refuses_a_busy_worker(
         assert worker.lives()
         assert len(outages(worker)) == len(set(outages(worker)))
         assert complaints(worker) == []
+        assert warnings_of_libraries(worker) == []
         check(stack)
 
 
@@ -129,12 +130,15 @@ def test_fault_row06_a_deaf_worker_leaves(
     worker = stack.start_worker()
     stack.wait_for_end(stack.submit(dataset_id=dataset))
     own_redis.client.execute_command("ACL", "SETUSER", "default", "-brpop")
+    own_redis.client.client_kill_filter(_type="normal", skipme=True)  # a BRPOP that waits already would be served
     waiting = stack.submit(dataset_id=dataset)
 
     stopwatch.start()
     assert worker.wait() == EXIT_DEAF
 
     assert any("this idle worker took none" in said for said in worker.said())
+    assert len(outages(worker)) == 1
+    assert warnings_of_libraries(worker) == []
     own_redis.client.execute_command("ACL", "SETUSER", "default", "+brpop")
     stack.start_worker()
     wait_for(lambda: stack.job(waiting).state == JobState.SUCCEEDED)
@@ -146,6 +150,11 @@ def test_fault_row06_a_deaf_worker_leaves(
 def outages(worker: Process) -> list[str]:
     """What the worker says of a broker that is away, by what it does not do meanwhile."""
     return [said.partition(":")[0] for said in worker.said() if said.startswith("The broker is away")]
+
+
+def warnings_of_libraries(worker: Process) -> list[str]:
+    """One each second of an outage would bury the line that says it."""
+    return [said for said in worker.said() if "Warning: " in said]
 
 
 def complaints(worker: Process) -> list[str]:
