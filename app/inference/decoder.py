@@ -1,6 +1,7 @@
 """`python -m app.inference.decoder MAX_PIXELS CPU_SECONDS PARENT`: images on standard input, squares on output.
 
     {"bytes": 48213, "preprocessing": {…}}  and so many bytes
+    taken                                   before they are looked at
     {"problem": null}                       and the square, uint8 [S, S, 3]; with a problem nothing follows
 
 It ends with its input. What it prints may be the work of a hostile image, so its reader trusts neither form nor size.
@@ -16,6 +17,8 @@ from app.domain.manifest import Preprocessing
 from app.imaging import UnreadableImage, clean_square, open_rgb
 from app.ingest.decoders import limit, worst_bytes
 
+TAKEN = b"taken\n"
+
 
 def main() -> int:
     max_pixels, cpu_seconds, parent = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
@@ -29,6 +32,8 @@ def main() -> int:
     while line := source.readline():
         asked = json.loads(line)
         data, preprocessing = source.read(asked["bytes"]), Preprocessing.model_validate(asked["preprocessing"])
+        answers.write(TAKEN)
+        answers.flush()
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # its signal's default is to end the process
         try:
             square, problem = clean_square(open_rgb(data, max_pixels), preprocessing).tobytes(), None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from app import isolation
 from app.domain.errors import UnusableImage
 from app.domain.manifest import Preprocessing
+from app.inference.decoder import TAKEN
 from app.ingest.decoders import CPU_SECONDS, DIED
 
 Square = npt.NDArray[np.uint8]
@@ -61,8 +62,7 @@ class Pictures:
         Raises:
             UnusableImage: with the reason, as the import would give it.
         """
-        with self._taken() as decoder:
-            found = decoder.square(data, preprocessing)
+        found = self._square(data, preprocessing)
         if isinstance(found, np.ndarray):
             return found
         raise UnusableImage(
@@ -70,6 +70,12 @@ class Pictures:
             hint="Send one JPEG, PNG or WebP picture, as it was taken.",
             param="file",
         )
+
+    def _square(self, data: bytes, preprocessing: Preprocessing) -> Square | str | None:
+        for _ in range(2):
+            with self._taken() as decoder, suppress(_NotTaken):
+                return decoder.square(data, preprocessing)
+        return None
 
     @contextmanager
     def _taken(self) -> Iterator["_Decoder"]:
@@ -82,6 +88,10 @@ class Pictures:
             if self._closed and decoder is not None:
                 decoder.close()
             self._idle.put(decoder)
+
+
+class _NotTaken(Exception):
+    """The process had ended, for whatever reason, before it read the image: that is not the image's doing."""
 
 
 class _Decoder:
@@ -101,7 +111,11 @@ class _Decoder:
         return self._process.poll() is None
 
     def square(self, data: bytes, preprocessing: Preprocessing) -> Square | str | None:
-        """What the student sees of a file; the reason where it is no usable image; None where the process died."""
+        """What the student sees of a file; the reason where it is no usable image; None where the process died of it.
+
+        Raises:
+            _NotTaken: ask another one.
+        """
         overdue = threading.Timer(_ANSWER_SECONDS, self._process.kill)
         overdue.daemon = True
         overdue.start()
@@ -124,8 +138,15 @@ class _Decoder:
     def _ask(self, data: bytes, preprocessing: Preprocessing) -> Square | str:
         assert self._process.stdin is not None and self._process.stdout is not None
         asked = {"bytes": len(data), "preprocessing": preprocessing.model_dump(mode="json")}
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n" + data)
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n" + data)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.close()
+            raise _NotTaken from None
+        if self._process.stdout.readline(len(TAKEN)) != TAKEN:
+            self.close()
+            raise _NotTaken
         answer = json.loads(self._process.stdout.readline(_LONGEST_PROBLEM))
         if (problem := answer["problem"]) is not None:
             return str(problem)

@@ -65,13 +65,12 @@ class TestSquare:
             assert pictures.square(encoded(20), PREPROCESSING).shape == (8, 8, 3)
 
     def test_is_had_although_an_idle_decoder_was_killed(self, pictures: Pictures) -> None:
-        """The kernel takes it first when memory ends."""
+        """The kernel takes it first when memory ends. It may still be about to end when the next image comes."""
         pictures.square(encoded(20), PREPROCESSING)
-        (decoder,) = decoders()
-        decoder.kill()
-        while decoders():  # pytest's own time limit ends it
-            time.sleep(0.02)
-        assert pictures.square(encoded(20), PREPROCESSING).shape == (8, 8, 3)
+        for _ in range(5):
+            (decoder,) = decoders()
+            decoder.kill()
+            assert pictures.square(encoded(20), PREPROCESSING).shape == (8, 8, 3)
 
 
 class TestProcesses:

@@ -75,10 +75,10 @@ class TestTrain:
         wanted = {"distill": {"image_steps": 72, "batch_size": 8192}, "reprogram": {"steps": 2, "batch_size": 8192}}
         outcome = run_training(spec(method="reprogrammed-kd", **wanted), shapes, tmp_path / "out")
         said = [line.message for line in outcome.lines if line.type == "event" and line.code == "batch_clamped"]
-        # 12 labelled images of 4 views each, then those and 24 unlabelled ones
+        # 12 labelled images of 4 views each, then those and 24 unlabelled ones, some of them twice
         assert [message.partition(":")[0] for message in said] == [
             "Stage 1 uses batches of 48",
-            "Stage 2 uses batches of 36",
+            "Stage 2 uses batches of 64",
         ]
         assert outcome.lines[-1].type == "done"
 
