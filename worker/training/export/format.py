@@ -33,8 +33,16 @@ PROBABILITIES_NAME = "probabilities"
 BATCH = 32
 """Images a call of a parity check."""
 
+READ = """\
+picture = ImageOps.exif_transpose(Image.open("photo.jpg"))
+if picture.mode.startswith("I"):  # 16-bit grey
+    picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+layer = picture.convert("RGBA")  # what is transparent is laid on white
+image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")"""
+"""Python that reads `photo.jpg` as `app.imaging` does, whose rules for 16 bits and transparency are not Pillow's."""
+
 _PREPARE = """\
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+{read}
 size = [{resize} * side // min(image.size) for side in image.size]
 image = image.resize(size, Image.Resampling.{interpolation})
 left, top = (round((side - {crop}) / 2) for side in image.size)
@@ -79,7 +87,8 @@ class Format(ABC):
     cannot: ClassVar[str]
     """Why a student cannot be written: a clause for the error message."""
     usage_code: ClassVar[str]
-    """Python that classifies `photo.jpg`, with `{file}` and `{prepare}` for the lines that make `images` of it."""
+    """Python that classifies `photo.jpg`, with `{file}`, and either `{read}` for the lines that make `image` of it, upright
+    RGB, or `{prepare}` for those that make `images` of it."""
 
     @abstractmethod
     def write(self, source: "Source", path: Path) -> str:
@@ -100,13 +109,14 @@ class Format(ABC):
     def usage(self, how: Preprocessing) -> str:
         """Python that needs nothing of this project."""
         prepare = _PREPARE.format(
+            read=READ,
             resize=how.resize_short_side,
             crop=how.center_crop,
             interpolation=how.interpolation.upper(),
             mean=[round(value, 6) for value in how.mean],
             std=[round(value, 6) for value in how.std],
         )
-        return self.usage_code.format(prepare=prepare, file=self.file).strip()
+        return self.usage_code.format(read=READ, prepare=prepare, file=self.file).strip()
 
 
 def normalise(

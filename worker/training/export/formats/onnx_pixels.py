@@ -127,7 +127,7 @@ import numpy as np, onnxruntime
 from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession("{file}")
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+{read}
 probabilities = session.run(["probabilities"], {{"image": np.asarray(image)}})[0]
 classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 print(classes[probabilities.argmax()], probabilities.max())

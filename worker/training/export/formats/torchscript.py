@@ -70,7 +70,10 @@ def loaded(model: Any, metadata: dict[str, str], threads: int, device: torch.dev
 def write_torchscript(
     model: ExportWrapper, image_size: int, path: Path, metadata: dict[str, str], max_difference: float
 ) -> str:
-    """Trace where a trace holds for other batch sizes, else script; freeze; write. Returns which of the two it was.
+    """Trace where a trace holds for other batch sizes, else script; write. Returns which of the two it was.
+
+    Not frozen: the weights of a frozen module are constants, so it could be neither converted to half precision nor
+    moved to a GPU.
 
     Args:
         metadata: goes into the extra files.
@@ -92,12 +95,12 @@ def _trace_or_script(
     model: ExportWrapper, image_size: int, max_difference: float
 ) -> tuple[torch.jit.ScriptModule, How]:
     try:
-        traced = torch.jit.freeze(torch.jit.trace(model, (example(image_size),), check_trace=False))
+        traced = torch.jit.trace(model, (example(image_size),), check_trace=False)
         if _holds(traced, model, image_size, max_difference):
             return traced, "traced"
     except RuntimeError:  # what the tracer and the interpreter raise
         pass
-    return torch.jit.freeze(torch.jit.script(model)), "scripted"
+    return torch.jit.script(model), "scripted"
 
 
 def _holds(traced: torch.jit.ScriptModule, model: ExportWrapper, image_size: int, max_difference: float) -> bool:

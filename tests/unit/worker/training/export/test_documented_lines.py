@@ -1,5 +1,6 @@
 """The lines of docs/exports.md, as they stand there, on a real job's files and JPEG images."""
 
+import io
 import json
 import re
 import shutil
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.domain.spec import TrainingSpec
+from app.imaging import open_rgb
+from worker.training.export.format import READ
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +51,11 @@ def job(
     return folder
 
 
+def block(part: str) -> str:
+    """The block of Python in the document that has this part."""
+    return next(found for found in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if part in found)
+
+
 @pytest.mark.parametrize("name", ["student.onnx", "student.pixels.onnx"])
 def test_give_the_class_that_the_evaluation_says(
     name: str,
@@ -57,13 +65,11 @@ def test_give_the_class_that_the_evaluation_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = next(
-        block for block in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if f'"{name}"' in block
-    )
+    lines = block(f'"{name}"')
     assert len([line for line in lines.splitlines() if line and "import" not in line]) <= 10
     shutil.copy(job / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    program, confusion = compile(lines, "docs/exports.md", "exec"), np.zeros((2, 2), int)
+    program, confusion = compile(block("def read") + lines, "docs/exports.md", "exec"), np.zeros((2, 2), int)
     for label, truth in enumerate(CLASSES):
         for photo in sorted((photos / "test" / truth).iterdir()):
             shutil.copy(photo, "photo.jpg")
@@ -71,3 +77,65 @@ def test_give_the_class_that_the_evaluation_says(
             confusion[label, CLASSES.index(capsys.readouterr().out.strip())] += 1
     evaluation = json.loads((job / "evaluation.json").read_text())
     assert confusion.tolist() == [list(row) for row in evaluation["student"]["confusion"]]
+
+
+def odd_images() -> dict[str, bytes]:
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    alpha = Image.fromarray(rng.integers(0, 256, (20, 30), dtype=np.uint8))
+    deep = Image.fromarray(rng.integers(0, 2**16, (20, 30), dtype=np.uint16))
+    layer, palette = colours.copy(), colours.quantize(16)
+    layer.putalpha(alpha)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
+        "16-bit PNG": written(deep, "PNG"),
+        "16-bit PNG turned": written(deep, "PNG", exif=turned),
+        "16-bit TIFF": written(deep, "TIFF"),
+        "RGBA PNG": written(layer, "PNG"),
+        "RGBA PNG turned": written(layer, "PNG", exif=turned),
+        "RGBA TIFF": written(layer, "TIFF"),
+        "grey with alpha": written(layer.convert("LA"), "PNG"),
+        "palette": written(palette, "PNG"),
+        "palette, one transparent": written(palette, "PNG", transparency=3),
+        "palette, transparency by entry": written(palette, "PNG", transparency=bytes(range(0, 256, 16))),
+        "RGB, one colour transparent": written(colours, "PNG", transparency=colours.getpixel((3, 3))),
+        "grey, one level transparent": written(alpha, "PNG", transparency=alpha.getpixel((3, 3))),
+        "GIF, transparent": written(palette, "GIF", transparency=3),
+        "WebP, transparent": written(layer, "WEBP", lossless=True),
+        "1 bit": written(colours.convert("1"), "PNG"),
+        "grey": written(alpha, "PNG"),
+        "CMYK JPEG": written(colours.convert("CMYK"), "JPEG"),
+        "JPEG turned": written(colours, "JPEG", exif=turned),
+        "CMYK TIFF": written(colours.convert("CMYK"), "TIFF"),
+        "BMP": written(colours, "BMP"),
+    }
+
+
+def written(image: Image.Image, format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+ODD = odd_images()
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_read_odd_images_as_the_service_does(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photo.jpg").write_bytes(ODD[kind])
+    expected = np.asarray(open_rgb(ODD[kind]))
+    documented: dict[str, Any] = {}
+    exec(block("def read"), documented)
+    assert np.array_equal(np.asarray(documented["read"]("photo.jpg")), expected)
+    of_card = {"np": np, "Image": Image, "ImageOps": ImageOps}
+    exec(READ, of_card)
+    assert np.array_equal(np.asarray(of_card["image"]), expected)
+
+
+def test_16_bits_become_8_alike() -> None:
+    """Each of the 65,536 levels."""
+    levels = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    expected = np.asarray(open_rgb(written(Image.fromarray(levels), "PNG")))[..., 0]
+    assert np.array_equal(np.rint(levels / 257).astype(np.uint8), expected)

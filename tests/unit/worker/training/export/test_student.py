@@ -23,6 +23,7 @@ from torch.nn import functional
 from app.domain.config import ExportConfig, ExportFormat
 from app.domain.errors import ExportFailed, ExportParityFailed
 from app.domain.manifest import Parity, Preprocessing
+from worker.training.export.format import normalise
 from worker.training.export.formats import find
 from worker.training.export.formats.torchscript import write_torchscript
 from worker.training.export.parity import run_exported
@@ -202,6 +203,14 @@ class TestParity:
         bad = run_exported(find(ONNX), altered, exported.images, PREPROCESSING)
         with pytest.raises(ExportParityFailed, match=r"student\.onnx does not compute .* first on 'test/\d+\.png'"):
             check_parity("student.onnx", expected, bad, exported.paths, 1e-4)
+
+    @pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+    def test_torchscript_can_be_converted(self, exported: Export, expected: np.ndarray, kind: torch.dtype) -> None:
+        model = torch.jit.load(exported.folder / "student.ts").to(kind)
+        images = torch.from_numpy(normalise(exported.images, PREPROCESSING.mean, PREPROCESSING.std))
+        with torch.inference_mode():
+            logits = model(images.to(kind)).float().numpy()
+        assert np.abs(logits - expected).max() < 0.05
 
     def test_publishes_nothing_that_disagrees(self, tmp_path: Path) -> None:
         with pytest.raises(ExportParityFailed, match=r"student\.pt2") as failure:
