@@ -87,8 +87,8 @@ class Format(ABC):
     cannot: ClassVar[str]
     """Why a student cannot be written: a clause for the error message."""
     usage_code: ClassVar[str]
-    """Python that classifies `photo.jpg`, with `{file}`, and either `{read}` for the lines that make `image` of it, upright
-    RGB, or `{prepare}` for those that make `images` of it."""
+    """Python that classifies `photo.jpg`, with `{file}`, and either `{read}` for the lines that make `image` of it,
+    upright RGB, or `{prepare}` for those that make `images` of it."""
 
     @abstractmethod
     def write(self, source: "Source", path: Path) -> str:
