@@ -143,7 +143,7 @@ class JobRead(BaseModel):
     spec: JobSpec | dict[str, Any] = Field(
         description="The job as submitted, with defaults filled in; fields may differ if another version accepted it."
     )
-    warnings: list[str] = Field(description="Advice about an accepted job.")
+    warnings: list[str] = Field(description="What to look at: noticed when the job was accepted and while it ran.")
     metrics: dict[str, float] = Field(
         description="The latest value of each metric; with `students`, a student's own start with `<student>/`.",
         examples=[{"student_accuracy": 0.94}],

@@ -131,6 +131,9 @@ def record(
     _add_points(session, job, points)
     for event in events:
         add_event(session, job, event.level, event.code, event.message)
+        message = event.message.replace("\x00", "")  # Postgres stores none
+        if event.level == "warning" and message not in job.warnings:  # another attempt may have said it
+            job.warnings = [*job.warnings, message]
     session.flush()
     return True
 

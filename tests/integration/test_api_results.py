@@ -78,6 +78,7 @@ class TestEvents:
         ]
         rest = service.http.get(f"/v1/jobs/{job_id}/events?after={page['last_id']}").json()
         assert [(event["kind"], event["message"]) for event in rest["data"]] == [("warning", "ab")]
+        assert service.http.get(f"/v1/jobs/{job_id}").json()["warnings"] == ["ab"]
         assert (page["has_more"], rest["has_more"]) == (True, False)
 
     @pytest.mark.parametrize("after", ["-1", "x", str(2**64)])

@@ -22,7 +22,8 @@ from worker.training.data.class_weights import class_weights
 from worker.training.data.pools import Images
 from worker.training.engine.curves import Curves
 from worker.training.engine.loop import Hooks, Optimisation, fit
-from worker.training.evaluation.metrics import accuracies, beyond_teacher, compare
+from worker.training.evaluation.advice import advise
+from worker.training.evaluation.metrics import accuracies, compare
 from worker.training.evaluation.review import review_data
 from worker.training.evaluation.validation import build_validator, student_logits
 from worker.training.export.latency import NOT_MEASURED, measure_files
@@ -119,8 +120,9 @@ def evaluate(
             )
             with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
                 temporary.write_text(json.dumps(evaluation))
-            if advice := beyond_teacher(evaluation, run.spec.labels_only_method):
-                run.reporter.event("student_beyond_teacher", advice)
+            curve = Curves(run.out_dir).points(trained.name)
+            for advice in advise(evaluation, curve, run.spec.labels_only_method):
+                run.reporter.event(advice.code, advice.message, warning=advice.warning)
         evaluations.append(evaluation)
     return evaluations
 

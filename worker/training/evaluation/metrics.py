@@ -80,35 +80,6 @@ def accuracies(evaluation: Mapping[str, Any]) -> dict[str, float]:
     return {f"{name}_accuracy": evaluation[name]["top1"] for name in who if evaluation[name] is not None}
 
 
-def beyond_teacher(evaluation: Mapping[str, Any], alone: str) -> str | None:
-    """Advice where the student has passed what it learned from; None where it has not, or nothing tells.
-
-    A teacher that knows less than its student holds it back: on hand signs students above their teacher were 2.6 points
-    below what labels alone had taught them, on two other data sets none was above (`docs/benchmarks.md`).
-
-    Args:
-        evaluation: content of an `evaluation.json`.
-        alone: the method that trains the same student on labels alone.
-    """
-    student = evaluation["student"]
-    who, teacher = next(
-        (
-            (words, evaluation[name])
-            for name, words in (("teacher", "its reprogrammed teacher"), ("probe", "the probe on its teacher"))
-            if evaluation[name] is not None
-        ),
-        ("", None),
-    )
-    trained_on = evaluation["split"] == Split.TRAIN
-    if student is None or teacher is None or trained_on or student["top1"] <= teacher["top1"]:
-        return None
-    return (
-        f"On the {evaluation['split']} images the student is right in {student['top1']:.1%}, {who} in "
-        f"{teacher['top1']:.1%}. The labels may teach it more than this teacher does: run the job again with the "
-        f"method `{alone}`, or with a stronger teacher, and keep the better student."
-    )
-
-
 def score(logits: Logits, labels: npt.NDArray[np.integer[Any]] | Tensor, classes: Sequence[str]) -> PredictorScores:
     """Every figure of one predictor from its logits [N, K] and the true labels [N], computed in float64.
 

@@ -14,7 +14,7 @@ from app.domain.dataset import Split, evaluation_split
 from app.domain.errors import NonFiniteLoss
 from app.domain.evaluation import Evaluation, shown
 from tests.unit.app.reports import planted
-from worker.training.evaluation.metrics import beyond_teacher, compare, score
+from worker.training.evaluation.metrics import compare, score
 from worker.training.export.prediction import predict
 from worker.training.report.card.model_card import render_html, render_markdown
 from worker.training.report.figures import draw
@@ -272,33 +272,3 @@ class TestPredict:
         images = np.load(tmp_path / "images.npy", mmap_mode="r")
         logits = predict(nn.Flatten(), images, (0, 0, 0), (1, 1, 1), batch_size=2, device="cpu")
         np.testing.assert_allclose(logits, np.ones((5, 12)))
-
-
-class TestBeyondTeacher:
-    LABELS = np.array([0, 0, 1, 1])
-    BETTER, WORSE = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 0, 1, 0]]
-
-    def advice(self, student: np.ndarray | None, split: Split = Split.TEST, **others: np.ndarray) -> str | None:
-        content = compare(
-            split=split, classes=["a", "b"], labels=self.LABELS, train_labels=self.LABELS, student=student, **others
-        )
-        return beyond_teacher(content, "scratch")
-
-    def test_a_student_above_its_teacher_may_do_better_alone(self) -> None:
-        advice = self.advice(self.BETTER, teacher=self.WORSE, probe=self.BETTER)
-        assert advice is not None
-        assert "the test images the student is right in 100.0%, its reprogrammed teacher in 75.0%" in advice
-        assert "the method `scratch`" in advice
-
-    def test_without_a_proxy_space_the_probe_is_the_teacher(self) -> None:
-        advice = self.advice(self.BETTER, probe=self.WORSE)
-        assert advice is not None
-        assert "the probe on its teacher in 75.0%" in advice
-
-    def test_else_there_is_nothing_to_say(self) -> None:
-        assert self.advice(self.BETTER, teacher=self.BETTER, probe=self.WORSE) is None
-        assert self.advice(self.WORSE, teacher=self.BETTER) is None
-        assert self.advice(self.BETTER) is None
-        assert self.advice(None, probe=self.WORSE) is None
-        # training images say nothing about who knows more
-        assert self.advice(self.BETTER, Split.TRAIN, teacher=self.WORSE) is None
