@@ -160,6 +160,16 @@ class QueueQuotaExceeded(
     """The tenant's quota of queued jobs is used up."""
 
 
+class DestinationRefused(
+    TdmrError,
+    code="destination_refused",
+    title="The service may not connect to this address",
+    status=422,
+    example="127.0.0.1 is not a public address: loopback.",
+):
+    """The URL leads to an address that is not public, and the operator has not allowed it."""
+
+
 class PreconditionFailed(
     TdmrError,
     code="precondition_failed",
