@@ -26,6 +26,7 @@ from app.api.routes import (
     reference,
     results,
     uploads,
+    webhooks,
 )
 from app.api.telemetry import Telemetry
 from app.api.timeout import Deadline
@@ -77,8 +78,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(OwnPagesOnly, hosts=settings.hosts, trusted_pages=settings.named_hosts)
     app.add_middleware(RequestContext, seconds=telemetry.request_seconds)
     app.add_middleware(AnswerHeaders)  # added last, so it is around everything
-    for routes in (uploads, datasets, catalog, jobs, results, downloads, predictions, keys, audit, health, reference):
+    for routes in (uploads, datasets, catalog, jobs, results, downloads, predictions):
         app.include_router(routes.router)
+    for routes in (webhooks, keys, audit, health, reference):
+        app.include_router(routes.router)
+    app.webhooks.include_router(webhooks.sent)
     app.router.routes.append(reference.files)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain.access import Quotas
+from app.domain.addresses import Destinations
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEYED_REQUESTS_PER_MINUTE = 600
@@ -57,6 +58,14 @@ class Settings(BaseSettings):
     """Most jobs of a tenant that wait for a worker. None: no limit."""
     tenant_max_running: int | None = Field(default=None, ge=1, le=1_000_000)
     """Most jobs of a tenant that run at a time; further ones wait. None: no limit."""
+
+    outbound_allow: str = ""
+    """Hosts, addresses and networks, with commas between them, that webhooks may be sent to though they are not public:
+    `127.0.0.1, 10.1.0.0/16, hooks.internal`. Link-local, multicast and metadata addresses never may."""
+    max_webhooks: int = Field(default=20, ge=0, le=1000)
+    """Most webhooks of a tenant. Each costs a row in the outbox for each event that it is subscribed to."""
+    keep_delivery_days: float = Field(default=30, gt=0)
+    """What was sent to webhooks, and what they answered, can be seen this long."""
 
     max_upload_bytes: int = Field(default=20 * 2**30, gt=0)
     """Largest archive accepted, in bytes."""
@@ -145,6 +154,14 @@ class Settings(BaseSettings):
             raise ValueError("TDMR_HEARTBEAT_SECONDS < TDMR_FENCE_SECONDS < TDMR_LEASE_SECONDS must hold")
         return self
 
+    @model_validator(mode="after")
+    def _known_destinations(self) -> Self:
+        try:
+            Destinations.parse(self.outbound_allow)
+        except ValueError as error:
+            raise ValueError(f"TDMR_OUTBOUND_ALLOW: {error}") from error
+        return self
+
     @cached_property
     def root(self) -> Path:
         """`home`, absolute."""
@@ -193,6 +210,11 @@ class Settings(BaseSettings):
         if self.api_key is not None and not self.named_hosts:
             return frozenset()
         return self.named_hosts | LOOPBACK | {self.host.lower()}
+
+    @property
+    def destinations(self) -> Destinations:
+        """What the service may connect to where a user names it."""
+        return Destinations.parse(self.outbound_allow)
 
     @property
     def requests_per_minute(self) -> int:

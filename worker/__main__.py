@@ -22,6 +22,7 @@ from worker.liveness import Liveness
 from worker.reconciler import Reconciler
 from worker.registration import CATALOG, register, unregister
 from worker.supervisor import TRAIN, Supervisor
+from worker.webhooks import WebhookSender
 
 log = logging.getLogger("worker")
 
@@ -47,6 +48,7 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     celery = make_worker_celery(settings)
     worker_id = register(settings, store, queue, catalog)
     liveness = Liveness(settings, store, celery, queue, worker_id, stopping)
+    sender = None
     if queue == TRAINING_QUEUE:
         message = partial(_notify, celery, TRAIN_TASK)
         supervisor = Supervisor(settings, store, blobs, worker_id, stopping, command=command, requeue=message)
@@ -57,6 +59,7 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
             with liveness.working():
                 supervisor.run_next()
     else:
+        sender = WebhookSender(settings, store, stopping)
         message = partial(_notify, celery, IMPORT_TASK)
         importer = Importer(settings, store, blobs, worker_id, stopping, requeue=message)
 
@@ -69,7 +72,11 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     reconciler.reconcile()  # messages may have been lost while nobody consumed
     reconciler.start()
     liveness.start()
+    if sender is not None:
+        sender.start()
     status = run_worker(celery, queue, settings.log_level, stopping)
+    if sender is not None:
+        sender.wait(settings.stop_grace_seconds)  # what is not told to the store is sent twice
     if stopping.is_set():
         unregister(store, worker_id)
     return status

@@ -23,6 +23,10 @@ AfterClass = Annotated[
 AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the previous page.")]
 AfterKey = Annotated[str | None, Query(pattern=f"^key_{_ULID}$", description="The `last_id` of the previous page.")]
 AfterAudit = Annotated[str | None, Query(pattern=f"^aud_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterWebhook = Annotated[str | None, Query(pattern=f"^wh_{_ULID}$", description="The `last_id` of the previous page.")]
+AfterDelivery = Annotated[
+    str | None, Query(pattern=f"^dlv_{_ULID}$", description="The `last_id` of the previous page.")
+]
 AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the previous page.")]
 Search = Annotated[str, Query(max_length=128, description="Filter: text contained in the name or family.")]
 IdempotencyKey = Annotated[

@@ -162,6 +162,7 @@ class JobRead(BaseModel):
         description="Of a rerun that has succeeded: how like the repeated job's its result is."
     )
     metadata: dict[str, str]
+    webhook_url: str | None = Field(description="Told of each change of its state.")
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None
@@ -189,6 +190,7 @@ class JobRead(BaseModel):
             rerun_of=job.rerun_of,
             reproduces=Reproduction.model_validate(job.reproduces) if job.reproduces else None,
             metadata=job.user_metadata,
+            webhook_url=job.webhook_url,
             created_at=job.created_at,
             updated_at=job.updated_at,
             started_at=job.started_at,

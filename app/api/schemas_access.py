@@ -69,7 +69,7 @@ class AuditRead(BaseModel):
 
     id: str = Field(examples=["aud_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["audit_entry"] = "audit_entry"
-    actor: str = Field(description="Id of the API key, or `bootstrap`, `local` or `cli`.")
+    actor: str = Field(description="Id of the API key, or `bootstrap`, `local`, `cli` or `service`.")
     action: str = Field(description="The operationId in this document.", examples=["delete_dataset"])
     object_id: str | None
     request_id: str | None = Field(description="Also in the log.")

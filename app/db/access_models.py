@@ -53,7 +53,8 @@ class AuditEntry(Base):
     tenant: Mapped[str] = mapped_column(String(64))
     """In whose trail it stands: the actor's, and that of the tenant for which the operator acted."""
     actor: Mapped[str] = mapped_column(Id)
-    """Id of the key; `bootstrap` for TDMR_API_KEY, `local` where no key is asked for, `cli` for the command line."""
+    """Id of the key; `bootstrap` for TDMR_API_KEY, `local` where no key is asked for, `cli` for the command line,
+    `service` for what it does by itself."""
     action: Mapped[str] = mapped_column(String(64))
     """The operation's id in the OpenAPI document: `delete_dataset`."""
     object_id: Mapped[str | None] = mapped_column(Id)

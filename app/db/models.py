@@ -161,6 +161,8 @@ class Job(Leased, Base):
     reproduces: Mapped[dict[str, Any] | None]
     """How like the repeated job's its result is (app.domain.reproduction); None until it has succeeded."""
     user_metadata: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    webhook_url: Mapped[str | None] = mapped_column(String(2048))
+    """Told of each change of its state."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
     started_at: Mapped[datetime | None]

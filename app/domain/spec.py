@@ -12,6 +12,7 @@ from app.domain.config import DistillConfig, ExportConfig, ReprogramConfig, Stud
 from app.domain.methods import METHODS, STORED, MethodInfo, MethodName, find_method
 from app.domain.model_selection import Constraints
 from app.domain.names import Metadata, ModelName
+from app.domain.urls import WebUrl
 
 
 class TrainingSpec(Frozen):
@@ -144,3 +145,18 @@ class JobSpec(TrainingSpec):
     def training(self) -> TrainingSpec:
         """The part the training package sees."""
         return TrainingSpec(**{name: getattr(self, name) for name in TrainingSpec.model_fields})
+
+
+class JobCreate(JobSpec):
+    """A new job: its spec, and who is told of it. That is no part of the spec, which says what the job computes."""
+
+    webhook_url: WebUrl | None = Field(
+        default=None,
+        description="Each change of the job's state is sent here, signed with the secret of the webhook `default` "
+        "(`POST /v1/webhooks/default/rotate-secret` shows one).",
+        examples=["https://example.com/hooks/tdmr"],
+    )
+
+    def spec(self) -> JobSpec:
+        """Without who is told."""
+        return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})

@@ -86,7 +86,7 @@ def retry(session: Session, defaults: Quotas, caller: Caller, job_id: str) -> Jo
     if ended.state not in {JobState.FAILED, JobState.CANCELLED}:
         hint = "Wait until it has ended, or cancel it." if ended.state != JobState.SUCCEEDED else None
         raise StateConflict(f"Only a failed or cancelled job can be retried; this one is {ended.state}.", hint=hint)
-    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended))
+    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), ended.webhook_url)
     job.retry_of, job.checkpoint_key = ended.id, ended.checkpoint_key
     if ended.checkpoint_key is not None:  # one heir: two jobs on one checkpoint would each delete it
         queries.forget_checkpoint(session, ended.id, ended.checkpoint_key)
@@ -110,7 +110,7 @@ def rerun(session: Session, defaults: Quotas, caller: Caller, job_id: str) -> Jo
             f"Only a job that has ended can be run again; this one is {JobState(ended.state)}.",
             hint="Wait until it has ended, or cancel it.",
         )
-    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended))
+    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), ended.webhook_url)
     job.rerun_of = ended.id
     add_event(session, job, "info", "rerun", f"Repeats {ended.id}.", data={"rerun_of": ended.id})
     audit.record(session, caller, "rerun_job", job.id)

@@ -1,5 +1,6 @@
 """Jobs: what is accepted, with which warnings, and what a user may do with one."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ from app.domain.states import JobState
 from app.log_context import current_request_id
 from app.services import audit, catalog, datasets, quotas
 from app.services.compatibility import require_possible
-from app.services.states import FIRST_EVENT, add_event
+from app.services.states import FIRST_EVENT, STATE_EVENT, add_event
 
 IN_FLIGHT_SECONDS = 3
 """How long a duplicate waits for the request under way, to answer with the same job; usually milliseconds."""
@@ -44,9 +45,18 @@ class Submission:
 
 
 def submit(
-    session: Session, defaults: Quotas, caller: Caller, spec: JobSpec, idempotency_key: str | None = None
+    session: Session,
+    defaults: Quotas,
+    caller: Caller,
+    spec: JobSpec,
+    idempotency_key: str | None = None,
+    *,
+    webhook_url: str | None = None,
 ) -> Submission:
     """Queue a job, or give the one that this key has queued before.
+
+    Args:
+        webhook_url: is told of each change of its state.
 
     Raises:
         QueueQuotaExceeded: if the tenant has as many queued jobs as it may have.
@@ -55,7 +65,7 @@ def submit(
         IdempotencyKeyReused: if the key came with another spec before.
         IdempotencyKeyInFlight: if it came before and that request still has no answer, for longer than a moment.
     """
-    submission = _submit(session, defaults, caller.tenant, spec, idempotency_key)
+    submission = _submit(session, defaults, caller.tenant, spec, webhook_url, idempotency_key)
     audit.record(session, caller, "create_job", submission.job.id)
     return submission
 
@@ -109,23 +119,29 @@ def queue_positions(session: Session, defaults: Quotas, jobs: Sequence[Job | Sta
     return queries.queue_positions(session, queued, defaults.running) if queued else {}
 
 
-def _submit(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, idempotency_key: str | None) -> Submission:
-    if idempotency_key is not None and (earlier := _replay(session, tenant, spec, idempotency_key)):
+def _submit(
+    session: Session,
+    defaults: Quotas,
+    tenant: str,
+    spec: JobSpec,
+    webhook_url: str | None,
+    idempotency_key: str | None,
+) -> Submission:
+    sha256 = _fingerprint(spec, webhook_url)
+    if idempotency_key is not None and (earlier := _replay(session, tenant, sha256, idempotency_key)):
         return earlier
     _require_read_options(spec)
     if idempotency_key is None:
-        return Submission(queue(session, defaults, tenant, spec), replayed=False)
+        return Submission(queue(session, defaults, tenant, spec, webhook_url), replayed=False)
     try:
         with session.begin_nested():
-            job = queue(session, defaults, tenant, spec)
+            job = queue(session, defaults, tenant, spec, webhook_url)
             with lock_timeout(session, IN_FLIGHT_SECONDS):
-                session.add(
-                    IdempotencyKey(tenant=tenant, key=idempotency_key, request_sha256=spec.fingerprint(), job_id=job.id)
-                )
+                session.add(IdempotencyKey(tenant=tenant, key=idempotency_key, request_sha256=sha256, job_id=job.id))
                 session.flush()
     except (IntegrityError, QueueQuotaExceeded):
         # a duplicate of this request was faster; it has committed, or the constraint would have let this one wait
-        earlier = _replay(session, tenant, spec, idempotency_key)
+        earlier = _replay(session, tenant, sha256, idempotency_key)
         if earlier is None:
             raise
         return earlier
@@ -152,11 +168,17 @@ def locked(session: Session, tenant: str, job_id: str) -> Job:
     return job
 
 
-def _replay(session: Session, tenant: str, spec: JobSpec, key: str) -> Submission | None:
+def _fingerprint(spec: JobSpec, webhook_url: str | None) -> str:
+    """Equal for equal requests."""
+    sha256 = spec.fingerprint()
+    return sha256 if webhook_url is None else hashlib.sha256(f"{sha256} {webhook_url}".encode()).hexdigest()
+
+
+def _replay(session: Session, tenant: str, sha256: str, key: str) -> Submission | None:
     earlier = queries.get_idempotency_key(session, tenant, key)
     if earlier is None:
         return None
-    if earlier.request_sha256 != spec.fingerprint():
+    if earlier.request_sha256 != sha256:
         raise IdempotencyKeyReused(
             "This Idempotency-Key was used before with another body.",
             hint="Use a fresh key for each new job.",
@@ -165,7 +187,7 @@ def _replay(session: Session, tenant: str, spec: JobSpec, key: str) -> Submissio
     return Submission(session.get_one(Job, earlier.job_id), replayed=True)
 
 
-def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec) -> Job:
+def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhook_url: str | None = None) -> Job:
     """Add a job that waits for a worker.
 
     Raises:
@@ -185,12 +207,13 @@ def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec) -> Job
         spec=spec.model_dump(mode="json"),
         warnings=_check_models(session, spec),
         user_metadata=dict(spec.metadata),
+        webhook_url=webhook_url,
     )
     session.add(job)
     session.flush()
     log_context.add(job_id=job.id, dataset_id=dataset.id)
     data = {"from": None, "to": JobState.QUEUED.value, "request_id": current_request_id()}
-    add_event(session, job, "state", "submitted", "The job waits for a worker.", data=data, seq=FIRST_EVENT)
+    add_event(session, job, STATE_EVENT, "submitted", "The job waits for a worker.", data=data, seq=FIRST_EVENT)
     return job
 
 

@@ -11,7 +11,10 @@ from app.db.queries import jobs as queries
 from app.db.queries import statistics
 from app.domain.errors import StateConflict
 from app.domain.states import DATASET_TRANSITIONS, JOB_TRANSITIONS, TERMINAL_JOB_STATES, DatasetState, JobState
+from app.services import outbox
 
+STATE_EVENT = "state"
+"""The kind of an event by which a job has entered a state."""
 FIRST_EVENT = 1
 """The number of a job's first event, which tells who submitted it."""
 # into the table: half the price of an object that nobody asks for again
@@ -44,11 +47,11 @@ def move_job(session: Session, job: Job, to: JobState, reason: str, message: str
         job.finished_at = now
         statistics.add(session, statistics.JOBS_FINISHED, to.value)
     data = {"from": before.value, "to": to.value}
-    add_event(session, job, "state", reason, message or f"{before} → {to}", data=data)
+    add_event(session, job, STATE_EVENT, reason, message or f"{before} → {to}", data=data)
 
 
 def move_dataset(session: Session, dataset: Dataset, to: DatasetState) -> None:
-    """Bring `dataset` into state `to`; locked and checked like a job, but a data set keeps no events.
+    """Bring `dataset` into state `to`; locked and checked like a job. A data set keeps no events; webhooks are told.
 
     Raises:
         StateConflict: if the table does not allow it.
@@ -61,6 +64,7 @@ def move_dataset(session: Session, dataset: Dataset, to: DatasetState) -> None:
     dataset.state = to
     dataset.worker_id = None
     session.flush()
+    outbox.tell_dataset(session, dataset)
 
 
 def add_event(
@@ -73,8 +77,8 @@ def add_event(
     data: dict[str, Any] | None = None,
     seq: int | None = None,
 ) -> None:
-    """Append to the job's events. The caller holds the job's row, so the numbers have no gaps; a caller
-    that knows the number passes it as `seq`."""
+    """Append to the job's events, and to the outbox of the webhooks where it has entered a state. The caller holds the
+    job's row, so the numbers have no gaps; a caller that knows the number passes it as `seq`."""
     if seq is None:
         last = queries.last_event(session, job.id)
         seq = FIRST_EVENT if last is None else last + 1
@@ -89,3 +93,5 @@ def add_event(
         "data": data or {},
     }
     session.execute(_INSERT_EVENT, row)
+    if kind == STATE_EVENT:
+        outbox.tell_job(session, job, reason=code, seq=seq)

@@ -15,10 +15,12 @@ from sqlalchemy import Connection, Engine, event, make_url
 from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.db.queries import jobs as queries
+from app.domain.addresses import Destinations
 from app.domain.dataset import DatasetReport
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
 from app.main import create_app
+from app.outbound import Outbound
 from app.queue import make_celery
 from app.services import dataset_leases, leases, reaping
 from app.settings import Settings
@@ -26,11 +28,12 @@ from app.storage.blobs import Blobs
 from benchmarks.service.api_store import STUDENT, TEACHER, Filled, fill
 from tests.support import client_of
 from worker.reconciler import Reconciler
+from worker.webhooks import WebhookSender
 
 JOBS = 2000
 GROWING = {
     *("jobs", "job_events", "job_metrics", "artifacts", "datasets", "idempotency_keys"),
-    *("uploads", "audit", "api_keys", "dataset_classes"),
+    *("uploads", "audit", "api_keys", "dataset_classes", "webhooks", "webhook_deliveries"),
 }
 COUNTED = {"datasets"}
 """`/metrics` counts them by state, over an index and nothing else: there are few, and they can be deleted."""
@@ -102,7 +105,9 @@ def ask_for_everything(tour: Tour) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/v1/teachers", "/v1/students"):
         ask("GET", path)
     ask_about_datasets(tour)
+    ask_about_webhooks(tour)
     spec = {"dataset_id": filled.dataset_id, "teacher": TEACHER, "student": STUDENT}
+    ask("POST", "/v1/jobs", json=spec | {"webhook_url": "https://hooks.example/"})
     for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
         job = {"job_id": ask("POST", "/v1/jobs", json=spec, headers=headers)["id"]}
     one = "/v1/jobs/{job_id}"
@@ -132,6 +137,23 @@ def ask_for_everything(tour: Tour) -> None:
         ask(method, "/v1/keys/{key_id}", ids=key)
     for query in ("", f"?object_id={key['key_id']}"):
         ask("GET", "/v1/audit", query)
+
+
+def ask_about_webhooks(tour: Tour) -> None:
+    ask, one = tour.ask, "/v1/webhooks/{webhook_id}"
+    made = {"webhook_id": ask("POST", "/v1/webhooks", json={"url": "https://hooks.example/a"})["id"]}
+    ask("PATCH", one, ids=made, json={"url": "https://hooks.example/b", "description": "d"})
+    ask("POST", f"{one}/rotate-secret", ids=made)
+    ask("POST", f"{one}/rotate-secret", ids={"webhook_id": "default"})
+    for query in ("", f"?after={made['webhook_id']}"):
+        ask("GET", "/v1/webhooks", query)
+    ask("GET", one, ids=made)
+    sent = made | {"delivery_id": ask("POST", f"{one}/test", ids=made)["id"]}
+    for query in ("", f"?after={sent['delivery_id']}&state=failed"):
+        ask("GET", f"{one}/deliveries", query, ids=made)
+    ask("GET", f"{one}/deliveries/{{delivery_id}}", ids=sent)
+    ask("POST", f"{one}/deliveries/{{delivery_id}}/redeliver", ids=sent)
+    ask("DELETE", one, ids={"webhook_id": ask("POST", "/v1/webhooks", json={"url": "https://hooks.example/c"})["id"]})
 
 
 def ask_about_datasets(tour: Tour) -> None:
@@ -205,6 +227,11 @@ def do_what_workers_do(tour: Tour) -> None:
             assert dataset_leases.DATASETS.beat(session, imported).alive
         with store.write() as session:
             assert end(session, imported)
+    nowhere = Outbound(Destinations(), lambda host, port: [])
+    sender = WebhookSender(tour.settings, store, threading.Event(), outbound=nowhere)
+    assert sender.send_due() > 0
+    assert sender.wait(120)
+    sender.prune()
     Reconciler(tour.settings, store, tour.blobs, make_celery(tour.settings), threading.Event()).reconcile()
 
 

@@ -26,8 +26,20 @@ from tests.integration.guarding import OPERATOR, guard, key_of
 from tests.unit.app.reports.planted import evaluation
 
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Upload-Length": "3"}
-PREFIXES = {"dataset_id": "ds", "job_id": "job", "upload_id": "upl", "key_id": "key"}
+PREFIXES = {
+    "dataset_id": "ds",
+    "job_id": "job",
+    "upload_id": "upl",
+    "key_id": "key",
+    "webhook_id": "wh",
+    "delivery_id": "dlv",
+}
 """A path's parameters that are ids. A new kind of object needs a line here, and one in `objects_of`."""
+BODIES = {
+    ("POST", "/v1/webhooks"): b'{"url": "https://hooks.example/"}',
+    ("PATCH", "/v1/webhooks/{webhook_id}"): b'{"description": "d"}',
+}
+"""JSON that a route takes, where it is not the name of something."""
 IN_BODY = {("POST", "/v1/jobs"): "dataset_id", ("POST", "/v1/datasets"): "upload_id"}
 LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket"}
 """What changes nothing and has a body all the same."""
@@ -65,7 +77,9 @@ class Operation:
             return b"abc" if self.media_type else b""
         names = "" if self.path != "/v1/jobs" else ', "student": "mobilenetv3_small_050", "method": "scratch"'
         wanted = IN_BODY.get((self.method, self.path))
-        return f'{{"{wanted}": "{ids[wanted]}"{names}}}'.encode() if wanted else b'{"name": "n"}'
+        if wanted is None:
+            return BODIES.get((self.method, self.path), b'{"name": "n"}')
+        return f'{{"{wanted}": "{ids[wanted]}"{names}}}'.encode()
 
     def headers(self) -> dict[str, str]:
         return TUS | ({"Content-Type": self.media_type} if self.media_type else {})
@@ -99,11 +113,15 @@ def objects_of(service: Service, http: httpx.Client) -> dict[str, str]:
     service.put_artifact(job_id, claim.epoch, "student.onnx", b"abc")
     upload = http.post("/v1/uploads", headers=OPERATOR | TUS).headers["Location"]
     key = http.post("/v1/keys", headers=OPERATOR, json={"name": "n"}).json()
+    webhook = http.post("/v1/webhooks", headers=OPERATOR, json={"url": "https://hooks.example/theirs"}).json()
+    delivery = http.post(f"/v1/webhooks/{webhook['id']}/test", headers=OPERATOR).json()
     return {
         "dataset_id": service.ready_dataset(),
         "job_id": job_id,
         "upload_id": upload.rpartition("/")[2],
         "key_id": key["id"],
+        "webhook_id": webhook["id"],
+        "delivery_id": delivery["id"],
     }
 
 

@@ -21,6 +21,7 @@ from app.db.queries.jobs import Stamp
 from app.domain.errors import (
     CatalogEmpty,
     DatasetNotReady,
+    DestinationRefused,
     IdempotencyKeyInFlight,
     IdempotencyKeyReused,
     InvalidSpec,
@@ -35,9 +36,9 @@ from app.domain.errors import (
     UnsupportedMediaType,
 )
 from app.domain.fair_queue import QueuePosition
-from app.domain.spec import JobSpec
+from app.domain.spec import JobCreate
 from app.domain.states import TERMINAL_JOB_STATES, JobState
-from app.services import job_actions, jobs
+from app.services import job_actions, jobs, webhooks
 from app.services.catalog import learn_methods
 from app.settings import Settings
 
@@ -69,6 +70,7 @@ def know_methods(session: WriteSession) -> None:
             IdempotencyKeyInFlight,
             TooLarge,
             UnsupportedMediaType,
+            DestinationRefused,
             InvalidSpec,
             UnknownTeacher,
             UnknownStudent,
@@ -80,7 +82,7 @@ def know_methods(session: WriteSession) -> None:
     },
 )
 def create_job(
-    spec: Annotated[JobSpec, Body(openapi_examples=NEW_JOBS)],
+    wanted: Annotated[JobCreate, Body(openapi_examples=NEW_JOBS)],
     caller: CurrentCaller,
     session: WriteSession,
     _methods: Annotated[None, Depends(know_methods)],
@@ -92,7 +94,11 @@ def create_job(
 ) -> Response:
     """Queues a training job. Only data set, teacher and student are required; every other field has a default. Use
     `students` instead of `student` to train several from one reprogrammed teacher."""
-    submission = jobs.submit(session, settings.quotas, caller, spec, idempotency_key)
+    if wanted.webhook_url is not None:
+        webhooks.require_allowed(settings.destinations, wanted.webhook_url, "webhook_url")
+    submission = jobs.submit(
+        session, settings.quotas, caller, wanted.spec(), idempotency_key, webhook_url=wanted.webhook_url
+    )
     response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
     if submission.replayed:
         response.headers["Idempotent-Replayed"] = "true"

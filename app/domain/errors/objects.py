@@ -106,6 +106,24 @@ class NothingToPredictWith(
     """The job has published no student that the service can run."""
 
 
+class WebhookExists(
+    StateConflict,
+    code="webhook_exists",
+    title="There is a webhook with this URL",
+    example="The webhook wh_01JCZ7Q5W3N0R8V6T4X2Y1A9BC has this URL.",
+):
+    """Another webhook has the same URL; each event would be sent to it twice."""
+
+
+class TooManyWebhooks(
+    StateConflict,
+    code="too_many_webhooks",
+    title="Too many webhooks",
+    example="You have 20 webhooks, as many as you may have.",
+):
+    """The tenant has as many webhooks as it may have."""
+
+
 class DatasetInUse(
     StateConflict,
     code="dataset_in_use",
