@@ -1,5 +1,6 @@
 """What becomes of a delivery: real receivers on loopback, a clock that is moved."""
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from app.services import deliveries, outbox, webhooks
 from app.settings import Settings
 from tests.receiving import GIGABYTE, Received, Receiver, answers, hangs, receiving, sends_a_gigabyte
 from worker import webhooks as worker
+from worker.lease import STORE_AWAY
 from worker.webhooks import WebhookSender
 
 CALLER = Caller("ann", "local")
@@ -360,7 +362,8 @@ class TestManyWorkers:
 
         def work(sender: WebhookSender) -> None:
             while any(outpost.read(delivery_id).state == "pending" for delivery_id in ids):
-                sender.send_due()
+                with contextlib.suppress(*STORE_AWAY):  # as its own loop does
+                    sender.send_due()
                 sender.wait(120)
 
         threads = [threading.Thread(target=work, args=(sender,)) for sender in senders]
