@@ -19,6 +19,7 @@ from app.storage.blobs import Blobs
 from worker.celery_app import make_worker_celery, run_worker
 from worker.importing import Importer
 from worker.liveness import Liveness
+from worker.measuring import Measurer
 from worker.reconciler import Reconciler
 from worker.registration import CATALOG, register, unregister
 from worker.supervisor import TRAIN, Supervisor
@@ -69,6 +70,8 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     reconciler.reconcile()  # messages may have been lost while nobody consumed
     reconciler.start()
     liveness.start()
+    if queue == TRAINING_QUEUE and settings.measure:
+        Measurer(settings, store, stopping, is_working=liveness.is_working).start()
     status = run_worker(celery, queue, settings.log_level, stopping)
     if stopping.is_set():
         unregister(store, worker_id)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import timm
 import torch
 from timm.models import get_pretrained_cfg, list_models, list_pretrained, model_entrypoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.methods import MethodInfo
@@ -42,6 +43,8 @@ class Architecture(NamedTuple):
     """Without the classifier."""
     input_size: int
     """Side in pixels."""
+    multiply_adds: int | None = None
+    """Of one image of that size."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def _describe(name: str) -> Architecture:
     channels, height, _ = cfg.input_size if cfg else (3, 224, 224)
     if channels != 3:
         raise ValueError("does not take RGB images")
-    return Architecture(model_entrypoint(name).__module__.rpartition(".")[2], _count_parameters(name), height)
+    family = model_entrypoint(name).__module__.rpartition(".")[2]
+    return Architecture(family, _count_parameters(name), height, _count_multiply_adds(name, height))
 
 
 def _count_parameters(architecture: str, **kwargs: Any) -> int:
@@ -164,11 +168,26 @@ def _count_parameters(architecture: str, **kwargs: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _count_multiply_adds(architecture: str, side: int) -> int | None:
+    """Of one image, half of the floating-point operations that torch counts. None where it cannot be counted without
+    weights."""
+    with torch.device("meta"):
+        model = timm.create_model(architecture, pretrained=False, num_classes=0).eval()
+        try:
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                model(torch.empty(1, 3, side, side))
+        except (RuntimeError, NotImplementedError):  # it looks at its numbers, and there are none
+            return None
+    return counter.get_total_flops() // 2 or None
+
+
 def _student(name: str, row: Architecture, refusal: Refusal) -> StudentCard:
     return StudentCard(
         name=name,
         family=row.family,
         parameters=row.parameters,
+        multiply_adds=row.multiply_adds,
+        input_size=row.input_size,
         refused=refusal.student,
         refused_formats=dict(refusal.formats),
         refused_sizes=refusal.sizes,
