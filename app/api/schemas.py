@@ -121,19 +121,14 @@ class QueuePositionRead(BaseModel):
         examples=[3],
     )
     reason: str = Field(description="What the job waits for.", examples=["2 ahead", "waiting for a worker"])
-    estimated_start: datetime | None = Field(
-        default=None,
-        description="When a worker will probably take the job: from the remaining time of running jobs and the "
-        "estimates of those ahead. Null while that is unknown, as when no worker gives signs of life.",
-    )
 
     @classmethod
-    def from_position(cls, place: QueuePosition, start: datetime | None) -> Self:
+    def from_position(cls, place: QueuePosition) -> Self:
         if place.held:
             reason = "your quota of running jobs is used up; one of them must end first"
         else:
             reason = f"{place.position - 1} ahead" if place.position > 1 else "waiting for a worker"
-        return cls(position=place.position, reason=reason, estimated_start=start)
+        return cls(position=place.position, reason=reason)
 
 
 class JobRead(BaseModel):
@@ -152,6 +147,11 @@ class JobRead(BaseModel):
         "unknown: until the job runs and has seen its data, or where it is overdue and its worker says nothing. 0 once "
         "it has ended. Its falling alone does not change the ETag.",
         examples=[84.5],
+    )
+    estimated_start: datetime | None = Field(
+        description="When a worker will probably take a queued job: from the remaining time of running jobs and the "
+        "estimates of those ahead. Null while that is unknown, as when no worker gives signs of life. It moves with "
+        "other jobs and does not change the ETag."
     )
     estimated_end: datetime | None = Field(
         description="The same as a moment: when a running job will have ended. Changes only when the job has something "
@@ -201,9 +201,10 @@ class JobRead(BaseModel):
             stage=job.stage,
             progress=job.progress,
             eta_seconds=remaining_seconds(job),
+            estimated_start=starts.get(job.id),
             estimated_end=expected_end(job),
             estimated_seconds=job.expected_seconds,
-            queue=QueuePositionRead.from_position(places[job.id], starts.get(job.id)) if job.id in places else None,
+            queue=QueuePositionRead.from_position(places[job.id]) if job.id in places else None,
             dataset_id=job.dataset_id,
             spec=job.spec,
             warnings=job.warnings,

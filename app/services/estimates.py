@@ -6,6 +6,7 @@ It follows from what workers have measured on their kind of machine. Where nobod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from cachetools import LRUCache
@@ -51,6 +52,8 @@ class Estimate:
 
     stages: Mapping[Stage, Range | None]
     seconds: Range | None
+    at_least: Range
+    """Of the stages that are known."""
     memory_bytes: Range | None
     device_memory_bytes: Range | None
     cache_bytes: int | None
@@ -93,13 +96,10 @@ def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds |
         stages[stage] = _together(one.stages[stage] for one in each)
         if stages[stage] is None:
             unknown[f"stages.{stage}"] = next(one.unknown[stage] for one in each if stage in one.unknown)
-    seconds = None
-    if stages and None not in stages.values():
-        seconds = NOTHING
-        for stage_seconds in stages.values():
-            assert stage_seconds is not None
-            seconds = seconds.plus(stage_seconds)
-    else:
+    known = [found for found in stages.values() if found is not None]
+    at_least = reduce(Range.plus, known, NOTHING)
+    seconds = at_least if stages and len(known) == len(stages) else None
+    if seconds is None:
         unknown["seconds"] = next(iter(unknown.values()), "no worker has told its kind of machine yet")
     memory = _together(one.memory for one in each)
     device = _together(one.device_memory for one in each)
@@ -115,6 +115,7 @@ def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds |
     found = Estimate(
         stages=stages,
         seconds=seconds,
+        at_least=at_least,
         memory_bytes=memory,
         device_memory_bytes=device,
         cache_bytes=cache,
@@ -134,21 +135,19 @@ def require_sensible(found: Estimate, defaults: Quotas) -> list[str]:
     Raises:
         JobTooLong: if the operator allows no such job.
     """
-    if found.seconds is None:
-        return []
-    limit = defaults.job_hours
-    if limit is not None and found.seconds.low > limit * 3600:
+    least, limit = found.at_least, defaults.job_hours
+    if limit is not None and least.low > limit * 3600:
         raise JobTooLong(
-            f"The job would take about {duration(found.seconds.expected)} on the workers that are here; "
+            f"The job would take about {duration(least.expected)} on the workers that are here; "
             f"this service allows {limit:g} hours.",
             hint="Lower distill.image_steps or image_size, or choose a smaller student; "
             "POST /v1/jobs/estimate tells what a job takes.",
         )
-    if found.seconds.expected <= LONG_SECONDS:
+    if least.expected <= LONG_SECONDS:
         return []
-    between = f"{duration(found.seconds.low)} to {duration(found.seconds.high)}"
+    between = f"{duration(least.low)} to {duration(least.high)}"
     return [
-        f"The job would take about {duration(found.seconds.expected)} on the workers that are here ({between}). "
+        f"The job would take about {duration(least.expected)} on the workers that are here ({between}). "
         "Lower distill.image_steps or image_size, choose a smaller student, or start a faster worker."
     ]
 

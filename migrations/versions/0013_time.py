@@ -13,7 +13,7 @@ def upgrade() -> None:
         # it stood still between two lines of a job; running jobs have a new estimate within a second
         table.drop_column("eta_seconds")
         table.add_column(sa.Column("expected_end", sa.DateTime(timezone=True), nullable=True))
-        table.add_column(sa.Column("expected_seconds", sa.Float(), nullable=True))
+        table.add_column(sa.Column("expected_seconds", sa.Double(), nullable=True))
     op.add_column("workers", sa.Column("machine", sa.String(256), nullable=True))
     op.add_column("workers", sa.Column("memory_bytes", sa.BigInteger(), nullable=True))
     op.create_table(
@@ -37,4 +37,4 @@ def downgrade() -> None:
     with op.batch_alter_table("jobs") as table:
         table.drop_column("expected_seconds")
         table.drop_column("expected_end")
-        table.add_column(sa.Column("eta_seconds", sa.Float(), nullable=True))
+        table.add_column(sa.Column("eta_seconds", sa.Double(), nullable=True))

@@ -40,6 +40,7 @@ class Progress(BaseModel):
     stage: Stage | None
     progress: float
     eta_seconds: float | None
+    estimated_start: datetime | None
     estimated_end: datetime | None
     queue: QueuePositionRead | None
     metrics: dict[str, float]
