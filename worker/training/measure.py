@@ -35,7 +35,7 @@ from worker.training.pipeline import train
 from worker.training.run import Run
 
 ARCHITECTURES = ("mobilenetv3_small_050", "mobilenetv2_100", "resnet18", "efficientnet_b0", "vit_tiny_patch16_224")
-SIZE, BATCH, STEPS, CLASSES = 128, 16, 3, 10
+SIZE, BATCH, STEPS, CLASSES = 128, 32, 3, 10
 JOB = {
     "teacher": "resnet10t.glyphs62",
     "student": "mobilenetv3_small_050",
