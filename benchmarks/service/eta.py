@@ -2,7 +2,7 @@
 
 The embedded service runs jobs on sign digits, one after another: three that are followed, and two more of which only
 the estimate is of interest. Before each, `POST /v1/jobs/estimate` is asked; while it runs, `eta_seconds` and `progress`
-once a second. The first start waits until the idle worker has measured its machine, as a service does that was started some
+once a second. The first start waits until the idle worker has measured its machine, as one has that was started some
 minutes ago. `--busy` runs a loop beside that keeps one core busy.
 
 Each job is a line in the results file once it has ended, and is not run again; delete the line to repeat it. It takes

@@ -157,6 +157,7 @@ def export(
         with run.reporter.part(trained.name, number, len(students)):
             exported = _export_one(run, images, taps, trained, evaluation)
             outcomes.append(Delivered(trained, evaluation, exported, _measure(run, trained, exported)))
+    run.reporter.book()  # the manifest names them
     began = time.monotonic()
     manifest = describe(run, images, taps, outcomes)
     run.reporter.learned(Work.DESCRIBE, time.monotonic() - began, len(outcomes))

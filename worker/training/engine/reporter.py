@@ -62,9 +62,13 @@ class Reporter:
 
     def end(self) -> None:
         """Close the present stage: its seconds are booked."""
+        self.book()
+        self._stage = None
+
+    def book(self) -> None:
+        """Book the seconds of the present stage, as far as it is."""
         if self._stage is not None:
             self.seconds[self._stage] = self._clock() - self._began
-            self._stage = None
 
     @property
     def plan(self) -> Plan | None:
