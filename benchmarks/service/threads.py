@@ -32,7 +32,7 @@ def main() -> int:
         print(json.dumps(measure(options.student, options.seconds)))
         return 0
     rows = []
-    for loops in (0, options.loops):
+    for loops in dict.fromkeys((0, options.loops)):
         with _busy(loops):
             for threads in (1, 2):
                 for name, variables in WAYS if threads > 1 else WAYS[:1]:

@@ -47,8 +47,7 @@ from worker.training.teacher.reprogramming import reprogram
 from worker.training.teacher.task_teacher import TaskTeacher, logits_of_clean
 
 _RUN_NAME = "run.json"
-_VALIDATING = "validate"
-_ENOUGH_STEPS = 10
+_ENOUGH_STEPS = 5
 """Of which the time is worth remembering: the first ones are slow."""
 
 
@@ -82,20 +81,21 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
     run.reporter.begin(Stage.DISTILL)
     targets = TargetSource(run, task_teacher) if task_teacher is not None else None
     batches = BatchSource(run, images, targets)
-    validator = _timed(run, build_validator(run, images, task_teacher))
+    validator = build_validator(run, images, task_teacher)
+    validating = None if validator is None else _TimedValidator(validator)
     students: list[Trained] = []
     for number, name in enumerate(run.spec.every_student):
         single_student = run.spec.students is None
         part, folder = ("", run.out_dir) if single_student else (name, run.out_dir / name)
         folder.mkdir(exist_ok=True)
         steps = StepClock(run.reporter.progress)
-        validated = run.reporter.seconds.get(_VALIDATING, 0.0)
+        validated = 0.0 if validating is None else validating.seconds
         hooks = Hooks(
             metric=run.reporter.metric,
             progress=steps,
             event=run.reporter.event,
             stop_requested=run.stop_requested,
-            evaluate=validator,
+            evaluate=validating,
             checkpoints=folder / "checkpoints",
             checkpoint_seconds=run.runtime.checkpoint_seconds,
         )
@@ -104,8 +104,8 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
             part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
             student = _distil_one(run, spec, name, images, task_teacher, batches, hooks)
-            validating = run.reporter.seconds.get(_VALIDATING, 0.0) - validated
-            _tell_speed(run, spec, steps, batches.batch_size, validating, images)
+            looked = 0.0 if validating is None else validating.seconds - validated
+            _tell_speed(run, spec, steps, batches.batch_size, looked, images)
         students.append(Trained(spec, folder, part, student))
     return students
 
@@ -138,7 +138,7 @@ def evaluate(
         evaluations.append(evaluation)
         run.reporter.did(Work.EVALUATE)
     run.reporter.end()
-    judged = len(images.pools.judged) * len(students)
+    judged = len(images.pools.judged) * sum(trained.student is not None for trained in students)
     run.reporter.learned(Work.EVALUATE, run.reporter.seconds[Stage.EVALUATE], judged)
     return evaluations
 
@@ -285,16 +285,18 @@ def _told(run: Run, work: Work) -> Callable[[str, float], None]:
     return told
 
 
-def _timed(run: Run, validator: Validator | None) -> Validator | None:
-    """The same, its seconds booked apart from those of the learning."""
-    if validator is None:
-        return None
+class _TimedValidator:
+    """The same, and how long it has taken in all."""
 
-    def timed(student: nn.Module) -> dict[str, float]:
-        with run.reporter.timed(_VALIDATING):
-            return validator(student)
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self.seconds = 0.0
 
-    return timed
+    def __call__(self, student: nn.Module) -> dict[str, float]:
+        began = time.monotonic()
+        values = self._validator(student)
+        self.seconds += time.monotonic() - began
+        return values
 
 
 def _tell_speed(
