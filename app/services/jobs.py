@@ -234,10 +234,9 @@ def estimate(
         warnings += estimates.require_sensible(found, defaults)
     except JobTooLong as refused:
         limits.append(Limit("TDMR_MAX_JOB_HOURS", refused.detail))
-    try:
-        quotas.require_place_in_queue(session, defaults, caller.tenant)
-    except QueueQuotaExceeded as full:
-        limits.append(Limit("TDMR_TENANT_MAX_QUEUED", full.detail))
+    queued = quotas.of_tenant(session, defaults, caller.tenant).queued
+    if queued is not None and queries.queued_jobs(session, caller.tenant) >= queued:
+        limits.append(Limit("TDMR_TENANT_MAX_QUEUED", f"You have {queued:,} queued jobs, as many as you may have."))
     start = timing.estimated_next_start(session, defaults, lease_seconds)
     if start is None:
         found.unknown["estimated_start"] = "no worker gives signs of life, or nobody knows how long the jobs ahead take"

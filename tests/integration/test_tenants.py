@@ -28,8 +28,12 @@ from tests.unit.app.reports.planted import evaluation
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Upload-Length": "3"}
 PREFIXES = {"dataset_id": "ds", "job_id": "job", "upload_id": "upl", "key_id": "key"}
 """A path's parameters that are ids. A new kind of object needs a line here, and one in `objects_of`."""
-IN_BODY = {("POST", "/v1/jobs"): "dataset_id", ("POST", "/v1/datasets"): "upload_id"}
-LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket"}
+IN_BODY = {
+    ("POST", "/v1/jobs"): "dataset_id",
+    ("POST", "/v1/jobs/estimate"): "dataset_id",
+    ("POST", "/v1/datasets"): "upload_id",
+}
+LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket", "/v1/jobs/estimate"}
 """What changes nothing and has a body all the same."""
 NAMES = {"name": "student.onnx"}
 """Those that are none."""
@@ -63,7 +67,11 @@ class Operation:
         """What it takes, with ids wherever the document has some."""
         if self.media_type != "application/json":
             return b"abc" if self.media_type else b""
-        names = "" if self.path != "/v1/jobs" else ', "student": "mobilenetv3_small_050", "method": "scratch"'
+        names = (
+            ""
+            if self.path not in {"/v1/jobs", "/v1/jobs/estimate"}
+            else ', "student": "mobilenetv3_small_050", "method": "scratch"'
+        )
         wanted = IN_BODY.get((self.method, self.path))
         return f'{{"{wanted}": "{ids[wanted]}"{names}}}'.encode() if wanted else b'{"name": "n"}'
 

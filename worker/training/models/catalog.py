@@ -77,7 +77,8 @@ def present_architectures(known: Known) -> dict[str, Architecture]:
     if known.timm == timm.__version__:
         return known.architectures
     present = set(list_models())
-    new = build(sorted(present - set(known.architectures) - set(known.left_out)))
+    counted = any(row.multiply_adds for row in known.architectures.values())
+    new = build(sorted(present - set(known.architectures) - set(known.left_out)), count=counted)
     log.info("timm %s, the file knows %s: %d new", timm.__version__, known.timm, len(new.architectures))
     for reason, count in Counter(new.left_out.values()).items():
         log.warning("%d new architectures left out: %s", count, reason)
@@ -100,13 +101,14 @@ def write_known(known: Known, path: Path = KNOWN) -> None:
     )
 
 
-def build(names: Iterable[str]) -> Known:
-    """Build each on the meta device: what they are, and why the others are not."""
+def build(names: Iterable[str], *, count: bool = True) -> Known:
+    """Build each on the meta device: what they are, and why the others are not. `count` their multiply-adds too, which
+    takes longer than building them."""
     architectures: dict[str, Architecture] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            architectures[name] = _describe(name)
+            architectures[name] = _describe(name, count=count)
         except (
             Exception
         ) as error:  # whatever a constructor of the thousand may raise: it is recorded, and the rest goes on
@@ -152,13 +154,14 @@ def main(methods: tuple[MethodInfo, ...] = ()) -> None:
         _print(catalog.model_copy(update={"methods": methods}).model_dump_json())
 
 
-def _describe(name: str) -> Architecture:
+def _describe(name: str, *, count: bool) -> Architecture:
     cfg = get_pretrained_cfg(name)
     channels, height, _ = cfg.input_size if cfg else (3, 224, 224)
     if channels != 3:
         raise ValueError("does not take RGB images")
     family = model_entrypoint(name).__module__.rpartition(".")[2]
-    return Architecture(family, _count_parameters(name), height, _count_multiply_adds(name, height))
+    counted = _count_multiply_adds(name, height) if count else None
+    return Architecture(family, _count_parameters(name), height, counted)
 
 
 def _count_parameters(architecture: str, **kwargs: Any) -> int:
