@@ -39,7 +39,7 @@ class Work(StrEnum):
     FORWARD = "forward"
     """An image through a network, without gradients; subject: the architecture, size: the image's side."""
     REPROGRAM = "reprogram"
-    """A step of stage 1."""
+    """A step of stage 1; subject: what it trains."""
     TRAIN = "train"
     """An image step of a student, all in: views, losses, optimiser; subject and size as above."""
     EVALUATE = "evaluate"

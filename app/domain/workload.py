@@ -16,6 +16,8 @@ AGREEMENT_IMAGES = 512
 
 STORED_MARGIN = 1.15
 """Stored squares are this much larger than the views cut from them: crops are sharp, and sampling needs no filter."""
+PROBE, REPROGRAMMED = "probe", "reprogrammed"
+"""What stage 1 trains."""
 LIVE_VIEWS = 4
 """Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
 SHIFTED_VIEWS, SHIFTED_VIEWS_OF_AN_IMAGE = 4096, 4
@@ -60,9 +62,8 @@ def training_way(spec: TrainingSpec) -> str:
 
 
 def rounds(spec: TrainingSpec, counts: Counts) -> int:
-    """Of stage 1: the probe, the reprogrammer, and its self-training."""
-    again = spec.reprogram.self_training if counts.unlabelled else 0
-    return 1 + (1 + again) * spec.method_info.reprograms
+    """Of the reprogrammer: the first, and those of self-training."""
+    return 1 + (spec.reprogram.self_training if counts.unlabelled else 0)
 
 
 def shifted_views(images: int, views: int) -> int:
@@ -107,7 +108,10 @@ def pieces(
     yield Piece(Stage.PREPARE, Work.DECODE, counts.decodes)
     if teacher is not None:
         yield Piece(Stage.PREPARE, Work.FORWARD, counts.teacher_views, *teacher)
-        yield Piece(Stage.REPROGRAM, Work.REPROGRAM, rounds(spec, counts) * spec.reprogram.steps)
+        steps = spec.reprogram.steps
+        yield Piece(Stage.REPROGRAM, Work.REPROGRAM, steps, PROBE)
+        if spec.method_info.reprograms:
+            yield Piece(Stage.REPROGRAM, Work.REPROGRAM, rounds(spec, counts) * steps, REPROGRAMMED)
     judged_by = counts.val or (min(AGREEMENT_IMAGES, counts.training) if teacher is not None else 0)
     parts = [(name, name if several else "") for name in spec.every_student]
     for name, part in parts:

@@ -29,7 +29,8 @@ SAMPLES = (
     sample(Work.FORWARD, 0.02, "resnet18", 224),
     sample(Work.FORWARD, 0.001, "mobilenetv3_small_050", 160),
     sample(Work.TRAIN, 0.004, "mobilenetv3_small_050", 160),
-    sample(Work.REPROGRAM, 0.02),
+    sample(Work.REPROGRAM, 0.01, "probe"),
+    sample(Work.REPROGRAM, 0.03, "reprogrammed"),
     sample(Work.EVALUATE, 0.002),
     *(sample(Work.EXPORT, 8, name) for name in ("onnx", "torchscript")),
     *(sample(Work.TIME, 5, name) for name in ("onnx", "torchscript")),
@@ -164,6 +165,7 @@ class TestEstimate:
         # 150,000 steps, and 20 looks at as many images as there are for want of validation images: the 4 labelled ones
         assert seconds["expected"] == pytest.approx(150_000 * 0.004 + 20 * 4 * 0.001, rel=1e-3)
         assert seconds["low"] < seconds["expected"] < seconds["high"]
+        assert body["stages"]["reprogram"]["expected"] == pytest.approx(500 * (0.01 + 0.03))
         assert body["seconds"]["expected"] == pytest.approx(
             sum(stage["expected"] for stage in body["stages"].values()), rel=1e-3
         )
