@@ -19,6 +19,7 @@ from app.api.routes import (
     catalog,
     datasets,
     downloads,
+    estimates,
     health,
     jobs,
     keys,
@@ -78,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(OwnPagesOnly, hosts=settings.hosts, trusted_pages=settings.named_hosts)
     app.add_middleware(RequestContext, seconds=telemetry.request_seconds)
     app.add_middleware(AnswerHeaders)  # added last, so it is around everything
-    for routes in (uploads, datasets, catalog, jobs, results, downloads, predictions):
+    for routes in (uploads, datasets, catalog, estimates, jobs, results, downloads, predictions):
         app.include_router(routes.router)
     for routes in (webhooks, keys, audit, health, reference):
         app.include_router(routes.router)

@@ -145,6 +145,15 @@ class Settings(BaseSettings):
     """Where a training worker trains: `auto`, `cpu`, `cuda`, `cuda:1`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """How teachers and, on a GPU, students compute. `auto`: what was found fastest on this machine, Muon too."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of arithmetic of a training process on the CPU. None: as many as the worker may use cores, by its
+    affinity and its container's quota, or OMP_NUM_THREADS. With several training workers on a host set it to the cores
+    by the workers."""
+    measure: bool = True
+    """A training worker that is idle measures once how fast its kind of machine is, for estimates before a run."""
+    max_job_hours: float | None = Field(default=None, gt=0)
+    """A job that would take longer even by the low end of its estimate is refused when it is created. None: it is
+    accepted with a warning. What was not measured is never refused."""
     log_level: str = "info"
     """Least severe message that is logged."""
 
@@ -226,7 +235,7 @@ class Settings(BaseSettings):
     @property
     def quotas(self) -> Quotas:
         """Of a tenant that has none of its own."""
-        return Quotas(self.tenant_max_bytes, self.tenant_max_queued, self.tenant_max_running)
+        return Quotas(self.tenant_max_bytes, self.tenant_max_queued, self.tenant_max_running, self.max_job_hours)
 
     def check_exposed(self) -> None:
         """Refuse to listen beyond loopback without a key.

@@ -18,6 +18,8 @@ from tests.support import lacking
 
 # Tests run side by side, one a core: more threads than that would wait for each other. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# an idle worker would measure its machine, beside the tests
+os.environ.setdefault("TDMR_MEASURE", "false")
 
 POSTGRES_URL = os.environ.get("TDMR_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")

@@ -19,6 +19,7 @@ from app.storage.blobs import Blobs
 from worker.celery_app import make_worker_celery, run_worker
 from worker.importing import Importer
 from worker.liveness import Liveness
+from worker.measuring import Measurer
 from worker.reconciler import Reconciler
 from worker.registration import CATALOG, register, unregister
 from worker.supervisor import TRAIN, Supervisor
@@ -74,6 +75,8 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     liveness.start()
     if sender is not None:
         sender.start()
+    if queue == TRAINING_QUEUE and settings.measure:
+        Measurer(settings, store, stopping, is_working=liveness.is_working).start()
     status = run_worker(celery, queue, settings.log_level, stopping)
     if sender is not None:
         sender.wait(settings.stop_grace_seconds)  # what is not told to the store is sent twice

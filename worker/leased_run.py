@@ -67,6 +67,8 @@ class LeasedRun(ABC, Generic[C]):
     """What the user is told when the child has passed a limit."""
     grace_seconds = 0.0
     """A child that is told to stop has this long before it is killed."""
+    peak_bytes = 0
+    """The child's most memory, as it was seen about once a second."""
     needs_network = False
     """Whether the child begins with a network, and gives it up itself."""
 
@@ -92,6 +94,10 @@ class LeasedRun(ABC, Generic[C]):
     @abstractmethod
     def hear(self, line: str) -> None:
         """Take a line that the child has printed."""
+
+    def environment(self) -> dict[str, str]:
+        """What the child gets beside the variables that are passed on."""
+        return {}
 
     def between_lines(self) -> None:
         """Called several times a second while the child runs."""
@@ -125,13 +131,15 @@ class LeasedRun(ABC, Generic[C]):
         if self.worker.settings.confine:
             command = isolation.confined(command, network=self.needs_network)
         environment = isolation.environment(proxies=self.needs_network)
-        child = Child(command, env=environment | log_context.environment())
+        child = Child(command, env=environment | self.environment() | log_context.environment())
         self.lease.guard(child.kill)
         watchdog = Watchdog(child.pid, self._limits)
         try:
             while not child.ended():
                 self.between_lines()
-                if limit := watchdog.passed():
+                limit = watchdog.passed()
+                self.peak_bytes = watchdog.peak_bytes
+                if limit:
                     raise Failed(self.limit_problem(limit, self.worker.settings))
                 if (line := child.read(_READ_SECONDS)) is not None:
                     self.hear(line)

@@ -39,6 +39,8 @@ class Watchdog:
         self._limits = limits
         self._pid = pid
         self._began = self._measured = time.monotonic()
+        self.peak_bytes = 0
+        """The most memory that it has seen."""
 
     def passed(self) -> LimitName | None:
         """The limit that is passed; the caller ends the child."""
@@ -48,7 +50,9 @@ class Watchdog:
         self._measured = now
         if self._limits.seconds is not None and now - self._began > self._limits.seconds:
             return "time"
-        if self._limits.memory_bytes is not None and self._memory() > self._limits.memory_bytes:
+        memory = self._memory()
+        self.peak_bytes = max(self.peak_bytes, memory)
+        if self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
             return "memory"
         return None
 

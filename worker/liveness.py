@@ -62,6 +62,10 @@ class Liveness:
             self._took_one = True
             yield
 
+    def is_working(self) -> bool:
+        """Whether something runs that a message has started."""
+        return self._working.locked()
+
     def look(self) -> None:
         """Give a sign of life, unless it is time to leave."""
         if self._hears():

@@ -16,6 +16,7 @@ from app.queue import TRAINING_QUEUE
 from app.services import catalog as catalogue
 from app.services import workers
 from app.settings import Settings
+from worker import machine
 from worker.child import Child
 from worker.lease import STORE_AWAY
 from worker.outage import first_line
@@ -36,7 +37,15 @@ def register(settings: Settings, store: Store, queue: str, command: Sequence[str
     while True:
         try:
             with store.write() as session:
-                worker_id = catalogue.register(session, socket.gethostname(), queue, settings.device, catalog)
+                worker_id = catalogue.register(
+                    session,
+                    socket.gethostname(),
+                    queue,
+                    settings.device,
+                    catalog,
+                    machine=None if catalog is None else machine.kind(settings),
+                    memory_bytes=machine.memory_bytes(),
+                )
         except (*STORE_AWAY, ProgrammingError) as error:  # the latter: Postgres without our tables
             log.warning("The store is away, or `tdmr migrate` has not run yet: %s", first_line(error))
             time.sleep(_RETRY_SECONDS)

@@ -20,16 +20,18 @@ from app.domain.evaluation import EVALUATION_NAME, shown
 from app.domain.failpoints import failpoint
 from app.domain.files import lost_below, sha256_file
 from app.domain.manifest import ArtifactFile, Manifest
-from app.domain.progress import LINE, DoneLine, EventLine, FailureLine
+from app.domain.progress import LINE, DoneLine, EventLine, FailureLine, SpeedLine
 from app.domain.reproduction import Reproduction
 from app.domain.runtime import RuntimeConfig
+from app.domain.speeds import Sample, Work
 from app.domain.states import TERMINAL_JOB_STATES, JobState
+from app.domain.workload import architecture_of, training_way
 from app.log_context import bound
-from app.services import leases
+from app.services import leases, speeds
 from app.services.leases import JobClaim
 from app.settings import Settings
 from app.storage.keys import artifact_key, attempt_prefix, checkpoint_prefix
-from worker import problems, reproduction
+from worker import cpus, machine, problems, reproduction
 from worker.checkpoints import Copies, restore
 from worker.lease import STORE_AWAY, CancelAsked, HandBack, Lease, WorkerStopping
 from worker.leased_run import STORE_AWAY_AT_CLAIM, Ending, LeasedRun, LeasedWorker
@@ -40,8 +42,8 @@ from worker.progress_writer import ProgressWriter
 from worker.scratch import dataset_folder, forget_dataset, job_folder, remove
 
 TRAIN = (sys.executable, "-m", "worker.training")
-"""Followed by SPEC.json DATA_DIR OUT_DIR --runtime RUNTIME.json."""
-RUNTIME = "runtime.json"
+"""Followed by SPEC.json DATA_DIR OUT_DIR --runtime RUNTIME.json --speeds SPEEDS.json."""
+RUNTIME, SPEEDS = "runtime.json", "speeds.json"
 EXIT_STOPPED = 75
 """The child was asked to stop, has written a checkpoint and would go on from it."""
 SHOWN_FOREIGN_LINES = 3
@@ -102,6 +104,7 @@ class _Attempt(LeasedRun[JobClaim]):
         self.needs_network = settings.hub  # until it has the weights
         self._copies = Copies(worker.blobs, lease, claim)
         self._last_word: DoneLine | FailureLine | None = None
+        self._learned: list[Sample] = []
         self._foreign_lines = 0
         self._next_copy = 0.0
 
@@ -111,8 +114,10 @@ class _Attempt(LeasedRun[JobClaim]):
             self._progress.add(UNREADABLE_CHECKPOINT)
         metrics = self._train()
         failpoint("trained")
+        began = time.monotonic()
         artifacts, evaluation, manifest = self._publish(self.folder / "out")
         failpoint("published")
+        self._remember(time.monotonic() - began)
         choice = None if manifest.choice is None else manifest.choice.model_dump(mode="json")
         reproduces = self._reproduction(artifacts, metrics)
         return Ending(
@@ -172,6 +177,8 @@ class _Attempt(LeasedRun[JobClaim]):
             return
         if isinstance(told, DoneLine | FailureLine):
             self._last_word = told
+        elif isinstance(told, SpeedLine):
+            self._learned.append(told)
         else:
             self._progress.add(told)
 
@@ -183,6 +190,9 @@ class _Attempt(LeasedRun[JobClaim]):
             self._copies.keep(self.folder)
             self._next_copy = time.monotonic() + self.worker.settings.checkpoint_seconds
 
+    def environment(self) -> dict[str, str]:
+        return cpus.environment(self.worker.settings)
+
     def write_end(self, change: Callable[[Session], bool]) -> bool:
         return self._progress.end(self.lease, change)
 
@@ -192,11 +202,14 @@ class _Attempt(LeasedRun[JobClaim]):
         spec, runtime = folder / "spec.json", folder / RUNTIME
         spec.write_text(claim.spec.training().model_dump_json())
         runtime.write_text(runtime_config(settings).model_dump_json())
+        known = folder / SPEEDS
+        known.write_text(json.dumps(self._known_speeds()))
         with dataset_folder(settings, self.worker.blobs, claim.prepared_key, self.lease.check) as data:
             oom_kills = problems.count_oom_kills()
             self._next_copy = time.monotonic() + settings.checkpoint_seconds
             try:
-                status, errors = self.run_child([*map(str, (spec, data, folder / "out")), "--runtime", str(runtime)])
+                told = ["--runtime", str(runtime), "--speeds", str(known)]
+                status, errors = self.run_child([*map(str, (spec, data, folder / "out")), *told])
             finally:
                 if more := max(0, self._foreign_lines - SHOWN_FOREIGN_LINES):
                     log.warning("the child printed %d more lines that are no progress lines", more)
@@ -213,6 +226,29 @@ class _Attempt(LeasedRun[JobClaim]):
         if status == -signal.SIGKILL and problems.count_oom_kills() > oom_kills:
             raise Failed(problems.of_memory_used_up())
         raise AttemptLost(problems.of_silent_exit(status))
+
+    def _known_speeds(self) -> list[dict[str, Any]]:
+        """What this machine is known to take, for the child's own estimates."""
+        try:
+            with self.worker.store.read() as session:
+                return [row._asdict() for row in speeds.known(session, machine.kind(self.worker.settings))]
+        except STORE_AWAY:
+            return []
+
+    def _remember(self, publishing: float) -> None:
+        """What this job has told of the machine. Nothing of the job depends on it."""
+        spec, settings = self.claim.spec, self.worker.settings
+        students = max(1, len(spec.every_student))
+        told = [*self._learned, Sample(work=Work.PUBLISH, amount=max(1e-3, publishing) / students)]
+        if self.peak_bytes and len(spec.every_student) == 1:
+            how, student = training_way(spec), architecture_of(spec.every_student[0])
+            peak = Sample(work=Work.PEAK_MEMORY, subject=student, size=spec.image_size, how=how, amount=self.peak_bytes)
+            told.append(peak)
+        try:
+            with self.worker.store.write() as session:
+                speeds.learn(session, machine.kind(settings), told, of_jobs=True)
+        except STORE_AWAY as error:
+            log.warning("The store is away; what this job took is forgotten: %s", first_line(error))
 
     def _publish(self, out: Path) -> tuple[list[ArtifactFile], dict[str, Any] | None, Manifest]:
         """Store what the manifest lists, and the manifest, under this attempt's keys. Nobody sees them yet."""

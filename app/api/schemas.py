@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from fastapi import Response
@@ -16,6 +17,7 @@ from app.domain.progress import MetricLine
 from app.domain.reproduction import Reproduction
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState, Stage, StopRequest
+from app.services.timing import expected_end, remaining_seconds
 
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -136,8 +138,29 @@ class JobRead(BaseModel):
     object: Literal["job"] = "job"
     state: JobState
     stage: Stage | None = Field(description="The current stage of a running job, or the last one of an ended job.")
-    progress: float = Field(description="Progress of the whole job, 0 to 1; never decreases.", examples=[0.42])
-    eta_seconds: float | None = Field(description="Estimated remaining seconds while the job runs.")
+    progress: float = Field(
+        description="Progress of the whole job, 0 to 1, by time: never decreases, and 1 only once it has succeeded.",
+        examples=[0.42],
+    )
+    eta_seconds: float | None = Field(
+        description="Estimated remaining seconds, at the pace of this run; falls with the clock. Null while that is "
+        "unknown: until the job runs and has seen its data, or where it is overdue and its worker says nothing. 0 once "
+        "it has ended. Its falling alone does not change the ETag.",
+        examples=[84.5],
+    )
+    estimated_start: datetime | None = Field(
+        description="When a worker will probably take a queued job: from the remaining time of running jobs and the "
+        "estimates of those ahead. Null while that is unknown, as when no worker gives signs of life. It moves with "
+        "other jobs and does not change the ETag."
+    )
+    estimated_end: datetime | None = Field(
+        description="The same as a moment: when a running job will have ended. Changes only when the job has something "
+        "to tell, so count down to it between two answers."
+    )
+    estimated_seconds: float | None = Field(
+        description="How long the job was expected to run when it was created; null where no worker had measured "
+        "enough. `POST /v1/jobs/estimate` says more."
+    )
     queue: QueuePositionRead | None = Field(description="Null unless the job is queued.")
     dataset_id: str
     spec: JobSpec | dict[str, Any] = Field(
@@ -169,13 +192,19 @@ class JobRead(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def from_row(cls, job: models.Job, places: Mapping[str, QueuePosition]) -> Self:
+    def from_row(
+        cls, job: models.Job, places: Mapping[str, QueuePosition], starts: Mapping[str, datetime] = MappingProxyType({})
+    ) -> Self:
+        """`starts`: when queued jobs will probably begin, by id."""
         return cls(
             id=job.id,
             state=job.state,
             stage=job.stage,
             progress=job.progress,
-            eta_seconds=job.eta_seconds,
+            eta_seconds=remaining_seconds(job),
+            estimated_start=starts.get(job.id),
+            estimated_end=expected_end(job),
+            estimated_seconds=job.expected_seconds,
             queue=QueuePositionRead.from_position(places[job.id]) if job.id in places else None,
             dataset_id=job.dataset_id,
             spec=job.spec,

@@ -13,11 +13,12 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 from app.domain.states import DatasetState, JobState, Stage, StopRequest
 
@@ -134,7 +135,10 @@ class Job(Leased, Base):
     state: Mapped[JobState] = mapped_column(String(16), default=JobState.QUEUED)
     stage: Mapped[Stage | None] = mapped_column(String(16))
     progress: Mapped[float] = mapped_column(default=0.0)
-    eta_seconds: Mapped[float | None]
+    expected_end: Mapped[datetime | None]
+    """When a running job will have ended by its own pace, by the database's clock; None while that is unknown."""
+    expected_seconds: Mapped[float | None]
+    """How long it was expected to run when it was accepted; None where no worker had measured enough."""
     priority: Mapped[int] = mapped_column(default=0)
     spec: Mapped[dict[str, Any]]
     """The JobSpec as asked, defaults filled in."""
@@ -167,6 +171,8 @@ class Job(Leased, Base):
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    read_at: Mapped[datetime] = column_property(func.now(type_=UtcDateTime()), expire_on_flush=False)
+    """The database's clock when the row was read: the clocks of the hosts may differ."""
 
     __table_args__ = (
         Index(None, "tenant", "id"),
@@ -274,8 +280,29 @@ class Worker(Base):
     """Its last sign of life, by the database's clock."""
     stopped_at: Mapped[datetime | None]
     """When it was told to stop; None while it runs, and of one that was lost."""
+    machine: Mapped[str | None] = mapped_column(String(256))
+    """Its kind of machine, under which `speeds` stand; None of a worker that trains nothing."""
+    memory_bytes: Mapped[int | None]
+    """What its machine or container has."""
 
     __table_args__ = (UniqueConstraint("hostname", "queue", "device"),)
+
+
+class Speed(Base):
+    """What one unit of work costs on a kind of machine, as its workers have measured it (app.domain.speeds)."""
+
+    __tablename__ = "speeds"
+
+    machine: Mapped[str] = mapped_column(String(256), primary_key=True)
+    work: Mapped[str] = mapped_column(String(32), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(128), primary_key=True)
+    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    how: Mapped[str] = mapped_column(String(64), primary_key=True)
+    amounts: Mapped[list[Any]]
+    """The latest few, the newest last."""
+    of_jobs: Mapped[bool]
+    """Whether jobs have told it, or only a measurement in idle time."""
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
 
 class CatalogRow(Base):

@@ -46,3 +46,5 @@ class Quotas:
     """Jobs that wait for a worker."""
     running: int | None = None
     """Jobs that workers run; more than that wait, whatever their place in the queue."""
+    job_hours: float | None = None
+    """Of one job, by the low end of its estimate. The operator's, for all tenants."""

@@ -36,6 +36,10 @@ class StudentCard(Frozen):
     family: str
     parameters: int
     """Without the classifier."""
+    multiply_adds: int | None = None
+    """Of one image of `input_size`; None where nobody has counted them."""
+    input_size: int | None = None
+    """Side in pixels that its family's weights are made for."""
     refused: str | None = None
     """Why it cannot be trained."""
     refused_formats: dict[str, str] = {}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from app.domain.base import Frozen
+from app.domain.speeds import Sample
 from app.domain.states import Stage
 
 IMAGES_PER_SECOND = "images_per_second"
@@ -26,6 +27,7 @@ class ProgressLine(Frozen):
     progress: float = Field(ge=0, le=1)
     """Of the whole job; never goes back."""
     eta_seconds: float | None = Field(default=None, ge=0)
+    """Until the job ends, the storing of its files included; None while the run cannot know."""
 
 
 class MetricLine(Frozen):
@@ -69,7 +71,13 @@ class DoneLine(Frozen):
     """As in the manifest: with several students, `<student>/` stands before the name of what is a student's own."""
 
 
+class SpeedLine(Sample):
+    """What a unit of work has cost here: the worker remembers it, so that later jobs know how long they will take."""
+
+    type: Literal["speed"] = "speed"
+
+
 Line = Annotated[
-    StageLine | ProgressLine | MetricLine | EventLine | FailureLine | DoneLine, Field(discriminator="type")
+    StageLine | ProgressLine | MetricLine | EventLine | SpeedLine | FailureLine | DoneLine, Field(discriminator="type")
 ]
 LINE: TypeAdapter[Line] = TypeAdapter(Line)

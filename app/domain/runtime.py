@@ -34,6 +34,8 @@ class RuntimeConfig(Frozen):
         default=MAX_CHECKPOINT_SECONDS, ge=0
     )
     """A run that is killed repeats at most this much work; never more than 30."""
+    threads: int | None = Field(default=None, ge=1)
+    """Of arithmetic on the CPU. None: what torch finds, or OMP_NUM_THREADS says."""
     log_level: str = "info"
     """Of the JSON lines on standard error."""
 

@@ -26,7 +26,16 @@ Card = TypeVar("Card", TeacherCard, StudentCard)
 log = logging.getLogger(__name__)
 
 
-def register(session: Session, hostname: str, queue: str, device: str, catalog: Catalog | None) -> str:
+def register(
+    session: Session,
+    hostname: str,
+    queue: str,
+    device: str,
+    catalog: Catalog | None,
+    *,
+    machine: str | None = None,
+    memory_bytes: int | None = None,
+) -> str:
     """Note that a worker runs and what it offers (None: it trains nothing), and give its id. Repeating it renews it."""
     if catalog is not None:
         learn(catalog.methods)
@@ -40,6 +49,7 @@ def register(session: Session, hostname: str, queue: str, device: str, catalog: 
         except IntegrityError:  # another worker of the same host was faster
             worker = queries.get_worker(session, hostname, queue, device)
             assert worker is not None, "the unique constraint that failed names this row"
+    worker.machine, worker.memory_bytes = machine, memory_bytes
     worker.catalog_sha256, worker.started_at, worker.stopped_at = sha256, utcnow(), None
     session.flush()
     queries.set_seen(session, worker.id)

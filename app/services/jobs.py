@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app import log_context
 from app.db.engine import LockTimeout, lock_timeout
 from app.db.ids import new_id
-from app.db.models import IdempotencyKey, Job, JobEvent
+from app.db.models import Dataset, IdempotencyKey, Job, JobEvent
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as queries
 from app.db.queries.jobs import Stamp
@@ -20,6 +20,7 @@ from app.domain.errors import (
     IdempotencyKeyInFlight,
     IdempotencyKeyReused,
     InvalidSpec,
+    JobTooLong,
     NotFound,
     QueueQuotaExceeded,
 )
@@ -28,10 +29,13 @@ from app.domain.methods import METHODS
 from app.domain.spec import JobSpec
 from app.domain.states import JobState
 from app.log_context import current_request_id
-from app.services import audit, catalog, datasets, quotas
+from app.services import audit, catalog, datasets, estimates, quotas, timing
 from app.services.compatibility import require_possible
+from app.services.estimates import Bounds, Estimate, Limit
 from app.services.states import FIRST_EVENT, STATE_EVENT, add_event
 
+TAKES_LONG = "takes_long"
+"""The code of the event that warns of a job which nobody will want to wait for."""
 IN_FLIGHT_SECONDS = 3
 """How long a duplicate waits for the request under way, to answer with the same job; usually milliseconds."""
 
@@ -61,6 +65,7 @@ def submit(
     Raises:
         QueueQuotaExceeded: if the tenant has as many queued jobs as it may have.
         InvalidSpec: if it sets an option that its method does not read.
+        JobTooLong: if it would take longer than the operator allows.
         NotFound, DatasetNotReady, UnknownTeacher, UnknownStudent, ModelRefused, CatalogEmpty: if it could not run.
         IdempotencyKeyReused: if the key came with another spec before.
         IdempotencyKeyInFlight: if it came before and that request still has no answer, for longer than a moment.
@@ -193,19 +198,22 @@ def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhoo
     Raises:
         NotFound, DatasetNotReady, UnknownTeacher, UnknownStudent, ModelRefused, CatalogEmpty: if it could not run.
         QueueQuotaExceeded: if the tenant has too many that wait.
+        JobTooLong: as `submit`.
     """
     quotas.require_place_in_queue(session, defaults, tenant)  # the tenant's row before a data set's, as elsewhere
     dataset = dataset_queries.lock_dataset(session, tenant, spec.dataset_id, exclusive=False)
-    if dataset is None:
-        raise NotFound("There is no such data set.", hint="GET /v1/datasets lists your data sets.", param="dataset_id")
-    datasets.require_ready(dataset, param="dataset_id")
+    warnings = _check(session, spec, dataset)
+    assert dataset is not None, "it was checked"
+    found = estimates.estimate(session, spec, dataset)
+    too_long = estimates.require_sensible(found, defaults)
     job = Job(
         id=new_id("job"),
         tenant=tenant,
         dataset_id=dataset.id,
         priority=spec.priority,
         spec=spec.model_dump(mode="json"),
-        warnings=_check_models(session, spec),
+        warnings=[*warnings, *too_long],
+        expected_seconds=None if found.seconds is None else found.seconds.expected,
         user_metadata=dict(spec.metadata),
         webhook_url=webhook_url,
     )
@@ -214,7 +222,48 @@ def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhoo
     log_context.add(job_id=job.id, dataset_id=dataset.id)
     data = {"from": None, "to": JobState.QUEUED.value, "request_id": current_request_id()}
     add_event(session, job, STATE_EVENT, "submitted", "The job waits for a worker.", data=data, seq=FIRST_EVENT)
+    for warning in too_long:
+        add_event(session, job, "warning", TAKES_LONG, warning, seq=FIRST_EVENT + 1)
     return job
+
+
+def _check(session: Session, spec: JobSpec, dataset: Dataset | None) -> list[str]:
+    """Returns what its user is told of a job that could run.
+
+    Raises:
+        NotFound, DatasetNotReady, UnknownTeacher, UnknownStudent, ModelRefused, CatalogEmpty: if it could not.
+    """
+    if dataset is None:
+        raise NotFound("There is no such data set.", hint="GET /v1/datasets lists your data sets.", param="dataset_id")
+    datasets.require_ready(dataset, param="dataset_id")
+    return _check_models(session, spec)
+
+
+def estimate(
+    session: Session, defaults: Quotas, caller: Caller, spec: JobSpec, bounds: Bounds, lease_seconds: float
+) -> Estimate:
+    """What a job would take and would be told, without creating it.
+
+    Raises:
+        InvalidSpec, NotFound, DatasetNotReady, UnknownTeacher, UnknownStudent, ModelRefused, CatalogEmpty: as `submit`.
+    """
+    _require_read_options(spec)
+    dataset = dataset_queries.get_dataset(session, caller.tenant, spec.dataset_id)
+    warnings = _check(session, spec, dataset)
+    assert dataset is not None, "it was checked"
+    found = estimates.estimate(session, spec, dataset, bounds)
+    limits = list(found.limits)
+    try:
+        warnings += estimates.require_sensible(found, defaults)
+    except JobTooLong as refused:
+        limits.append(Limit("TDMR_MAX_JOB_HOURS", refused.detail))
+    queued = quotas.of_tenant(session, defaults, caller.tenant).queued
+    if queued is not None and queries.queued_jobs(session, caller.tenant) >= queued:
+        limits.append(Limit("TDMR_TENANT_MAX_QUEUED", f"You have {queued:,} queued jobs, as many as you may have."))
+    start = timing.estimated_next_start(session, defaults, lease_seconds)
+    if start is None:
+        found.unknown["estimated_start"] = "no worker gives signs of life, or nobody knows how long the jobs ahead take"
+    return replace(found, limits=limits, warnings=warnings, estimated_start=start)
 
 
 def _require_read_options(spec: JobSpec) -> None:

@@ -5,6 +5,7 @@ Every write is guarded by the claim's attempt epoch (`claims.py`).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -114,6 +115,7 @@ def record(
     """Record the progress of the job. False: the claim is over and nothing was written.
 
     `points` extend the curves and become the latest metrics; `metrics` are latest values that belong to no curve.
+    `eta_seconds` comes with `progress`; None then says that it is unknown.
     """
     job = JOBS.held(session, claim)
     if job is None:
@@ -123,8 +125,8 @@ def record(
         add_event(session, job, "stage", stage.value, f"Stage {stage.value} has begun.")
     if progress is not None and progress > job.progress:
         job.progress, job.attempts = progress, 0
-    if eta_seconds is not None:
-        job.eta_seconds = eta_seconds
+    if progress is not None:
+        job.expected_end = None if eta_seconds is None else job.read_at + timedelta(seconds=eta_seconds)
     latest = {name: value for point in points for name, value in point.values.items()}
     if latest or metrics:
         job.metrics = {**job.metrics, **latest, **(metrics or {})}

@@ -25,6 +25,7 @@ def of_tenant(session: Session, defaults: Quotas, tenant: str) -> Quotas:
         bytes=defaults.bytes if row.max_bytes is None else row.max_bytes,
         queued=defaults.queued if row.max_queued is None else row.max_queued,
         running=defaults.running if row.max_running is None else row.max_running,
+        job_hours=defaults.job_hours,
     )
 
 

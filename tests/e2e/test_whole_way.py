@@ -56,6 +56,9 @@ def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[floa
         time.sleep(0.2)
         job = client.get(f"/v1/jobs/{job['id']}")
         progress.append(job["progress"])
+        is_over = job["state"] in TERMINAL
+        assert (job["eta_seconds"] == 0) == is_over, job
+        assert (job["progress"] == 1.0) == (job["state"] == "succeeded"), job
     return job, progress
 
 
@@ -71,6 +74,7 @@ class TestWholeWay:
         assert dataset["counts"] == {"train": 20, "val": 0, "test": 719, "unlabelled": 1058}
 
         body = SPEC | {"dataset_id": dataset["id"], "metadata": {"team": "digits"}}
+        assert client.http.post("/v1/jobs/estimate", json=body).json()["seconds"] is None  # nothing has run yet
         first, again = (client.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"}) for _ in range(2))
         assert first.status_code == again.status_code == 202
         assert first.json()["id"] == again.json()["id"]
@@ -79,6 +83,11 @@ class TestWholeWay:
         assert job["state"] == "succeeded"
         assert progress == sorted(progress)
         assert job["progress"] == 1.0
+
+        # the one job has told what the next one of its kind takes
+        estimate = client.http.post("/v1/jobs/estimate", json=body).json()
+        assert estimate["seconds"] is not None, estimate["unknown"]
+        assert estimate["cached"] == [f"images decoded at {SPEC['image_size']} px", "stage 1", "the teacher's answers"]
 
         names = client.download(job["id"], tmp_path / "files")
         assert set(names) == OF_A_STUDENT | OF_A_JOB | {"student.onnx", "student.ts"}

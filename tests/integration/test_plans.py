@@ -108,6 +108,7 @@ def ask_for_everything(tour: Tour) -> None:
     ask_about_webhooks(tour)
     spec = {"dataset_id": filled.dataset_id, "teacher": TEACHER, "student": STUDENT}
     ask("POST", "/v1/jobs", json=spec | {"webhook_url": "https://hooks.example/"})
+    ask("POST", "/v1/jobs/estimate", json=spec)
     for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
         job = {"job_id": ask("POST", "/v1/jobs", json=spec, headers=headers)["id"]}
     one = "/v1/jobs/{job_id}"

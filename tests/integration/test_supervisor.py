@@ -9,8 +9,11 @@ from sqlalchemy import select
 from app.db.engine import Store
 from app.db.models import Artifact, JobEvent, JobMetric
 from app.domain.model_selection import Constraints
+from app.domain.speeds import Work
 from app.domain.states import JobState, Stage
+from app.services import speeds
 from tests.integration.supervising import Harness, wait_for
+from worker import machine
 from worker.supervisor import SHOWN_FOREIGN_LINES
 
 
@@ -32,6 +35,23 @@ class TestSuccess:
             assert hashlib.sha256(content).hexdigest() == artifact.sha256
             assert len(content) == artifact.bytes
         assert harness.stored(job_id) == ["e1/manifest.json", "e1/student.onnx"]
+
+    def test_remembers_what_the_job_took_and_tells_the_next_one(self, harness: Harness) -> None:
+        job_id = harness.submit()
+
+        harness.supervisor().run_next()
+
+        with harness.store.read() as session:
+            known = {row.work: row for row in speeds.known(session, machine.kind(harness.settings))}
+        assert (known[Work.DECODE].amounts, known[Work.DECODE].of_jobs) == ((0.25,), True)
+        assert 0 < known[Work.PUBLISH].amounts[0] < 60
+        assert harness.job(job_id).expected_end is None  # it has ended
+        next_job = harness.submit()
+        with harness.running("waits"):
+            told = harness.settings.scratch / "jobs" / next_job / "speeds.json"
+            wait_for(lambda: told.is_file() and (told.parent / "out" / "waiting").is_file())
+            assert {row["work"] for row in json.loads(told.read_text())} >= {"decode", "publish"}
+            harness.stopping.set()
 
     def test_publishes_each_student_in_a_folder_of_its_name(self, harness: Harness) -> None:
         names = ("test_resnet", "test_vit")

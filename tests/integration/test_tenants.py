@@ -40,8 +40,12 @@ BODIES = {
     ("PATCH", "/v1/webhooks/{webhook_id}"): b'{"description": "d"}',
 }
 """JSON that a route takes, where it is not the name of something."""
-IN_BODY = {("POST", "/v1/jobs"): "dataset_id", ("POST", "/v1/datasets"): "upload_id"}
-LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket"}
+IN_BODY = {
+    ("POST", "/v1/jobs"): "dataset_id",
+    ("POST", "/v1/jobs/estimate"): "dataset_id",
+    ("POST", "/v1/datasets"): "upload_id",
+}
+LOOKING_POSTS = {"/v1/jobs/{job_id}/predict", "/v1/jobs/{job_id}/events/ticket", "/v1/jobs/estimate"}
 """What changes nothing and has a body all the same."""
 NAMES = {"name": "student.onnx"}
 """Those that are none."""
@@ -75,7 +79,11 @@ class Operation:
         """What it takes, with ids wherever the document has some."""
         if self.media_type != "application/json":
             return b"abc" if self.media_type else b""
-        names = "" if self.path != "/v1/jobs" else ', "student": "mobilenetv3_small_050", "method": "scratch"'
+        names = (
+            ""
+            if self.path not in {"/v1/jobs", "/v1/jobs/estimate"}
+            else ', "student": "mobilenetv3_small_050", "method": "scratch"'
+        )
         wanted = IN_BODY.get((self.method, self.path))
         if wanted is None:
             return BODIES.get((self.method, self.path), b'{"name": "n"}')

@@ -129,6 +129,7 @@ if behaviour == "crashes":
     os.kill(os.getpid(), signal.SIGSEGV)
 if behaviour == "says nothing":
     sys.exit(0)
+say(type="speed", work="decode", amount=0.25)
 say(type="stage", stage="reprogram")
 say(type="progress", stage="reprogram", progress=0.25, eta_seconds=30.0)
 say(type="metric", stage="reprogram", step=10, values={"loss": 2.0})

@@ -7,18 +7,21 @@ files lie in OUT_DIR; where the spec names `students`, in a folder of its name t
 
 Settings of the machine (app/domain/runtime.py) come from RUNTIME.json where `--runtime` names it, otherwise from the
 environment: TDMR_MODELS_DIR, TDMR_DEVICE, TDMR_CACHE_DIR, TDMR_CACHE_GB, TDMR_PRECISION, TDMR_CHECKPOINT_SECONDS,
-TDMR_CONFINE and TDMR_LOG_LEVEL. TDMR_LOG_CONTEXT is a JSON object: the fields that each log line carries.
+TDMR_CONFINE, TDMR_THREADS and TDMR_LOG_LEVEL. TDMR_LOG_CONTEXT is a JSON object: the fields that each log line carries.
 """
 
 import argparse
 import errno
+import json
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import torch
 from pydantic import ValidationError
 
@@ -27,6 +30,8 @@ from app.domain.files import lost_below
 from app.domain.progress import FailureLine
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
+from app.domain.speeds import Known, Speeds, Work
+from app.domain.workload import architecture_of, training_way
 from app.imaging import UnreadableImage
 from app.logs import configure_logging
 from worker.training.engine.allocator import keep_freed_memory
@@ -48,6 +53,7 @@ def main() -> int:
         "out", type=Path, metavar="OUT_DIR", help="where the student goes; resumed if it holds this run"
     )
     parser.add_argument("--runtime", type=Path, metavar="RUNTIME.json", help="settings; default: the environment")
+    parser.add_argument("--speeds", type=Path, metavar="SPEEDS.json", help="what this machine is known to take")
     arguments = parser.parse_args()
     keep_freed_memory()
     # standard output belongs to the progress lines: libraries that print there would break them
@@ -68,7 +74,12 @@ def main() -> int:
             # before the first image, which is from a stranger
             fetch_weights(spec, runtime.models_dir)
             leave_network()
-        train(Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"]))
+        if runtime.threads is not None:
+            torch.set_num_threads(runtime.threads)
+        reporter.learned(Work.START, time.time() - psutil.Process().create_time(), 1)
+        speeds = _read_speeds(arguments.speeds)
+        train(Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"], speeds))
+        _tell_memory(reporter, spec)
     except Stopped:
         return EXIT_STOPPED
     except Exception as error:
@@ -78,6 +89,17 @@ def main() -> int:
         reporter.emit(failure)
         return EXIT_FAILED
     return 0
+
+
+def _tell_memory(reporter: Reporter, spec: TrainingSpec) -> None:
+    """What the accelerator's memory held at most; the supervisor watches the machine's own."""
+    if torch.cuda.is_available() and (peak := torch.cuda.max_memory_reserved()) and len(spec.every_student) == 1:
+        student = architecture_of(spec.every_student[0])
+        reporter.learned(Work.PEAK_DEVICE_MEMORY, peak, 1, student, spec.image_size, training_way(spec))
+
+
+def _read_speeds(path: Path | None) -> Speeds:
+    return Speeds(() if path is None else (Known(**row) for row in json.loads(path.read_bytes())))
 
 
 def _read_spec(path: Path) -> TrainingSpec:

@@ -1,13 +1,14 @@
 """prepare → reprogram → distil → evaluate → export."""
 
-import itertools
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
@@ -17,15 +18,19 @@ from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Measurement
 from app.domain.progress import DoneLine
 from app.domain.spec import TrainingSpec
+from app.domain.speeds import Work
 from app.domain.states import Stage
+from app.domain.workload import AGREEMENT_IMAGES, EVALUATIONS, architecture_of, training_way
 from worker.training.data.class_weights import class_weights
 from worker.training.data.pools import Images
 from worker.training.engine.curves import Curves
+from worker.training.engine.eta import name_of_file
 from worker.training.engine.loop import Hooks, Optimisation, fit
+from worker.training.engine.pace import StepClock
 from worker.training.evaluation.advice import advise
 from worker.training.evaluation.metrics import accuracies, compare
 from worker.training.evaluation.review import review_data
-from worker.training.evaluation.validation import build_validator, student_logits
+from worker.training.evaluation.validation import Validator, build_validator, student_logits
 from worker.training.export.latency import NOT_MEASURED, measure_files
 from worker.training.export.student import Exported, calibration_images, export_student
 from worker.training.methods.batches import BatchSource
@@ -42,6 +47,8 @@ from worker.training.teacher.reprogramming import reprogram
 from worker.training.teacher.task_teacher import TaskTeacher, logits_of_clean
 
 _RUN_NAME = "run.json"
+_ENOUGH_STEPS = 5
+"""Of which the time is worth remembering: the first ones are slow."""
 
 
 def train(run: Run) -> Manifest:
@@ -75,17 +82,20 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
     targets = TargetSource(run, task_teacher) if task_teacher is not None else None
     batches = BatchSource(run, images, targets)
     validator = build_validator(run, images, task_teacher)
+    validating = None if validator is None else _TimedValidator(validator)
     students: list[Trained] = []
     for number, name in enumerate(run.spec.every_student):
         single_student = run.spec.students is None
         part, folder = ("", run.out_dir) if single_student else (name, run.out_dir / name)
         folder.mkdir(exist_ok=True)
+        steps = StepClock(run.reporter.progress)
+        validated = 0.0 if validating is None else validating.seconds
         hooks = Hooks(
             metric=run.reporter.metric,
-            progress=run.reporter.progress,
+            progress=steps,
             event=run.reporter.event,
             stop_requested=run.stop_requested,
-            evaluate=validator,
+            evaluate=validating,
             checkpoints=folder / "checkpoints",
             checkpoint_seconds=run.runtime.checkpoint_seconds,
         )
@@ -94,6 +104,8 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
             part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
             student = _distil_one(run, spec, name, images, task_teacher, batches, hooks)
+            looked = 0.0 if validating is None else validating.seconds - validated
+            _tell_speed(run, spec, steps, batches.batch_size, looked, images)
         students.append(Trained(spec, folder, part, student))
     return students
 
@@ -124,6 +136,10 @@ def evaluate(
             for advice in advise(evaluation, curve, run.spec.labels_only_method):
                 run.reporter.event(advice.code, advice.message, warning=advice.warning)
         evaluations.append(evaluation)
+        run.reporter.did(Work.EVALUATE)
+    run.reporter.end()
+    judged = len(images.pools.judged) * sum(trained.student is not None for trained in students)
+    run.reporter.learned(Work.EVALUATE, run.reporter.seconds[Stage.EVALUATE], judged)
     return evaluations
 
 
@@ -141,9 +157,13 @@ def export(
         with run.reporter.part(trained.name, number, len(students)):
             exported = _export_one(run, images, taps, trained, evaluation)
             outcomes.append(Delivered(trained, evaluation, exported, _measure(run, trained, exported)))
-    run.reporter.progress(1.0, force=True)
+    run.reporter.book()  # the manifest names them
+    began = time.monotonic()
+    manifest = describe(run, images, taps, outcomes)
+    run.reporter.learned(Work.DESCRIBE, time.monotonic() - began, len(outcomes))
+    run.reporter.did(Work.DESCRIBE)
     run.reporter.end()
-    return describe(run, images, taps, outcomes)
+    return manifest
 
 
 def _distil_one(
@@ -220,12 +240,7 @@ def _export_one(
 ) -> Exported:
     if trained.student is None:
         return Exported()
-    spec, written = trained.spec, itertools.count(1)
-
-    def told(code: str, message: str, *, warning: bool = False) -> None:
-        run.reporter.event(code, message, warning=warning)
-        run.reporter.progress(next(written) / (len(spec.export.formats) + 1))
-
+    spec = trained.spec
     return export_student(
         trained.student.network,
         config=spec.export,
@@ -236,13 +251,14 @@ def _export_one(
         fingerprint=spec.fingerprint(),
         eval_images_u8=images.judged_squares,
         eval_paths=[sample.path for sample in images.pools.judged.samples],
-        on_event=told,
+        on_event=run.reporter.event,
         eval_labels=images.pools.judged.labels,
         eval_folder=run.data_dir,
         evaluated_NK=student_logits(run, trained.student, images.judged_squares),
         calibration=lambda: calibration_images(run, images),
         metrics=accuracies(evaluation),
         licences=licences_of(trained.student, taps),
+        on_file=_told(run, Work.EXPORT),
     )
 
 
@@ -255,7 +271,46 @@ def _measure(run: Run, trained: Trained, exported: Exported) -> dict[str, Measur
         device=run.device,
         timed=trained.spec.export.measure,
         on_event=lambda code, message: run.reporter.event(code, message, warning=code == NOT_MEASURED),
+        on_file=_told(run, Work.TIME),
     )
+
+
+def _told(run: Run, work: Work) -> Callable[[str, float], None]:
+    """What is told of a file: that it is done, and how long it took."""
+
+    def told(chosen: str, seconds: float) -> None:
+        run.reporter.did(name_of_file(work, chosen))
+        run.reporter.learned(work, seconds, 1, chosen)
+
+    return told
+
+
+class _TimedValidator:
+    """The same, and how long it has taken in all."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self.seconds = 0.0
+
+    def __call__(self, student: nn.Module) -> dict[str, float]:
+        began = time.monotonic()
+        values = self._validator(student)
+        self.seconds += time.monotonic() - began
+        return values
+
+
+def _tell_speed(
+    run: Run, spec: TrainingSpec, steps: StepClock, batch_size: int, validating: float, images: Images
+) -> None:
+    """What an image step has cost, and what an image of a validation."""
+    assert spec.student is not None
+    network = architecture_of(spec.student), spec.image_size
+    if steps.count >= _ENOUGH_STEPS:
+        seconds = steps.seconds - validating
+        run.reporter.learned(Work.TRAIN, seconds, steps.count * batch_size, *network, training_way(spec))
+    judged_by = len(images.pools.val) or min(AGREEMENT_IMAGES, len(images.pools.training))
+    share = min(1.0, steps.count / max(1, steps.of))  # of a resumed student
+    run.reporter.learned(Work.FORWARD, validating, round(share * min(steps.of, EVALUATIONS)) * judged_by, *network)
 
 
 def _claim_folder(run: Run, index: DatasetIndex) -> None:

@@ -10,21 +10,22 @@ import torch
 from app.domain.dataset import DatasetIndex, Split, evaluation_split
 from app.domain.errors import InvalidSpec
 from app.domain.failpoints import failpoint
+from app.domain.speeds import Work
 from app.domain.states import Stage
-from worker.training.data.decoded import Pool, decode_squares, square_store, stored_side
+from app.domain.workload import LIVE_VIEWS, Counts, architecture_of, shifted_views, stored_side
+from worker.training.data.decoded import Pool, decode_squares, square_store
 from worker.training.data.pools import Images, Pools
 from worker.training.data.records import Records
 from worker.training.engine.autotune import tune_teacher
-from worker.training.engine.eta import expected_seconds
+from worker.training.engine.eta import plan_run
 from worker.training.models.networks import build_teacher
 from worker.training.run import Run
-from worker.training.teacher.features import FeatureCache, TapSource, TeacherTaps, shifted_views
+from worker.training.teacher.features import FeatureCache, TapSource, TeacherTaps
 from worker.training.teacher.input_reprogramming import reprogram_input
 
 INTERPOLATION = "bilinear"
-LIVE_VIEWS = 4
-"""Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
-_DECODING_SHARE = 0.1
+_ENOUGH = 16
+"""Images of which the time is worth remembering."""
 
 
 def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
@@ -42,17 +43,25 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
     decoder = _Decoder(run, pools, source)
     teacher_pass = None if source is None else _TeacherPass(run, pools, source)
     teacher_decodes = 0 if teacher_pass is None else teacher_pass.decodes
-    run.reporter.expected = expected_seconds(
+    plan = plan_run(
         spec,
         None if source is None else source.teacher,
+        run.speeds,
+        Counts(
+            labelled=len(pools.labelled),
+            unlabelled=len(pools.unlabelled),
+            val=len(pools.val),
+            judged=len(pools.judged),
+            decodes=decoder.count,
+            teacher_views=0 if teacher_pass is None else teacher_pass.views,
+        ),
         device=run.device,
         classes=len(index.classes),
-        decodes=decoder.count + teacher_decodes,
-        teacher_views=0 if teacher_pass is None else teacher_pass.views,
         live=run.live,
         tune=run.tune_student,
     )
-    decoding = _DECODING_SHARE if teacher_decodes else 1.0
+    run.reporter.plan = plan
+    decoding = plan.end_of(Stage.PREPARE, "", Work.DECODE) or 0.0 if teacher_decodes else 1.0
     decoder.progress = run.reporter.within(0.0, decoding)
     with run.reporter.timed("decode"):
         images = Images(
@@ -63,6 +72,8 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
             judged_squares=decoder(*decoder.judged),
         )
         squares = None if decoder.live is None else decoder(*decoder.live)
+    if decoder.count >= _ENOUGH:
+        run.reporter.learned(Work.DECODE, run.reporter.seconds["decode"], decoder.count)
     run.reporter.event(
         "data_ready",
         f"{len(pools.labelled)} labelled and {len(pools.unlabelled)} unlabelled training images, "
@@ -74,6 +85,11 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
     else:
         with run.reporter.timed("teacher"):
             taps = teacher_pass(squares, run.reporter.within(decoding, 1.0))
+        teacher, seconds = taps.teacher, run.reporter.seconds["teacher"]
+        if teacher_pass.views >= _ENOUGH:
+            architecture = architecture_of(teacher.name)
+            run.reporter.learned(Work.FORWARD, seconds, teacher_pass.views, architecture, teacher.image_size)
+            run.reporter.learned(Work.TAP_WIDTH, taps.source.width, 1, architecture)
     run.cache.trim()
     return images, taps
 

@@ -1,7 +1,7 @@
 """One training run: what every stage needs to know of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
+from app.domain.speeds import Speeds
 from worker.training.data.cache import Cache
 from worker.training.engine.autotune import tune_muon, tune_student
 from worker.training.engine.reporter import Reporter
@@ -25,6 +26,8 @@ class Run:
     runtime: RuntimeConfig
     reporter: Reporter
     stop_requested: Callable[[], bool]
+    speeds: Speeds = field(default_factory=lambda: Speeds(()))
+    """What is known of this machine."""
 
     @cached_property
     def device(self) -> torch.device:

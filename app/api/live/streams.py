@@ -1,8 +1,9 @@
 """Server-sent events of one job or data set, as they come."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -19,7 +20,7 @@ from app.db.models import JobMetric
 from app.domain.access import Caller
 from app.domain.errors import NotFound, TooManyRequests
 from app.domain.states import DatasetState, JobState, Stage
-from app.services import datasets, keys
+from app.services import datasets, keys, timing
 from app.services.live import Cursor, News, news
 
 PING_SECONDS = 15.0
@@ -39,6 +40,8 @@ class Progress(BaseModel):
     stage: Stage | None
     progress: float
     eta_seconds: float | None
+    estimated_start: datetime | None
+    estimated_end: datetime | None
     queue: QueuePositionRead | None
     metrics: dict[str, float]
     attempts: int
@@ -157,7 +160,9 @@ def job_stream(held: AppResources, caller: Caller, job_id: str, cursor: Cursor) 
     """A job's events, curves and progress from behind `cursor` on, and at the end the job as it ended."""
 
     def tell(session: Session, cursor: Cursor) -> Chapter:
-        return _chapter(news(session, held.settings.quotas, caller.tenant, job_id, cursor), cursor)
+        told = news(session, held.settings.quotas, caller.tenant, job_id, cursor)
+        starts = timing.estimated_starts(session, held.settings.quotas, told.places, held.settings.lease_seconds)
+        return _chapter(told, starts, cursor)
 
     return LiveStream(held, caller, job_id, cursor, tell)
 
@@ -174,9 +179,9 @@ def dataset_stream(held: AppResources, caller: Caller, dataset_id: str) -> LiveS
     return LiveStream(held, caller, dataset_id, Cursor(), tell)
 
 
-def _chapter(told: News, cursor: Cursor) -> Chapter:
+def _chapter(told: News, starts: Mapping[str, datetime], cursor: Cursor) -> Chapter:
     frames = tuple(_frames(told, cursor))
-    job = JobRead.from_row(told.job, told.places)
+    job = JobRead.from_row(told.job, told.places, starts)
     return Chapter(
         frames=frames,
         progress=Progress.model_validate(job, from_attributes=True).model_dump_json(),

@@ -25,6 +25,7 @@ from app.domain.errors import (
     IdempotencyKeyInFlight,
     IdempotencyKeyReused,
     InvalidSpec,
+    JobTooLong,
     MalformedRequest,
     ModelRefused,
     NotFound,
@@ -38,7 +39,7 @@ from app.domain.errors import (
 from app.domain.fair_queue import QueuePosition
 from app.domain.spec import JobCreate
 from app.domain.states import TERMINAL_JOB_STATES, JobState
-from app.services import job_actions, jobs, webhooks
+from app.services import job_actions, jobs, timing, webhooks
 from app.services.catalog import learn_methods
 from app.settings import Settings
 
@@ -75,6 +76,7 @@ def know_methods(session: WriteSession) -> None:
             UnknownTeacher,
             UnknownStudent,
             ModelRefused,
+            JobTooLong,
             IdempotencyKeyReused,
             QueueQuotaExceeded,
             CatalogEmpty,
@@ -126,7 +128,8 @@ def list_jobs(
     page = jobs.page(session, caller.tenant, after=after, limit=limit, states=state, metadata=metadata)
     places = jobs.queue_positions(session, settings.quotas, page.items)
     ids = [job.id for job in page.items]
-    shown = (JobRead.from_row(job, places) for job in page.items)
+    starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
+    shown = (JobRead.from_row(job, places, starts) for job in page.items)
     return as_json(ListPage[JobRead].from_items(shown, ids, has_more=page.has_more))
 
 
@@ -174,7 +177,8 @@ def get_job(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """State, stage, progress and the latest metrics. To poll cheaply, send the ETag in If-None-Match: an unchanged job
-    gives 304. With `?wait=30` the answer comes as soon as the job has changed."""
+    gives 304; the clock alone, by which `eta_seconds` falls, changes nothing. With `?wait=30` the answer comes as soon
+    as the job has changed."""
     headers = {"Cache-Control": "private, no-cache"}
     if if_none_match is not None:
         stamp = jobs.stamp(session, caller.tenant, job_id)
@@ -184,7 +188,8 @@ def get_job(
     job = jobs.find(session, caller.tenant, job_id)
     places = jobs.queue_positions(session, settings.quotas, [job])
     headers["ETag"] = _etag(job, places)
-    return as_json(JobRead.from_row(job, places), headers=headers)
+    starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
+    return as_json(JobRead.from_row(job, places, starts), headers=headers)
 
 
 _ACTION: dict[str, Any] = {
@@ -195,7 +200,10 @@ _ACTION: dict[str, Any] = {
 
 
 _AGAIN = _ACTION | {
-    "responses": {202: {"headers": LOCATION}, **problems(NotFound, StateConflict, DatasetNotReady, InvalidSpec)}
+    "responses": {
+        202: {"headers": LOCATION},
+        **problems(NotFound, StateConflict, DatasetNotReady, InvalidSpec, JobTooLong),
+    }
 }
 
 
@@ -296,7 +304,9 @@ def _answer(session: Session, settings: Settings, job: Job, response: Response) 
 
 
 def _read(session: Session, settings: Settings, job: Job) -> JobRead:
-    return JobRead.from_row(job, jobs.queue_positions(session, settings.quotas, [job]))
+    places = jobs.queue_positions(session, settings.quotas, [job])
+    starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
+    return JobRead.from_row(job, places, starts)
 
 
 def _etag(job: Job | Stamp, places: Mapping[str, QueuePosition]) -> str:

@@ -1,7 +1,8 @@
 """Queries about workers and what they offer."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
@@ -33,6 +34,23 @@ def unstopped_workers(session: Session) -> list[tuple[Worker, timedelta]]:
     """Each worker that was not told to stop, with the time since its last sign of life."""
     rows = session.execute(select(Worker, _NOW).where(Worker.stopped_at.is_(None)).order_by(Worker.queue, Worker.id))
     return [(worker, now - worker.seen_at) for worker, now in rows]
+
+
+class Trainer(NamedTuple):
+    """A worker that trains."""
+
+    worker: Worker
+    silent: timedelta
+    """Since its last sign of life."""
+    now: datetime
+    """The database's clock."""
+
+
+def trainers(session: Session) -> list[Trainer]:
+    """All workers that have announced models, those that were told to stop last."""
+    rows = session.execute(select(Worker, _NOW).where(Worker.catalog_sha256.is_not(None)).order_by(Worker.id))
+    found = [Trainer(worker, now - worker.seen_at, now) for worker, now in rows]
+    return sorted(found, key=lambda trainer: trainer.worker.stopped_at is not None)
 
 
 def announced_catalogs(session: Session) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, cast, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -159,6 +159,41 @@ class Held(NamedTuple):
     id: str
     epoch: int
     hb_seq: int
+
+
+class Ahead(NamedTuple):
+    """A job that waits, with what is known of how long it will run."""
+
+    id: str
+    priority: int
+    tenant: str
+    expected_seconds: float | None
+    progress: float
+
+
+def waiting_in_order(session: Session, max_running: int | None, limit: int) -> list[Ahead]:
+    """The queued jobs that a worker may take, the next one first; of each tenant and priority `limit` at most."""
+    columns = (Job.id, Job.priority, Job.tenant, Job.expected_seconds, Job.progress)
+    order = _queue_order(session, max_running)
+    rows: dict[str, Ahead] = {}
+    for priority, tenant in order.groups:
+        of_group = (Job.state == JobState.QUEUED, Job.priority == priority, Job.tenant == tenant)
+        found = session.execute(select(*columns).where(*of_group).order_by(Job.id).limit(limit))
+        rows |= {row.id: Ahead(*row) for row in found}
+    ordered = order.order((row.id, row.priority, row.tenant) for row in sorted(rows.values()))
+    return [rows[job_id] for job_id in ordered]
+
+
+def running_ends(session: Session) -> list[tuple[str | None, datetime | None]]:
+    """Of all running jobs: the worker, and when the job is expected to end."""
+    rows = session.execute(select(Job.worker_id, Job.expected_end).where(Job.state == JobState.RUNNING))
+    return [(worker_id, end) for worker_id, end in rows]
+
+
+def specs_that_succeeded(session: Session, dataset_id: str, limit: int) -> Sequence[dict[str, Any]]:
+    """The specs of the youngest jobs on a data set that have succeeded."""
+    of_dataset = (Job.dataset_id == dataset_id, Job.state == JobState.SUCCEEDED)
+    return session.scalars(select(Job.spec).where(*of_dataset).order_by(Job.id.desc()).limit(limit)).all()
 
 
 def held_jobs(session: Session) -> list[Held]:

@@ -40,6 +40,15 @@ class ModelRefused(
     """A test of all architectures found that this one cannot do what the job asks for."""
 
 
+class JobTooLong(
+    InvalidSpec,
+    code="job_too_long",
+    title="The job would take longer than this service allows",
+    example="The job would take about 11 days on the workers that are here; this service allows 24 hours.",
+):
+    """The job would take longer than the operator allows, by the low end of its estimate."""
+
+
 class StudentRequired(
     TdmrError,
     code="student_required",

@@ -4,7 +4,6 @@ N images, S side of the stored square in pixels, B batch.
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +16,6 @@ from app.domain.dataset import DatasetIndex, Sample, Split
 from app.imaging import UnreadableImage, fit_square, open_rgb
 from worker.training.data.cache import Cache, Description
 from worker.training.data.records import Records, RecordStore
-
-MARGIN = 1.15
-"""Stored squares are this much larger than the views cut from them: crops are sharp, and sampling needs no filter."""
 
 _DECODE_CHUNK = 64
 _SQUARE_VERSION = 1
@@ -60,11 +56,6 @@ class Pool:
 
 def _in(index: DatasetIndex, split: Split) -> list[Sample]:
     return [sample for sample in index.samples if sample.split is split]
-
-
-def stored_side(view_side: int) -> int:
-    """S for views of `view_side` pixels."""
-    return math.ceil(view_side * MARGIN)
 
 
 def decode(data_dir: Path, samples: Sequence[Sample], side: int, interpolation: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How long the stages will take on this machine: a few batches are timed, so that progress and ETA mean something."""
+"""How long each piece of a run will take on this machine: as earlier jobs have told, or as a few batches do now."""
 
 import time
 from collections.abc import Callable
@@ -6,52 +6,108 @@ from collections.abc import Callable
 import torch
 
 from app.domain.spec import TrainingSpec
+from app.domain.speeds import Speeds, Work
 from app.domain.states import Stage
+from app.domain.workload import Counts, Piece, architecture_of, pieces
+from worker.training.engine.pace import Plan, Planned
 from worker.training.models.networks import Student, Teacher, build_student
 
 _BATCH = 16
-_SECONDS_PER_DECODE = 0.004
-_SECONDS_PER_REPROGRAM_STEP = 0.02
-_SECONDS_PER_EXPORT = 8.0
-_SECONDS_PER_MEASUREMENT = 5.0
+_SURROUNDINGS = 1.3
+"""Views, losses and the optimiser beside a student's own forward and backward pass."""
+_AT_FIRST = {
+    Work.DECODE: 0.004,
+    Work.REPROGRAM: 0.02,
+    Work.EVALUATE: 0.004,
+    Work.EXPORT: 8.0,
+    Work.TIME: 5.0,
+    Work.DESCRIBE: 2.0,
+    Work.PUBLISH: 0.5,
+}
+"""Seconds a unit on the first job of a machine that has not measured itself, with two cores of 2021. They share out the
+first job's time and are forgotten with its end; no estimate before a run is made of them."""
 
 
-def expected_seconds(
+def plan_run(
     spec: TrainingSpec,
     teacher: Teacher | None,
+    speeds: Speeds,
+    counts: Counts,
     *,
     device: torch.device,
     classes: int,
-    decodes: int,
-    teacher_views: int,
     live: bool,
     tune: Callable[[Student], Student] = lambda student: student,
-) -> dict[Stage, float]:
-    """Seconds per stage.
-
+) -> Plan:
+    """
     Args:
-        decodes: images decoded, counted once a size.
-        teacher_views: views the teacher answers before stage 2.
-        live: whether the teacher answers in stage 2 too.
+        counts: as it is, what other jobs have left in the cache left out.
+        live: whether the teacher answers in stage 2.
         tune: makes a student compute as it will in stage 2; see worker.training.engine.autotune.
     """
-    students = spec.every_student
-    per_step = 0.0
-    with torch.random.fork_rng():  # looking at the clock must not change the student
-        for name in students:
-            student = tune(build_student(name, classes, spec.image_size).to(device))
-            per_step += _per_image(student, spec.image_size, learns=True)
-    probe, proxy_space = int(teacher is not None), (1 + spec.reprogram.self_training) * spec.method_info.reprograms
-    rounds = probe + proxy_space
-    per_view = _per_image(teacher, teacher.image_size, learns=False) if teacher is not None else 0.0
-    per_file = _SECONDS_PER_EXPORT + _SECONDS_PER_MEASUREMENT * spec.export.measure
-    return {
-        Stage.PREPARE: decodes * _SECONDS_PER_DECODE + teacher_views * per_view + 0.1,
-        Stage.REPROGRAM: rounds * spec.reprogram.steps * _SECONDS_PER_REPROGRAM_STEP,
-        Stage.DISTILL: spec.distill.image_steps * (per_step + (len(students) * per_view if live else 0.0)) + 0.1,
-        Stage.EVALUATE: 1.0,
-        Stage.EXPORT: len(students) * (_SECONDS_PER_EXPORT + per_file * len(spec.export.formats)),
-    }
+    measured = _Measured(spec, teacher, speeds, device=device, classes=classes, tune=tune)
+    asked = None if teacher is None else (architecture_of(teacher.name), teacher.image_size)
+    planned = []
+    for piece in pieces(spec, counts, teacher=asked, live=live):
+        if piece.work is Work.START:
+            continue  # it is over
+        seconds = measured.unit(piece) * piece.units if piece.units > 0 else 0.0
+        planned.append(Planned(piece.stage, piece.part, _name(piece), seconds))
+    return Plan(planned)
+
+
+def name_of_file(work: Work, chosen: str) -> str:
+    """Of the plan's piece that makes or times a file of this format."""
+    return f"{work} {chosen}"
+
+
+def _name(piece: Piece) -> str:
+    return name_of_file(piece.work, piece.subject) if piece.stage is Stage.EXPORT and piece.subject else piece.work
+
+
+class _Measured:
+    """Seconds of units: known of this machine, else timed now, else shared out."""
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        teacher: Teacher | None,
+        speeds: Speeds,
+        *,
+        device: torch.device,
+        classes: int,
+        tune: Callable[[Student], Student],
+    ) -> None:
+        self._spec, self._teacher, self._speeds = spec, teacher, speeds
+        self._device, self._classes, self._tune = device, classes, tune
+        self._timed: dict[tuple[str, bool], float] = {}
+
+    def unit(self, piece: Piece) -> float:
+        known = self._speeds.exactly(piece.work, piece.subject, piece.size, piece.how)
+        if known is None and not piece.size:
+            return _AT_FIRST[piece.work]
+        if known is None:
+            return self._time(piece)
+        return known.expected
+
+    def _time(self, piece: Piece) -> float:
+        learns = piece.work is Work.TRAIN
+        key = piece.subject, learns
+        if key not in self._timed:
+            teacher = self._teacher
+            if teacher is not None and not learns and piece.subject == architecture_of(teacher.name):
+                self._timed[key] = _per_image(teacher, teacher.image_size, learns=False)
+            else:
+                self._time_student(piece.subject)
+        return self._timed[key]
+
+    def _time_student(self, architecture: str) -> None:
+        size = self._spec.image_size
+        with torch.random.fork_rng():  # looking at the clock must not change the student
+            student = self._tune(build_student(architecture, self._classes, size).to(self._device))
+            self._timed[architecture, True] = _per_image(student, size, learns=True) * _SURROUNDINGS
+            with torch.no_grad():
+                self._timed[architecture, False] = _per_image(student.eval(), size, learns=False)
 
 
 def _per_image(model: Teacher | Student, side: int, *, learns: bool) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from app.domain.errors import NonFiniteLoss
 from app.domain.runtime import MAX_CHECKPOINT_SECONDS
+from app.domain.workload import EVALUATIONS
 from worker.training.engine import checkpoint
 from worker.training.engine.prefetch import prefetched
 
@@ -63,7 +64,7 @@ class Hooks:
     stop_requested: Callable[[], bool] = lambda: False
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     """Given what would be delivered now; its values join the curves."""
-    evaluations: int = 20
+    evaluations: int = EVALUATIONS
     select_lowest: str | None = None
     """Deliver the weights of the evaluation at which this value was lowest, instead of the last ones."""
     checkpoints: Path | None = None

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from app.domain.workload import AGREEMENT_IMAGES
 from worker.training import losses
 from worker.training.data.decoded import decode_squares
 from worker.training.data.pools import Images
@@ -21,7 +22,6 @@ from worker.training.run import Run
 from worker.training.teacher.task_teacher import TaskTeacher
 
 _BATCH = 128
-_AGREEMENT_IMAGES = 512
 
 Validator = Callable[[nn.Module], dict[str, float]]
 
@@ -57,7 +57,7 @@ def _on_validation(run: Run, images: Images) -> Validator:
 
 
 def _by_agreement(run: Run, images: Images, task_teacher: TaskTeacher) -> Validator:
-    pool = type(images.pools.training)(images.pools.training.samples[-_AGREEMENT_IMAGES:])
+    pool = type(images.pools.training)(images.pools.training.samples[-AGREEMENT_IMAGES:])
     choices = task_teacher.answer(task_teacher.taps.clean(pool, run.data_dir, run.cache)).logits_BK.argmax(1).cpu()
     squares = decode_squares(
         run.data_dir, pool, run.spec.image_size, INTERPOLATION, run.cache, lambda fraction: None, run.stop_requested

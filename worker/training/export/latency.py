@@ -3,6 +3,7 @@
 import logging
 import platform
 import subprocess
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def measure_files(
     device: torch.device,
     timed: bool,
     on_event: Callable[[str, str], None],
+    on_file: Callable[[str, float], None] = lambda chosen, seconds: None,
 ) -> dict[str, Measurement]:
     """Bytes and latencies of published files of one student, by name.
 
@@ -42,6 +44,7 @@ def measure_files(
         device: the run's own. Where it is a GPU, the formats that can use it are timed there too.
         timed: False leaves it at the bytes.
         on_event: takes a code and a sentence, once a file whose time was to be taken.
+        on_file: takes the format of such a file, and how long that took.
     """
     measured = {}
     for name in names:
@@ -50,10 +53,12 @@ def measure_files(
         if timed:
             chosen = formats.of_file(name)
             assert chosen is not None
+            began = time.monotonic()
             on_gpu = device.type == "cuda" and chosen.timed_on_gpu
             for place in ("cpu", str(device)) if on_gpu else ("cpu",):
                 latencies += _latencies(chosen, path, image_size, place)
             on_event(MEASURED if latencies else NOT_MEASURED, _say(name, latencies))
+            on_file(chosen.name, time.monotonic() - began)
         measured[name] = Measurement(bytes=path.stat().st_size, latencies=tuple(latencies))
     return measured
 

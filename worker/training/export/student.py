@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,7 @@ def export_student(
     calibration: Calibration | None = None,
     metrics: Mapping[str, float] | None = None,
     licences: Licences | None = None,
+    on_file: Callable[[str, float], None] = lambda chosen, seconds: None,
 ) -> Exported:
     """Write `student.safetensors` and every format of `config`, and check each against the student on real images.
 
@@ -75,6 +77,7 @@ def export_student(
         evaluated_NK: the logits that the student's evaluation is made of.
         calibration: gives training images for int8, which is withheld without.
         metrics, licences: go into the files.
+        on_file: takes a format, once it is done with, and how long that took.
 
     Raises:
         ExportFailed: the student cannot be written in one of the formats.
@@ -98,7 +101,7 @@ def export_student(
         write_safetensors(source.model.student, draft, source.metadata)
         _publish(draft, out_dir)
         for chosen in map(formats.find, config.formats):
-            draft = Path(folder, chosen.file)
+            draft, began = Path(folder, chosen.file), time.monotonic()
             try:
                 how = _write(chosen, source, draft)
                 failpoint("export")
@@ -106,10 +109,12 @@ def export_student(
             except Withheld as reason:
                 exported.withheld[draft.name] = str(reason)
                 on_event("withheld", f"{draft.name} is not published: {reason}", warning=True)
+                on_file(chosen.name, time.monotonic() - began)
                 continue
             exported.parity[draft.name] = parity
             on_event("exported", _say(draft, how, parity))
             _publish(draft, out_dir)
+            on_file(chosen.name, time.monotonic() - began)
     return exported
 
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import timm
 import torch
 from timm.models import get_pretrained_cfg, list_models, list_pretrained, model_entrypoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.methods import MethodInfo
@@ -42,6 +43,8 @@ class Architecture(NamedTuple):
     """Without the classifier."""
     input_size: int
     """Side in pixels."""
+    multiply_adds: int | None = None
+    """Of one image of that size."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def present_architectures(known: Known) -> dict[str, Architecture]:
     if known.timm == timm.__version__:
         return known.architectures
     present = set(list_models())
-    new = build(sorted(present - set(known.architectures) - set(known.left_out)))
+    counted = any(row.multiply_adds for row in known.architectures.values())
+    new = build(sorted(present - set(known.architectures) - set(known.left_out)), count=counted)
     log.info("timm %s, the file knows %s: %d new", timm.__version__, known.timm, len(new.architectures))
     for reason, count in Counter(new.left_out.values()).items():
         log.warning("%d new architectures left out: %s", count, reason)
@@ -97,13 +101,14 @@ def write_known(known: Known, path: Path = KNOWN) -> None:
     )
 
 
-def build(names: Iterable[str]) -> Known:
-    """Build each on the meta device: what they are, and why the others are not."""
+def build(names: Iterable[str], *, count: bool = True) -> Known:
+    """Build each on the meta device: what they are, and why the others are not. `count` their multiply-adds too, which
+    takes longer than building them."""
     architectures: dict[str, Architecture] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            architectures[name] = _describe(name)
+            architectures[name] = _describe(name, count=count)
         except (
             Exception
         ) as error:  # whatever a constructor of the thousand may raise: it is recorded, and the rest goes on
@@ -149,12 +154,14 @@ def main(methods: tuple[MethodInfo, ...] = ()) -> None:
         _print(catalog.model_copy(update={"methods": methods}).model_dump_json())
 
 
-def _describe(name: str) -> Architecture:
+def _describe(name: str, *, count: bool) -> Architecture:
     cfg = get_pretrained_cfg(name)
     channels, height, _ = cfg.input_size if cfg else (3, 224, 224)
     if channels != 3:
         raise ValueError("does not take RGB images")
-    return Architecture(model_entrypoint(name).__module__.rpartition(".")[2], _count_parameters(name), height)
+    family = model_entrypoint(name).__module__.rpartition(".")[2]
+    counted = _count_multiply_adds(name, height) if count else None
+    return Architecture(family, _count_parameters(name), height, counted)
 
 
 def _count_parameters(architecture: str, **kwargs: Any) -> int:
@@ -164,11 +171,26 @@ def _count_parameters(architecture: str, **kwargs: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _count_multiply_adds(architecture: str, side: int) -> int | None:
+    """Of one image, half of the floating-point operations that torch counts. None where it cannot be counted without
+    weights."""
+    with torch.device("meta"):
+        model = timm.create_model(architecture, pretrained=False, num_classes=0).eval()
+        try:
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                model(torch.empty(1, 3, side, side))
+        except (RuntimeError, NotImplementedError):  # it looks at its numbers, and there are none
+            return None
+    return counter.get_total_flops() // 2 or None
+
+
 def _student(name: str, row: Architecture, refusal: Refusal) -> StudentCard:
     return StudentCard(
         name=name,
         family=row.family,
         parameters=row.parameters,
+        multiply_adds=row.multiply_adds,
+        input_size=row.input_size,
         refused=refusal.student,
         refused_formats=dict(refusal.formats),
         refused_sizes=refusal.sizes,

@@ -4,7 +4,6 @@ N images, V views, W summed tap widths, B batch, S side of the stored square.
 """
 
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +15,13 @@ import torch
 from torch import Tensor
 
 from app.domain.config import ViewConfig
+from app.domain.workload import stored_side
 from worker.training.data.cache import Cache, Description
-from worker.training.data.decoded import Pool, decode, square_description, stored_side
+from worker.training.data.decoded import Pool, decode, square_description
 from worker.training.data.records import Records, RecordStore
 from worker.training.data.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 from worker.training.models.networks import Teacher
 
-SHIFTED_VIEWS, SHIFTED_VIEWS_OF_AN_IMAGE = 4096, 4
-"""Domain-shifted views that stage 1 wants of its labelled images and of its unlabelled ones, and the most of one image.
-Where images are many, fewer of each do: they cost the teacher as much time as views (benchmarks, "The domain term")."""
 _PIECE = 128
 """Views of one piece of work, between two looks at whether to stop."""
 _AT_ONCE, _AT_ONCE_ON_CPU = 128, 16
@@ -106,12 +103,6 @@ class TapSource:
     @torch.no_grad()
     def _forward(self, images_BCHW: Tensor) -> Tensor:
         return torch.cat(self.teacher(self.prepare_images(images_BCHW)), 1)
-
-
-def shifted_views(images: int, views: int) -> int:
-    """How many of an image's views get a domain-shifted view."""
-    enough = math.ceil(SHIFTED_VIEWS / max(1, images))
-    return min(enough, SHIFTED_VIEWS_OF_AN_IMAGE, views)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ N images, V views, W summed tap widths, K classes.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 
 from app.domain.failpoints import failpoint
 from app.domain.files import replaced_atomically
+from app.domain.speeds import Work
 from app.domain.states import Stage
+from app.domain.workload import PROBE, REPROGRAMMED
 from worker.training import losses
 from worker.training.data.class_weights import class_weights
 from worker.training.data.decoded import Batches, Pool
@@ -56,7 +59,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
     config, widths, classes = run.spec.reprogram, taps.teacher.widths, len(images.index.classes)
     probe_only = not run.spec.method_info.reprograms
     probe = stage.trained(
-        "probe",
+        PROBE,
         lambda: LinearProbe(widths, classes),
         lambda probe: ProbeTask(probe, stage.weights_K),
         config.model_dump(include=_PROBE_OPTIONS),
@@ -71,7 +74,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
         return ReprogramTask(reprogrammer, config, stage.weights_K)
 
     reprogrammer = stage.trained(
-        "reprogrammed",
+        REPROGRAMMED,
         lambda: Reprogrammer(widths, classes, config),
         task,
         config.model_dump(),
@@ -143,7 +146,7 @@ class _StageOne:
                 )
                 run.reporter.metric(rounds * spec.reprogram.steps, last)
         else:
-            last, guesses_NK = {}, None
+            last, guesses_NK, began = {}, None, time.monotonic()
             for number in range(rounds):
                 if number:
                     guesses_NK, model = self._guesses(model), self._begun(build)
@@ -151,6 +154,7 @@ class _StageOne:
                 low, high = (share[0] + (share[1] - share[0]) * at / rounds for at in (number, number + 1))
                 last = self._train(model, task(model), guesses_NK, number, (low, high), leads=leads)
             run.cache.save_state(description, model.state_dict(), last)
+            run.reporter.learned(Work.REPROGRAM, time.monotonic() - began, rounds * spec.reprogram.steps, name)
         with replaced_atomically(run.out_dir / f"{name}.safetensors") as temporary:
             save_file({key: value.cpu().contiguous() for key, value in model.state_dict().items()}, temporary)
         run.reporter.progress(share[1])

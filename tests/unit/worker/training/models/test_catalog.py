@@ -38,6 +38,11 @@ class TestTheFile:
 
         assert read_known(tmp_path / "architectures.json") == known
 
+    def test_counts_multiply_adds_in_proportion_to_the_work(self) -> None:
+        rows = build(["resnet18", "resnet34"]).architectures
+        assert rows["resnet18"].multiply_adds == pytest.approx(1.8e9, rel=0.02)  # as published
+        assert rows["resnet34"].multiply_adds == pytest.approx(3.7e9, rel=0.02)
+
     def test_says_why_an_architecture_is_left_out(self) -> None:
         assert "no_such_net" in build(["no_such_net"]).left_out["no_such_net"]
 

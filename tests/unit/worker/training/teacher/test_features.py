@@ -11,13 +11,14 @@ import torch
 from app.domain.config import ViewConfig
 from app.domain.dataset import Split
 from app.domain.layout import index_folder
+from app.domain.workload import shifted_views
 from app.imaging import fit_square, open_rgb
 from tests.unit.worker.training.conftest import picture
 from worker.training.data.cache import Cache
 from worker.training.data.decoded import Pool
 from worker.training.engine.loop import Stopped
 from worker.training.models.networks import Teacher, build_teacher
-from worker.training.teacher.features import FeatureCache, Kind, TapSource, shifted_views
+from worker.training.teacher.features import FeatureCache, Kind, TapSource
 
 VIEWS = 16
 """A CPU's teacher is shown 16 at once: one image. A piece of work has 128: 8 images."""

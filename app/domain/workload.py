@@ -1,0 +1,170 @@
+"""What a job has to do, counted in units of work: how long it takes follows from that and from the machine's speeds."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from app.domain.spec import TrainingSpec
+from app.domain.speeds import NOTHING, Range, Speeds, Work
+from app.domain.states import Stage
+
+EVALUATIONS = 20
+"""Of the student while it learns."""
+AGREEMENT_IMAGES = 512
+"""By so many it is judged where there are no validation images."""
+
+
+STORED_MARGIN = 1.15
+"""Stored squares are this much larger than the views cut from them: crops are sharp, and sampling needs no filter."""
+PROBE, REPROGRAMMED = "probe", "reprogrammed"
+"""What stage 1 trains."""
+LIVE_VIEWS = 4
+"""Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
+SHIFTED_VIEWS, SHIFTED_VIEWS_OF_AN_IMAGE = 4096, 4
+"""Domain-shifted views that stage 1 wants of its labelled images and of its unlabelled ones, and the most of one image.
+Where images are many, fewer of each do: they cost the teacher as much time as views (benchmarks, "The domain term")."""
+
+
+class Counts(NamedTuple):
+    """What the data set gives a job to do."""
+
+    labelled: int
+    unlabelled: int
+    """0 where the method does not use them."""
+    val: int
+    judged: int
+    decodes: int
+    """Images that must be decoded, once a size."""
+    teacher_views: int
+    """Views that the teacher must be asked about before stage 2."""
+
+    @property
+    def training(self) -> int:
+        return self.labelled + self.unlabelled
+
+
+class Piece(NamedTuple):
+    """Some work of a stage."""
+
+    stage: Stage
+    work: Work
+    units: float
+    subject: str = ""
+    size: int = 0
+    how: str = ""
+    part: str = ""
+    """Whose: the student's name, where there are several."""
+
+
+def training_way(spec: TrainingSpec) -> str:
+    """What, beside the network and the image's size, decides how long an image step takes."""
+    return f"{spec.method} {spec.distill.optimiser} {spec.distill.batch_size}"[:64]
+
+
+def rounds(spec: TrainingSpec, counts: Counts) -> int:
+    """Of the reprogrammer: the first, and those of self-training."""
+    return 1 + (spec.reprogram.self_training if counts.unlabelled else 0)
+
+
+def shifted_views(images: int, views: int) -> int:
+    """How many of an image's views get a domain-shifted view."""
+    enough = math.ceil(SHIFTED_VIEWS / max(1, images))
+    return min(enough, SHIFTED_VIEWS_OF_AN_IMAGE, views)
+
+
+def stored_side(view_side: int) -> int:
+    """S of the squares that are kept of images, for views of `view_side` pixels."""
+    return math.ceil(view_side * STORED_MARGIN)
+
+
+def views_of_teacher(spec: TrainingSpec, counts: Counts, *, live: bool) -> int:
+    """All that it is asked about before stage 2, where no other job has asked before."""
+    views = spec.views.count
+    of_unlabelled = min(LIVE_VIEWS, views) if live else views
+    return (
+        counts.labelled * (views + shifted_views(counts.labelled, views))
+        + counts.unlabelled * (of_unlabelled + shifted_views(counts.unlabelled, views))
+        + counts.val
+        + counts.judged
+    )
+
+
+def architecture_of(name: str) -> str:
+    """Behind the dot stands which weights it begins with."""
+    return name.partition(".")[0]
+
+
+def pieces(
+    spec: TrainingSpec, counts: Counts, *, teacher: tuple[str, int] | None = None, live: bool = False
+) -> Iterator[Piece]:
+    """All work of a job, in its order.
+
+    Args:
+        teacher: its architecture and the side in pixels of its views; None for a method that needs none.
+        live: whether it answers during stage 2.
+    """
+    size, several = spec.image_size, spec.students is not None
+    yield Piece(Stage.PREPARE, Work.START, 1)
+    yield Piece(Stage.PREPARE, Work.DECODE, counts.decodes)
+    if teacher is not None:
+        yield Piece(Stage.PREPARE, Work.FORWARD, counts.teacher_views, *teacher)
+        steps = spec.reprogram.steps
+        yield Piece(Stage.REPROGRAM, Work.REPROGRAM, steps, PROBE)
+        if spec.method_info.reprograms:
+            yield Piece(Stage.REPROGRAM, Work.REPROGRAM, rounds(spec, counts) * steps, REPROGRAMMED)
+    judged_by = counts.val or (min(AGREEMENT_IMAGES, counts.training) if teacher is not None else 0)
+    parts = [(name, name if several else "") for name in spec.every_student]
+    for name, part in parts:
+        network = architecture_of(name), size
+        steps = spec.distill.image_steps
+        yield Piece(Stage.DISTILL, Work.TRAIN, steps, *network, training_way(spec), part)
+        yield Piece(Stage.DISTILL, Work.FORWARD, EVALUATIONS * judged_by, *network, "", part)
+        if teacher is not None and live:
+            yield Piece(Stage.DISTILL, Work.FORWARD, steps, *teacher, "", part)
+    for _, part in parts:
+        yield Piece(Stage.EVALUATE, Work.EVALUATE, counts.judged, part=part)
+    for _, part in parts:
+        for chosen in spec.export.formats:
+            yield Piece(Stage.EXPORT, Work.EXPORT, 1, str(chosen), part=part)
+        if spec.export.measure:
+            for chosen in spec.export.formats:
+                yield Piece(Stage.EXPORT, Work.TIME, 1, str(chosen), part=part)
+    yield Piece(Stage.EXPORT, Work.DESCRIBE, max(1, len(parts)))
+    yield Piece(Stage.EXPORT, Work.PUBLISH, max(1, len(parts)))
+
+
+def cost(piece: Piece, speeds: Speeds) -> Range | None:
+    """Of a piece; None where the machine has not measured anything like it."""
+    if piece.units <= 0:
+        return NOTHING
+    if piece.size:
+        unit = speeds.of_network(piece.work, piece.subject, piece.size, piece.how)
+    else:
+        unit = speeds.exactly(piece.work, piece.subject)
+    return None if unit is None else unit.times(piece.units)
+
+
+class StageCost(NamedTuple):
+    """How long a stage takes; None where it is not known, and then why not."""
+
+    seconds: Range | None
+    unknown: str = ""
+
+
+def stage_costs(work: Iterator[Piece], speeds: Speeds) -> Mapping[Stage, StageCost]:
+    """Of the stages that have something to do."""
+    found: dict[Stage, StageCost] = {}
+    for piece in work:
+        before = found.get(piece.stage, StageCost(NOTHING))
+        more = cost(piece, speeds)
+        if more is None and piece.work is Work.PUBLISH:
+            more = NOTHING  # a copy of some files: the first job that ends tells how long it takes
+        if before.seconds is None:
+            continue
+        if more is None:
+            of = f" of '{piece.subject}'" if piece.subject else ""
+            at = f" at {piece.size} px" if piece.size else ""
+            found[piece.stage] = StageCost(None, f"no worker has measured '{piece.work}'{of}{at} yet")
+        else:
+            found[piece.stage] = StageCost(before.seconds.plus(more))
+    return found
