@@ -88,11 +88,12 @@ def _walk(node: Any, change: Callable[[Schema], None]) -> None:
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """A value as the schema describes it: of the examples, defaults and bounds of its fields.
 
-    What may be null is null unless it has an example.
+    What may be null is null unless it has an example, and what may be missing is missing.
     """
     schema = _resolved(schema, schemas)
     if "properties" in schema and "examples" not in schema:
-        return {name: example_of(field, schemas) for name, field in schema["properties"].items()}
+        always = schema.get("required", ())
+        return {name: example_of(field, schemas) for name, field in schema["properties"].items() if name in always}
     default = [schema["default"]] if "default" in schema else []
     given = [
         *(value for value in default if value),

@@ -40,9 +40,7 @@ def test_every_operation_keeps_to_the_document(settings: Settings, tmp_path: Pat
             service = Service(http, store, Blobs(settings.storage), settings, tmp_path)
             service.register()
             ids = objects_of(service, http)
-            http.get(
-                "/openapi.json"
-            ).raise_for_status()  # written now; Schemathesis waits 10 s for it
+            http.get("/openapi.json").raise_for_status()  # written now; Schemathesis waits 10 s for it
         store.close()
         command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run"]
         command += [f"{address}/openapi.json", "--checks=all", f"--max-examples={EXAMPLES}", "--seed=1", "--no-color"]

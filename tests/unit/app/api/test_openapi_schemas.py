@@ -61,6 +61,9 @@ class TestPolish:
             polish(document(Job={}, JobRead={}))
 
 
+SCHEMAS = {"A": {"required": ["b"], "properties": {"b": {"type": "integer"}, "c": {"type": "integer"}}}}
+
+
 @pytest.mark.parametrize(
     ("schema", "example"),
     [
@@ -78,4 +81,4 @@ class TestPolish:
     ],
 )
 def test_an_example_is_made_of_what_the_schema_says(schema: dict[str, Any], example: object) -> None:
-    assert example_of(schema, {"A": {"type": "object", "properties": {"b": {"type": "integer"}}}}) == example
+    assert example_of(schema, SCHEMAS) == example
