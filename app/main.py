@@ -1,12 +1,13 @@
 """The HTTP application. Importing it never imports torch."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from app.api import errors, openapi
 from app.api.body_limit import BodyLimit
@@ -21,6 +22,7 @@ from app.api.routes import (
     downloads,
     estimates,
     health,
+    home,
     jobs,
     keys,
     predictions,
@@ -29,6 +31,7 @@ from app.api.routes import (
     uploads,
     webhooks,
 )
+from app.api.short_paths import PREFIX, ShortPaths
 from app.api.telemetry import Telemetry
 from app.api.timeout import Deadline
 from app.api.uploads.multipart import FORM_OVERHEAD_BYTES
@@ -49,6 +52,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     settings.check_exposed()
     telemetry = Telemetry()
+    training = (uploads, datasets, catalog, estimates, jobs, results, downloads, predictions)
+    routers = [module.router for module in (*training, webhooks, keys, audit, health, home, reference)]
     app = FastAPI(
         title="tdmr",
         version=version("tdmr"),
@@ -57,7 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=openapi.TAGS,
         lifespan=partial(_lifespan, settings, telemetry),
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's own loads its scripts from a CDN; see routes/reference.py
+        # FastAPI's own loads its scripts from a CDN, and writes the document anew for each request
+        openapi_url=None,
+        docs_url=None,
         redoc_url=None,
     )
     errors.install(app)
@@ -78,11 +85,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Tus, path="/v1/uploads")
     app.add_middleware(OwnPagesOnly, hosts=settings.hosts, trusted_pages=settings.named_hosts)
     app.add_middleware(RequestContext, seconds=telemetry.request_seconds)
+    app.add_middleware(ShortPaths, nouns=_nouns(routers))
     app.add_middleware(AnswerHeaders)  # added last, so it is around everything
-    for routes in (uploads, datasets, catalog, estimates, jobs, results, downloads, predictions):
-        app.include_router(routes.router)
-    for routes in (webhooks, keys, audit, health, reference):
-        app.include_router(routes.router)
+    for router in routers:
+        app.include_router(router)
     app.webhooks.include_router(webhooks.sent)
     app.router.routes.append(reference.files)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
@@ -94,6 +100,12 @@ def end_streams(app: FastAPI) -> None:
     resources: AppResources | None = getattr(app.state, "resources", None)
     if resources is not None:  # None: told to stop before it had started
         resources.changes.close()
+
+
+def _nouns(routers: Iterable[APIRouter]) -> frozenset[str]:
+    """What stands behind `/v1/` in the paths of these routes: `jobs`, `datasets`, …"""
+    paths = [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return frozenset(path.split("/")[2] for path in paths if path.startswith(f"{PREFIX}/"))
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from app import log_context
 from app.api.notify import JobNotifier
 from app.api.presence import require_client
+from app.api.query import require_known_query
 from app.api.report_pages import ReportPages
 from app.api.resources import AppResources
 from app.api.telemetry import Telemetry
@@ -86,6 +87,7 @@ async def _let_in(request: Request, caller: Caller | None, refusal: Unauthorized
     if caller is None:
         raise refusal
     log_context.add(tenant=caller.tenant, actor=caller.actor)
+    await require_known_query(request)  # before the route waits, or takes a body
     return replace(caller, address=address)
 
 

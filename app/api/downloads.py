@@ -1,19 +1,21 @@
 """Files as answers: conditional, in parts, resumable (RFC 9110)."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from app.api.openapi import DOWNLOAD, problems
+from app.api.openapi import BINARY, DOWNLOAD, problems
 from app.api.preconditions import is_strong, matches, matches_strongly, parse_range
 from app.api.problems import problem_response
 from app.domain.errors import FileLost, NotFound, PreconditionFailed, RangeNotSatisfiable
 
-_BYTES = {"*/*": {"schema": {"type": "string", "contentMediaType": "*/*"}}}
+# a file has its own media type; generators of clients know bytes by this one
+_BYTES = {media_type: {"schema": BINARY} for media_type in ("application/octet-stream", "*/*")}
 _NOT_MODIFIED = {"description": "You have this file already.", "headers": DOWNLOAD}
 HEAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "As for GET, without the bytes.", "headers": DOWNLOAD},
@@ -30,6 +32,13 @@ GET_RESPONSES: dict[int | str, dict[str, Any]] = {
     304: _NOT_MODIFIED,
     **problems(NotFound, FileLost, PreconditionFailed, RangeNotSatisfiable),
 }
+INLINE = re.compile(r"text/.*|application/json|image/(png|jpeg|webp|svg\+xml)")
+"""What a browser shows. Whatever a name in it might smuggle in, nothing of it runs, loads or sends anything."""
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+AsDownload = Annotated[bool, Query(description="Have a browser save the file, where it would show it.")]
 
 
 @dataclass(frozen=True)
@@ -48,19 +57,28 @@ class Download:
     """From a byte on, so many, in pieces."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Headers that tell its hash, where that is known before it is read."""
+    save: bool = False
+    """Whether a browser is to save it even if it can show it."""
 
     @property
     def headers(self) -> dict[str, str]:
-        quoted = quote(self.name)
-        plain = f'filename="{self.name}"; ' if quoted == self.name else ""  # curl -J knows no other form
+        shown = not self.save and INLINE.fullmatch(self.media_type) is not None
         return {
             "ETag": self.etag,
             "Accept-Ranges": "bytes",
             **self.digests,
-            "Content-Disposition": f"attachment; {plain}filename*=UTF-8''{quoted}",
+            "Content-Disposition": disposition(self.name, save=not shown),
             "Cache-Control": "private, no-cache",
             "X-Content-Type-Options": "nosniff",
+            **({"Content-Security-Policy": PAGE_POLICY} if shown else {}),
         }
+
+
+def disposition(name: str, *, save: bool) -> str:
+    """The header that says whether a browser saves or shows a file, and its name."""
+    quoted = quote(name)
+    plain = f'filename="{name}"; ' if quoted == name else ""  # curl -J knows no other form
+    return f"{'attachment' if save else 'inline'}; {plain}filename*=UTF-8''{quoted}"
 
 
 def answer(request: Request, file: Download) -> Response:

@@ -16,6 +16,7 @@ from starlette.routing import Match
 
 from app.api.body_limit import BodyRefused
 from app.api.problems import ProblemItem, problem_response
+from app.api.query import UnknownParameters
 from app.domain.errors import (
     InternalError,
     InvalidRequest,
@@ -101,8 +102,11 @@ def _validation_error(request: Request, error: RequestValidationError) -> JSONRe
         reason, where = found[0]["ctx"]["error"], found[0]["loc"][-1]
         at = f" at character {where}" if isinstance(where, int) else ""
         return _domain_error(request, MalformedRequest(f"The body is not JSON: {reason}{at}."))
-    model = error.model if isinstance(error, BodyInvalid) else _body_model(request)
-    items = [_item(entry, model) for entry in found]
+    if isinstance(error, UnknownParameters):
+        items = [_unknown_parameter(entry, error.known) for entry in found]
+    else:
+        model = error.model if isinstance(error, BodyInvalid) else _body_model(request)
+        items = [_item(entry, model) for entry in found]
     first = items[0]
     where = f"{first.param}: " if first.param else ""
     more = f" (and {len(items) - 1} more)" if len(items) > 1 else ""
@@ -125,6 +129,16 @@ def _item(entry: dict[str, Any], model: type[BaseModel] | None) -> ProblemItem:
     return ProblemItem(
         param=".".join(str(part) for part in path) or None, code=entry["type"], detail=message, hint=hint
     )
+
+
+def _unknown_parameter(entry: dict[str, Any], known: Sequence[str]) -> ProblemItem:
+    name = str(entry["loc"][-1])[:100]
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        hint = f"Did you mean '{near[0]}'?"
+    else:
+        hint = f"Known parameters: {', '.join(known)}." if known else "This route takes no query parameters."
+    return ProblemItem(param=name, code="unknown_parameter", detail=entry["msg"], hint=hint)
 
 
 def _nearest_name(model: type[BaseModel] | None, path: Sequence[str | int]) -> str | None:

@@ -8,8 +8,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from app.api.browsers import SAFE_METHODS
+from app.api.openapi_schemas import REF, example_of, polish
 from app.api.problems import PROBLEM_JSON, Problem, problem_type
 from app.domain.errors import (
+    CATALOGUE,
     Forbidden,
     HostNotAllowed,
     InternalError,
@@ -31,8 +33,11 @@ from it. Upload a data set, wait until it is `ready`, create a job, poll it, and
 Authenticate with `Authorization: Bearer tdmr_…`. The scope `read` allows reading, `write` allows changes, `admin`
 manages keys. The headers `RateLimit` and `RateLimit-Policy` report how many requests remain in the current minute.
 
+Each path under `/v1` also answers without it: `POST /jobs` is `POST /v1/jobs`. A query parameter or a field that is not
+known is an error, which names the nearest known one.
+
 Errors are `application/problem+json` (RFC 9457): what went wrong, and how to fix it. `code` is the same for every
-problem of a kind; its values are listed in the schema `Problem`.
+problem of a kind; its values are listed in the schema `ProblemCode`.
 """
 TAGS = [
     {"name": "uploads", "description": "Resumable uploads of large archives, with the tus protocol 1.0.0."},
@@ -71,8 +76,22 @@ UPLOAD_OFFERS = {
     "Tus-Max-Size": {"description": "Largest upload accepted, in bytes.", "schema": {"type": "integer"}},
     "Tus-Checksum-Algorithm": {"description": "Algorithms accepted in Upload-Checksum.", "schema": _TEXT},
 }
-# bytes have no schema: that is how OpenAPI 3.1 says it
-UPLOAD_BODY: dict[str, Any] = {"requestBody": {"content": {"application/offset+octet-stream": {}}}}
+# OpenAPI 3.1 has another word for bytes, which generators of clients do not know; this one they all do
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "description": "A piece of the archive.",
+        "content": {"application/offset+octet-stream": {"schema": BINARY}},
+    }
+}
+PATH_PARAMETERS = {
+    "dataset_id": "The id of a data set, `ds_…`.",
+    "job_id": "The id of a job, `job_…`.",
+    "key_id": "The id of an API key, `key_…`; not the key itself.",
+    "upload_id": "The id of an upload, `upl_…`: the last part of its `Location`.",
+    "name": "The name of a file, as the list of files has it; with several students `<student>/<file>`.",
+}
+"""What a parameter in a path is. A new one needs a line here, or a description of its own."""
 _REQUEST_ID = {"X-Request-ID": {"description": "Quote it when you report a problem.", "schema": _TEXT}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -121,11 +140,16 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             webhooks=app.webhooks.routes,
             tags=app.openapi_tags,
-            separate_input_output_schemas=False,
         )
         _, definitions = models_json_schema([(Problem, "serialization")], ref_template="#/components/schemas/{model}")
         components = schema["components"]["schemas"]
         components.update(definitions["$defs"])
+        components["ProblemCode"] = {
+            "description": "The kind of a problem, for programs.",
+            "type": "string",
+            "enum": sorted(CATALOGUE),
+        }
+        components["Problem"]["properties"]["code"] |= {"$ref": f"{REF}ProblemCode"}
         for name in ("HTTPValidationError", "ValidationError"):
             components.pop(name, None)
         for method, path, operation in _operations(schema):
@@ -133,6 +157,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         for methods in schema["webhooks"].values():
             for operation in methods.values():
                 operation["responses"].pop("422")  # FastAPI's own; what is sent is valid
+        polish(schema)
+        for _, _, operation in _operations(schema):
+            _show_examples(operation, schema["components"]["schemas"])
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -146,11 +173,14 @@ def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path" and parameter["name"] in PATH_PARAMETERS:
+            parameter.setdefault("description", PATH_PARAMETERS[parameter["name"]])
+        parameter.get("schema", {}).pop("description", None)  # FastAPI says it twice
         if parameter["name"] == "Tus-Resumable":  # its lack is a 412 and no 422, so the route calls it optional
             parameter["required"] = True
             parameter["schema"].pop("default")
-    takes_input = "requestBody" in operation or any(p["in"] != "path" for p in operation.get("parameters", ()))
-    everywhere: list[type[TdmrError]] = [InternalError, HostNotAllowed]
+    # any string can be an id, and one that is none is a 404; a query parameter that nobody knows is a 422 everywhere
+    everywhere: list[type[TdmrError]] = [InternalError, HostNotAllowed, InvalidRequest]
     if method not in SAFE_METHODS:
         everywhere.append(OriginNotAllowed)
     if path.startswith("/v1/"):
@@ -160,11 +190,21 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         everywhere.append(UploadTooSlow)
     if PROBLEM_JSON not in responses.get("422", {}).get("content", {}):
-        responses.pop("422", None)  # FastAPI's own; any string can be an id, and one that is none is a 404
-    if takes_input:
-        everywhere.append(InvalidRequest)
+        responses.pop("422", None)  # FastAPI's own
     for error in everywhere:
         _add_problem(responses.setdefault(str(error.status), {}), error)
     for response in responses.values():
         response["headers"] = response.get("headers", {}) | _REQUEST_ID
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _show_examples(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Each JSON that a success brings, as an example."""
+    for status, response in operation["responses"].items():
+        content = response.get("content", {}).get("application/json") if status.startswith("2") else None
+        if content is not None and not content.keys() & {"example", "examples"}:
+            content["example"] = example = example_of(content["schema"], schemas)
+            if isinstance(example, dict) and example.get("object") == "list":
+                (item,) = example["data"]
+                cursor = str(next(item[key] for key in ("id", "seq", "index", "name") if key in item))
+                example |= {"first_id": cursor, "last_id": cursor}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSchema
 
 from app.domain.errors import UnsupportedMediaType
 from app.domain.names import Metadata
@@ -28,6 +28,23 @@ AfterDelivery = Annotated[
     str | None, Query(pattern=f"^dlv_{_ULID}$", description="The `last_id` of the previous page.")
 ]
 AfterName = Annotated[str | None, Query(max_length=128, description="The `last_id` of the previous page.")]
+_COUNT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([kKmMbB]?)", re.ASCII)
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+
+def _read_count(value: str) -> int:
+    match = _COUNT.fullmatch(value)
+    if match is None:
+        raise ValueError("must be a number such as 5000000, 5M or 800k")
+    return round(float(match[1]) * _THOUSANDS[match[2].lower()])
+
+
+Count = Annotated[
+    int,
+    BeforeValidator(_read_count),
+    WithJsonSchema({"type": "string", "pattern": f"^{_COUNT.pattern}$", "examples": ["5M"]}),
+]
+"""A number as people write it: 5000000, 5M, 1.5b."""
 Search = Annotated[str, Query(max_length=128, description="Filter: text contained in the name or family.")]
 IdempotencyKey = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from app.domain.errors import CATALOGUE, OffsetMismatch, TdmrError, TooManyRequests
+from app.domain.errors import OffsetMismatch, TdmrError, TooManyRequests
 from app.log_context import current_request_id
 
 PROBLEM_JSON = "application/problem+json"
@@ -18,12 +18,12 @@ RETRY_AFTER_SECONDS = "5"
 class ProblemItem(BaseModel):
     """One of several errors in a request."""
 
-    code: str
-    detail: str
+    code: str = Field(description="The kind of error, for programs.", examples=["greater_than"])
+    detail: str = Field(description="What is wrong.", examples=["Input should be greater than 0"])
     param: str | None = Field(
         default=None, description="The invalid field, for example `distill.learning_rate`; absent for the whole body."
     )
-    hint: str | None = None
+    hint: str | None = Field(default=None, description="How to fix it.")
 
 
 class Problem(BaseModel):
@@ -37,7 +37,6 @@ class Problem(BaseModel):
     code: str = Field(
         description="The problem for programs.",
         examples=["not_found"],
-        json_schema_extra={"enum": [*sorted(CATALOGUE)]},
     )
     param: str | None = Field(default=None, description="The invalid field, parameter or header.")
     errors: list[ProblemItem] = Field(default=[], description="Every error, where the request has several.")

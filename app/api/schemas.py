@@ -9,6 +9,7 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import models
+from app.domain.base import Shown
 from app.domain.dataset import LISTED_CLASSES
 from app.domain.fair_queue import QueuePosition
 from app.domain.manifest import Preprocessing
@@ -19,14 +20,23 @@ from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState, Stage, StopRequest
 from app.services.timing import expected_end, remaining_seconds
 
+A_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+A_TIME = "2026-01-15T09:30:00Z"
+"""For examples."""
 Item = TypeVar("Item", bound=BaseModel)
 
 
-class ListPage(BaseModel, Generic[Item]):
+class ListPage(Shown, Generic[Item]):
     """One page of a list. Pass `last_id` as `after` to get the next while `has_more` is true."""
 
+    # pydantic would look for the source of `ListPage[…]`, which has none, and does not hand the text above on to it
+    model_config = ConfigDict(
+        use_attribute_docstrings=False,
+        json_schema_extra={"description": "One page of a list. While `has_more` is true, pass `last_id` as `after`."},
+    )
+
     object: Literal["list"] = "list"
-    data: list[Item]
+    data: list[Item] = Field(description="The items of this page.")
     first_id: str | None = Field(
         default=None, description="Id of the first item on this page; null if the page is empty."
     )
@@ -40,34 +50,42 @@ class ListPage(BaseModel, Generic[Item]):
         )
 
 
-class Failure(BaseModel):
+class Failure(Shown):
     """Why a job failed or a data set was rejected; the fields are those of an HTTP problem."""
 
     model_config = ConfigDict(extra="ignore")
 
-    code: str = Field(examples=["dataset_rejected"])
-    title: str | None = None
-    detail: str = Field(examples=["The archive holds no image."])
-    hint: str | None = None
+    code: str = Field(description="The kind of failure, for programs.", examples=["dataset_rejected"])
+    title: str | None = Field(
+        default=None, description="The failure in a few words; the same for every one of its code."
+    )
+    detail: str = Field(description="What happened this time.", examples=["The archive holds no image."])
+    hint: str | None = Field(default=None, description="How to fix it.")
 
 
-class DatasetListed(BaseModel):
+class DatasetListed(Shown):
     """An uploaded archive of labelled images and the state of its import."""
 
-    id: str = Field(examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
+    id: str = Field(description="Its id.", examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["dataset"] = "dataset"
-    name: str = Field(examples=["digits.zip"])
-    state: DatasetState = Field(description="A job needs a data set that is `ready`.")
-    progress: float = Field(description="Progress of the import, 0 to 1; restarts if another worker takes over.")
+    name: str = Field(description="As it was named, or its file's name.", examples=["digits.zip"])
+    state: DatasetState = Field(description="A job needs a data set that is `ready`.", examples=["ready"])
+    progress: float = Field(
+        description="Progress of the import, 0 to 1; restarts if another worker takes over.", examples=[1.0]
+    )
     bytes: int = Field(description="Size of the uploaded archive.", examples=[1048576])
-    sha256: str = Field(description="SHA-256 of the uploaded archive.")
-    digest: str | None = Field(description="Digest of the content: equal for equal images, labels and splits.")
-    class_count: int | None = Field(description="Number of classes; null until ready.")
-    images: int | None = Field(description="Number of usable images; null until ready.")
-    counts: dict[str, int] | None = Field(description="Number of images per split; null until ready.")
+    sha256: str = Field(description="SHA-256 of the uploaded archive.", examples=[A_SHA256])
+    digest: str | None = Field(
+        description="Digest of the content: equal for equal images, labels and splits.", examples=[A_SHA256]
+    )
+    class_count: int | None = Field(description="Number of classes; null until ready.", examples=[2])
+    images: int | None = Field(description="Number of usable images; null until ready.", examples=[240])
+    counts: dict[str, int] | None = Field(
+        description="Number of images per split; null until ready.", examples=[{"train": 160, "val": 40, "test": 40}]
+    )
     error: Failure | None = Field(description="Why it was rejected.")
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime = Field(description="When it was uploaded.")
+    updated_at: datetime = Field(description="When its state or progress last changed.")
 
     @classmethod
     def from_row(cls, dataset: models.Dataset, **more: Any) -> Self:
@@ -95,16 +113,17 @@ class DatasetRead(DatasetListed):
 
     classes: list[str] | None = Field(
         description=f"The first {LISTED_CLASSES} class names in the order of the student's outputs; null until ready. "
-        "`GET /v1/datasets/{dataset_id}/classes` lists all `class_count` of them."
+        "`GET /v1/datasets/{dataset_id}/classes` lists all `class_count` of them.",
+        examples=[["cat", "dog"]],
     )
 
 
-class DatasetClassRead(BaseModel):
+class DatasetClassRead(Shown):
     """A class of a data set."""
 
     object: Literal["class"] = "class"
     index: int = Field(description="Its place among the student's outputs, from 0; pass the last one as `after`.")
-    name: str = Field(examples=["cat"])
+    name: str = Field(description="As the archive names it.", examples=["cat"])
     counts: dict[str, int] = Field(description="Number of labelled images per split.", examples=[{"train": 80}])
 
     @classmethod
@@ -112,7 +131,7 @@ class DatasetClassRead(BaseModel):
         return cls(index=row.number, name=row.name, counts={"train": row.train, "val": row.val, "test": row.test})
 
 
-class QueuePositionRead(BaseModel):
+class QueuePositionRead(Shown):
     """The position of a queued job."""
 
     position: int = Field(
@@ -131,13 +150,15 @@ class QueuePositionRead(BaseModel):
         return cls(position=place.position, reason=reason)
 
 
-class JobRead(BaseModel):
+class JobRead(Shown):
     """A training job and its progress."""
 
-    id: str = Field(examples=["job_01JCZ7R2M4K6H8G0F1E3D5C7B9"])
+    id: str = Field(description="Its id.", examples=["job_01JCZ7R2M4K6H8G0F1E3D5C7B9"])
     object: Literal["job"] = "job"
-    state: JobState
-    stage: Stage | None = Field(description="The current stage of a running job, or the last one of an ended job.")
+    state: JobState = Field(description="`succeeded`, `failed` and `cancelled` are final.", examples=["running"])
+    stage: Stage | None = Field(
+        description="The current stage of a running job, or the last one of an ended job.", examples=["distill"]
+    )
     progress: float = Field(
         description="Progress of the whole job, 0 to 1, by time: never decreases, and 1 only once it has succeeded.",
         examples=[0.42],
@@ -162,11 +183,13 @@ class JobRead(BaseModel):
         "enough. `POST /v1/jobs/estimate` says more."
     )
     queue: QueuePositionRead | None = Field(description="Null unless the job is queued.")
-    dataset_id: str
+    dataset_id: str = Field(description="The data set that it trains on.", examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     spec: JobSpec | dict[str, Any] = Field(
         description="The job as submitted, with defaults filled in; fields may differ if another version accepted it."
     )
-    warnings: list[str] = Field(description="What to look at: noticed when the job was accepted and while it ran.")
+    warnings: list[str] = Field(
+        description="What to look at: noticed when the job was accepted and while it ran.", examples=[[]]
+    )
     metrics: dict[str, float] = Field(
         description="The latest value of each metric; with `students`, a student's own start with `<student>/`.",
         examples=[{"student_accuracy": 0.94}],
@@ -184,12 +207,12 @@ class JobRead(BaseModel):
     reproduces: Reproduction | None = Field(
         description="Of a rerun that has succeeded: how like the repeated job's its result is."
     )
-    metadata: dict[str, str]
+    metadata: dict[str, str] = Field(description="Your labels, as you sent them.", examples=[{"owner": "ann"}])
     webhook_url: str | None = Field(description="Told of each change of its state.")
-    created_at: datetime
-    updated_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime = Field(description="When it was created.")
+    updated_at: datetime = Field(description="When anything of it last changed.")
+    started_at: datetime | None = Field(description="When a worker first began with it.", examples=[A_TIME])
+    finished_at: datetime | None = Field(description="When it ended.")
 
     @classmethod
     def from_row(
@@ -227,15 +250,15 @@ class JobRead(BaseModel):
         )
 
 
-class EventRead(BaseModel):
+class EventRead(Shown):
     """An event in the life of a job."""
 
     seq: int = Field(description="Counts 1, 2, 3 … within the job; pass the last one as `after`.")
     kind: str = Field(description="`state`, `stage`, `info` or `warning`.", examples=["state"])
-    code: str = Field(examples=["claimed"])
-    message: str
-    data: dict[str, Any]
-    created_at: datetime
+    code: str = Field(description="What happened, for programs.", examples=["claimed"])
+    message: str = Field(description="What happened, for people.", examples=["A worker has begun."])
+    data: dict[str, Any] = Field(description="Particulars, by the event's code.", examples=[{"epoch": 1}])
+    created_at: datetime = Field(description="When it happened.")
 
     @classmethod
     def from_row(cls, event: models.JobEvent) -> Self:
@@ -249,7 +272,7 @@ class EventRead(BaseModel):
         )
 
 
-class StreamTicket(BaseModel):
+class StreamTicket(Shown):
     """Permission to follow one job, instead of a key."""
 
     object: Literal["stream_ticket"] = "stream_ticket"
@@ -257,67 +280,78 @@ class StreamTicket(BaseModel):
     expires_at: datetime = Field(description="Connect before this time.")
 
 
-class MetricPoint(BaseModel):
+class MetricPoint(Shown):
     """One point of the training curves."""
 
-    stage: Stage
+    stage: Stage = Field(description="The stage that trains.", examples=["distill"])
     step: int = Field(
         description="Optimiser step within the stage; with `students` it continues from one student to the next."
     )
-    values: dict[str, float]
+    values: dict[str, float] = Field(
+        description="By name: losses are means since the previous point, accuracies fractions from 0 to 1.",
+        examples=[{"loss": 0.41}],
+    )
 
     @classmethod
     def from_line(cls, line: MetricLine) -> Self:
         return cls(stage=line.stage, step=line.step, values=line.values)
 
 
-class CurvesRead(BaseModel):
+class CurvesRead(Shown):
     """The training curves of a job, by stage and step."""
 
     object: Literal["curves"] = "curves"
-    points: list[MetricPoint]
+    points: list[MetricPoint] = Field(description="By stage and step.")
 
 
-class ArtifactRead(BaseModel):
+class ArtifactRead(Shown):
     """A published file."""
 
-    name: str = Field(examples=["student.onnx", "resnet18/student.onnx"])
+    name: str = Field(
+        description="The last part of its URL; with several students `<student>/<file>`.",
+        examples=["student.onnx", "resnet18/student.onnx"],
+    )
     object: Literal["artifact"] = "artifact"
-    bytes: int
-    sha256: str
-    media_type: str
+    bytes: int = Field(description="Its size.", examples=[2276312])
+    sha256: str = Field(description="SHA-256 of its bytes.", examples=[A_SHA256])
+    media_type: str = Field(description="As its download states it.", examples=["application/onnx"])
 
     @classmethod
     def from_row(cls, artifact: models.Artifact) -> Self:
         return cls(name=artifact.name, bytes=artifact.bytes, sha256=artifact.sha256, media_type=artifact.media_type)
 
 
-class ClassProbability(BaseModel):
+class ClassProbability(Shown):
     """The predicted probability of one class."""
 
-    name: str = Field(serialization_alias="class", examples=["0"])
+    name: str = Field(serialization_alias="class", description="The class.", examples=["cat"])
     probability: float = Field(description="Softmax of the logits; all classes sum to 1.", examples=[0.97])
 
 
-class PredictionRead(BaseModel):
+class PredictionRead(Shown):
     """A student's prediction for one image."""
 
     object: Literal["prediction"] = "prediction"
-    job_id: str
-    student: str = Field(examples=["mobilenetv3_small_050"])
+    job_id: str = Field(description="The job that trained it.", examples=["job_01JCZ7R2M4K6H8G0F1E3D5C7B9"])
+    student: str = Field(description="The student that was asked.", examples=["mobilenetv3_small_050"])
     file: str = Field(description="The artefact used.", examples=["student.onnx"])
     predictions: list[ClassProbability] = Field(description="Most probable first.")
     preprocessing: Preprocessing = Field(description="Preprocessing applied to the image, from the manifest.")
     latency_ms: float = Field(description="Time of the network alone on one thread, without loading and decoding.")
 
 
-class Health(BaseModel):
+class Health(Shown):
     """The health of the service."""
 
-    status: Literal["ok"] = "ok"
-    checks: dict[str, Literal["ok", "away"]] = Field(default={}, description="The state of each backing service.")
+    status: Literal["ok"] = Field(default="ok", description="Whether it answers.")
+    checks: dict[str, Literal["ok", "away"]] = Field(
+        default={},
+        description="The state of each backing service.",
+        examples=[{"database": "ok", "broker": "ok", "storage": "ok"}],
+    )
     workers: dict[str, int] = Field(
         default={},
+        examples=[{"training": 1, "datasets": 1}],
         description="Workers that give signs of life, by queue. Without one requests are still accepted, and wait.",
     )
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db import access_models as models
 from app.domain.access import TENANT_NAME, Scope
-from app.domain.base import NOT_TEXT
+from app.domain.base import NOT_TEXT, Shown
 from app.domain.names import Text
 
 
@@ -33,16 +33,16 @@ class KeyCreate(BaseModel):
     )
 
 
-class KeyRead(BaseModel):
+class KeyRead(Shown):
     """An API key without its secret."""
 
-    id: str = Field(examples=["key_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
+    id: str = Field(description="Its id; not the key itself.", examples=["key_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["api_key"] = "api_key"
-    tenant: str
-    name: str
-    scopes: list[Scope]
-    created_at: datetime
-    expires_at: datetime | None
+    tenant: str = Field(description="Whose objects it may reach.", examples=["acme"])
+    name: str = Field(description="What it is for.", examples=["build server"])
+    scopes: list[Scope] = Field(description="What it may do.", examples=[["read", "write"]])
+    created_at: datetime = Field(description="When it was created.")
+    expires_at: datetime | None = Field(description="When it stops working; null: never.")
     last_used_at: datetime | None = Field(description="Accurate to one minute.")
 
     @classmethod
@@ -64,17 +64,17 @@ class KeyCreated(KeyRead):
     key: str = Field(description="Send it as `Authorization: Bearer …`.", examples=["tdmr_…"])
 
 
-class AuditRead(BaseModel):
+class AuditRead(Shown):
     """One entry of the audit trail."""
 
-    id: str = Field(examples=["aud_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
+    id: str = Field(description="Its id.", examples=["aud_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["audit_entry"] = "audit_entry"
     actor: str = Field(description="Id of the API key, or `bootstrap`, `local`, `cli` or `service`.")
     action: str = Field(description="The operationId in this document.", examples=["delete_dataset"])
-    object_id: str | None
+    object_id: str | None = Field(description="What was changed.", examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     request_id: str | None = Field(description="Also in the log.")
-    address: str | None
-    created_at: datetime
+    address: str | None = Field(description="From where the request came.", examples=["192.0.2.7"])
+    created_at: datetime = Field(description="When it was done.")
 
     @classmethod
     def from_row(cls, entry: models.AuditEntry) -> Self:

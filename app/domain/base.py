@@ -7,9 +7,24 @@ from pydantic_core import PydanticCustomError
 
 
 class Frozen(BaseModel):
-    """Immutable, strict about unknown keys and about NaN and infinities: a typo is an error, never silence."""
+    """Immutable, strict about unknown keys and about NaN and infinities: a typo is an error, never silence.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    The text below a field is its description in the OpenAPI document. What we send has every field.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class Shown(BaseModel):
+    """A part of an answer. The text below a field is its description in the OpenAPI document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
 
 
 def _no_text(value: Any) -> Any:

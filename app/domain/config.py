@@ -71,11 +71,16 @@ class ReprogramConfig(Frozen):
 
 
 def _closed(schema: dict[str, Any]) -> None:
-    """Methods' own options are listed with their methods; any other name is a mistake."""
+    """Methods' own options are listed with their methods; any other name is a mistake.
+
+    Their defaults are in the texts alone: generated clients send each default, which other methods refuse.
+    """
     schema["additionalProperties"] = False
     for info in METHODS.values():
         for name, option in info.options.items():
-            schema["properties"].setdefault(name, {key: value for key, value in option.items() if key != "title"})
+            shown = {key: value for key, value in option.items() if key not in {"title", "default"}}
+            shown["description"] = f"{option.get('description', '')} Default: {option['default']}.".lstrip()
+            schema["properties"].setdefault(name, shown)
 
 
 class StudentConfig(Frozen):

@@ -21,6 +21,8 @@ LISTED_CLASSES = 200
 
 
 class Split(StrEnum):
+    """What an image is for."""
+
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
@@ -81,7 +83,9 @@ class SkippedFile(Frozen):
     """A file that was left out, and why."""
 
     path: str
+    """As the user named it."""
     reason: str
+    """Why it was left out."""
 
 
 class ImageCopy(Frozen):
@@ -90,15 +94,20 @@ class ImageCopy(Frozen):
     path: str
     """As the user named it."""
     split: Split
+    """Where the copy belongs."""
     label: str | None
+    """Its class; null for an unlabelled image."""
 
 
 class Spread(Frozen):
     """Least, middle and most of something counted."""
 
     least: int
+    """The smallest value."""
     median: int
+    """The middle value."""
     most: int
+    """The largest value."""
 
 
 class ImageSizes(Frozen):
@@ -107,6 +116,7 @@ class ImageSizes(Frozen):
     width: Spread
     """Pixels, upright."""
     height: Spread
+    """Pixels, upright."""
     formats: dict[str, int]
     """Pillow's name of the format to images: `JPEG`, `PNG`, …"""
 
@@ -123,10 +133,13 @@ class DatasetReport(Frozen):
     totals: dict[Split, int] = {}
     """Split to images, of all classes."""
     images: int = 0
+    """Usable images."""
     sizes: ImageSizes | None = None
+    """What the usable images are; null in reports of an early version."""
     skipped: tuple[SkippedFile, ...] = ()
+    """Files that were left out; at most the first 1,000."""
     skipped_total: int = 0
-    """All skipped files; `skipped` lists at most the first 1,000."""
+    """All skipped files."""
     duplicates: tuple[tuple[ImageCopy, ...], ...] = ()
     """Groups of files with the same bytes; at most the first 1,000, and the first 20 files of each."""
     duplicates_total: int = 0
@@ -136,8 +149,11 @@ class DatasetReport(Frozen):
     near_duplicates_total: int = 0
     """All such groups."""
     warnings: tuple[str, ...] = ()
+    """Advice, each with what to do."""
     split_source: str = "given"
+    """`given` by the archive, or `stratified, seed N` where the import made the split."""
     digest: str = ""
+    """Digest of the content: equal for equal images, labels and splits."""
 
     def listed(self) -> "DatasetReport":
         """The same with at most the first 200 classes, and with all of them counted."""

@@ -30,16 +30,17 @@ Interval = tuple[float, float]
 """95 %, lower and upper end."""
 
 
-class _Described(Frozen):
-    """Whose fields are explained in the OpenAPI document as they are here."""
+class _Stored(Frozen):
+    """Sent as some worker wrote it, so that what has a default may be missing."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
-class ClassScore(_Described):
+class ClassScore(_Stored):
     """One class against the rest. A ratio without a denominator is 0, as usual; `support` and `predicted` tell."""
 
     name: str
+    """Of the class."""
     precision: float
     """Of the images that were taken for this class, the part that is of it."""
     recall: float
@@ -56,12 +57,15 @@ class ClassScore(_Described):
     """Wilson's; None without a denominator."""
 
 
-class ReliabilityBin(_Described):
+class ReliabilityBin(_Stored):
     """The images whose top probability lies in (low, high]."""
 
     low: float
+    """Lower end of the bin, which does not belong to it."""
     high: float
+    """Upper end of the bin, which belongs to it."""
     images: int
+    """How many images lie in it."""
     confidence: float | None
     """Mean top probability; None without images."""
     accuracy: float | None
@@ -70,7 +74,7 @@ class ReliabilityBin(_Described):
     """Wilson's."""
 
 
-class Calibration(_Described):
+class Calibration(_Stored):
     """How far the softmax can be taken at its word."""
 
     ece: float
@@ -83,33 +87,39 @@ class Calibration(_Described):
     """Those behind `ece`: the mean of |accuracy − confidence|, weighted by images."""
 
 
-class PredictorScores(_Described):
+class PredictorScores(_Stored):
     """One predictor on one split."""
 
     top1: float
+    """The part of the images whose most probable class is right."""
     top1_interval: Interval
     """Wilson's 95 % interval for `top1`, from the number of images alone: training another seed may vary more."""
     top5: float | None
-    """None with five classes or fewer."""
+    """The part of the images with the right class among the five most probable. None with five classes or fewer."""
     top5_interval: Interval | None = None
     """Wilson's, where there is a `top5`."""
     macro_f1: float
     """Mean F1 over the classes that have images."""
     per_class: tuple[ClassScore, ...]
+    """In the order of the classes."""
     confusion: tuple[tuple[int, ...], ...] | None
     """Rows are the truth, columns the prediction. None with more than 500 classes; `cells` has what is not 0."""
     calibration: Calibration
+    """How far its probabilities can be trusted."""
 
 
-class Majority(_Described):
+class Majority(_Stored):
     """What saying the training split's most frequent class to every image achieves: the floor of all floors."""
 
     name: str
+    """Of that class."""
     top1: float
+    """The part of the images that are of it."""
     top1_interval: Interval | None = None
+    """Wilson's."""
 
 
-class PairedDifference(_Described):
+class PairedDifference(_Stored):
     """Who is better on the very same images. Both see each image, so only those count on which one alone is right.
 
     Two intervals of their own say less: they may overlap though one of the two is right wherever the other is.
@@ -129,45 +139,56 @@ class PairedDifference(_Described):
     """McNemar's exact test, two-sided: how often two equals would differ so much on so many images."""
 
 
-class Answer(_Described):
+class Answer(_Stored):
     """What a predictor says of an image."""
 
     answer: str
+    """The class it takes the image for."""
     probability: float
     """That it gives to its answer."""
 
 
-class JudgedImage(_Described):
+class JudgedImage(_Stored):
     """One image, and who said what of it."""
 
     path: str
     """As the user named it."""
     label: str
+    """The image's class according to the data set."""
     student: Answer | None = None
+    """What the student says of it."""
     teacher: Answer | None = None
+    """What the reprogrammed teacher says of it."""
     probe: Answer | None = None
+    """What the linear probe says of it."""
 
 
-class ConfusionCell(_Described):
+class ConfusionCell(_Stored):
     """A cell of the confusion matrix with images in it."""
 
     label: str
+    """The true class."""
     predicted: str
+    """The class that the images were taken for."""
     count: int
     """All of them; `images` lists at most 8."""
     images: tuple[JudgedImage, ...]
     """Those first about which the predictor was surest: its worst mistakes, and its clearest cases."""
 
 
-class Evaluation(_Described):
+class Evaluation(_Stored):
     """`evaluation.json`: the student beside what it learned from."""
 
     split: Split
+    """The images that all figures are about."""
     note: str | None
+    """What to know about them, for example that there is no test split."""
     images: int
+    """How many there are."""
     classes: tuple[str, ...]
     """Of more than 500, `GET /v1/jobs/{job_id}/evaluation` shows the first 500 here and in `per_class`."""
     class_count: int | None = None
+    """All classes, also those that are not named."""
     student: PredictorScores | None
     """None for `probe`, which trains none."""
     teacher: PredictorScores | None
@@ -175,6 +196,7 @@ class Evaluation(_Described):
     probe: PredictorScores | None
     """A linear probe on the frozen teacher."""
     majority: Majority
+    """The floor: one class for every image."""
     paired: tuple[PairedDifference, ...] = ()
     """The student, or for `probe` the probe, against each of the others."""
     cells: tuple[ConfusionCell, ...] = ()

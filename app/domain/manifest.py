@@ -28,11 +28,15 @@ class Preprocessing(Frozen):
     center_crop: int
     """Side in pixels of the square."""
     interpolation: str
+    """Pillow's filter: `bilinear` or `bicubic`."""
     scale: float = 1 / 255
     """Multiplies the 0..255 RGB values."""
     mean: tuple[float, float, float]
+    """Subtracted from each channel, after `scale`."""
     std: tuple[float, float, float]
+    """Divides each channel, after `mean`."""
     layout: str = "NCHW, RGB, float32"
+    """Of the array that the student takes."""
 
 
 class Parity(Frozen):

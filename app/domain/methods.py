@@ -22,6 +22,12 @@ _TYPES: dict[str, Any] = {"number": StrictFloat, "integer": WholeNumber, "boolea
 _BOUNDS = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
 
 
+class _Made(Frozen):
+    """The base of a model without source code, in which texts could be looked for."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 class MethodInfo(Frozen):
     """One way for a student to learn."""
 
@@ -56,7 +62,7 @@ class MethodInfo(Frozen):
             )
             for name, schema in self.options.items()
         }
-        return create_model("OwnOptions", __base__=Frozen, **fields)
+        return create_model("OwnOptions", __base__=_Made, **fields)
 
     def check(self, own: Mapping[str, Any]) -> None:
         """

@@ -18,7 +18,7 @@ class Constraints(Frozen):
 
     max_latency_ms: StrictFloat | None = Field(default=None, gt=0, le=1e6)
     """Most milliseconds for one image: the median of the timed calls with a batch of 1 on the worker's own CPU, with
-    the threads that the manifest states. The file is what is timed, whatever its format. Validator another device by
+    the threads that the manifest states. The file is what is timed, whatever its format. Judge another device by
     measuring there; on the worker's it tells which of two files is faster."""
     max_bytes: WholeNumber | None = Field(default=None, ge=1, le=2**40)
     """Largest file, as it is downloaded."""
@@ -42,7 +42,9 @@ class Candidate(Frozen):
     latency_p95_ms: float | None = None
     """Not exceeded by 95 % of the same calls."""
     bytes: int
+    """Size of the file."""
     parameters: int | None = None
+    """Of the student, with its classifier."""
     multiply_adds: int | None = None
     """For one image; see the manifest's `student`."""
     pareto: bool = False
@@ -53,7 +55,9 @@ class Miss(Frozen):
     """A constraint that a file does not keep to."""
 
     constraint: Literal["max_latency_ms", "max_bytes", "min_accuracy"]
+    """Which one."""
     wanted: float
+    """Its bound."""
     got: float | None
     """None where it was not measured."""
     by: float | None
@@ -66,11 +70,17 @@ class Choice(Frozen):
     met: bool
     """Whether it keeps to all of them. If not, it is the one that comes closest: `misses` tells by how much."""
     student: str
+    """The student's name in the spec."""
     file: str
+    """The file's name, for example `student.onnx` or `resnet18/student.onnx`."""
     accuracy: float
+    """Top-1 accuracy of the file, as a fraction."""
     latency_ms: float | None
+    """Median for one image on the worker's CPU; null where it was not measured."""
     bytes: int
+    """Size of the file."""
     misses: tuple[Miss, ...] = ()
+    """The constraints that it does not keep to."""
     constraints: Constraints
     """As they were asked for."""
     summary: str

@@ -1,14 +1,10 @@
 """How well a job that repeats another one came to the same result."""
 
-from pydantic import ConfigDict
-
 from app.domain.base import Frozen
 
 
 class Reproduction(Frozen):
     """Of a job that `POST /v1/jobs/{id}/rerun` made, beside the job that it repeats."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     tensors_equal: bool | None
     """Whether every weight of every student is the same, bit by bit: to be expected on the same kind of machine, with

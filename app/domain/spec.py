@@ -18,9 +18,9 @@ from app.domain.urls import WebUrl
 class TrainingSpec(Frozen):
     """Everything the training package needs to know; `python -m worker.training SPEC.json …` reads this."""
 
-    teacher: ModelName | None = None
+    teacher: ModelName | None = Field(default=None, examples=["vit_small_patch14_dinov2.lvd142m"])
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
-    student: ModelName | None = None
+    student: ModelName | None = Field(default=None, examples=["mobilenetv3_small_050"])
     """The architecture to train, from `GET /v1/students`."""
     students: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=16)] | None = None
     """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
@@ -34,9 +34,13 @@ class TrainingSpec(Frozen):
     """What to do about rare classes. `sampling` shows labelled images of all classes equally often; `loss` weighs the
     cross-entropy by the inverse of the class's frequency, mean 1; `none` takes the data as it is."""
     views: ViewConfig = ViewConfig()
+    """How images are cut."""
     reprogram: ReprogramConfig = ReprogramConfig()
+    """Stage 1: the teacher's proxy space."""
     distill: DistillConfig = DistillConfig()
+    """Stage 2: the student learns."""
     export: ExportConfig = ExportConfig()
+    """The formats of the student."""
     constraints: Constraints | None = None
     """What the device and the task demand. The most accurate file that fits is chosen; if none fits, the job says which
     comes closest and by how much it misses, and succeeds all the same. `{}` asks for the most accurate file."""
@@ -136,11 +140,12 @@ _DEFAULT = DistillConfig().model_dump()
 class JobSpec(TrainingSpec):
     """The body of `POST /v1/jobs`: a training spec, the data it runs on, and how it is queued."""
 
-    dataset_id: str = Field(min_length=1, max_length=64)
+    dataset_id: str = Field(min_length=1, max_length=64, examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     """A data set that is `ready`."""
     priority: WholeNumber = Field(default=0, ge=-100, le=100)
     """Higher runs earlier among queued jobs."""
     metadata: Metadata = {}
+    """Labels of your own: at most 16 pairs of text. `GET /v1/jobs?metadata[key]=value` filters by them."""
 
     def training(self) -> TrainingSpec:
         """The part the training package sees."""

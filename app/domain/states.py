@@ -4,6 +4,8 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
+    """The state of a job. `succeeded`, `failed` and `cancelled` are final."""
+
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
@@ -30,6 +32,8 @@ class StopRequest(StrEnum):
 
 
 class DatasetState(StrEnum):
+    """The state of a data set's import. `ready` and `rejected` are final."""
+
     VALIDATING = "validating"
     READY = "ready"
     REJECTED = "rejected"

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from app.db.ids import new_id
 from app.db.models import CatalogRow, Worker, utcnow
 from app.db.queries import catalogue as queries
-from app.db.queries.page import Page
 from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.errors import CatalogEmpty, UnknownStudent, UnknownTeacher
 from app.domain.methods import MethodInfo, learn
@@ -123,20 +122,6 @@ def learn_methods(session: Session) -> None:
         learn(offer(session).methods)
 
 
-def teachers(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[TeacherCard]:
-    """Teachers by name, whose name or family contains `q`.
-
-    Raises:
-        CatalogEmpty: if no worker has ever registered.
-    """
-    return _page(offer(session).teachers.values(), q, after, limit)
-
-
-def students(session: Session, *, q: str = "", after: str | None, limit: int) -> Page[StudentCard]:
-    """As `teachers`, of students."""
-    return _page(offer(session).students.values(), q, after, limit)
-
-
 def find_teacher(offer: Offer, name: str) -> TeacherCard:
     """The card of a teacher.
 
@@ -200,20 +185,6 @@ def _store(session: Session, catalog: Catalog) -> str:
         except IntegrityError:
             pass  # the same offer from another worker at the same moment
     return sha256
-
-
-def _page(cards: Iterable[Card], q: str, after: str | None, limit: int) -> Page[Card]:
-    needle = q.casefold()
-    found = sorted(
-        (
-            card
-            for card in cards
-            if needle in card.name.casefold() or needle in card.family.casefold()
-            if after is None or card.name > after
-        ),
-        key=lambda card: card.name,
-    )
-    return Page(found[:limit], has_more=len(found) > limit)
 
 
 def _hint(name: str, known: Iterable[str], where: str) -> str:

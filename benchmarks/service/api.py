@@ -1,9 +1,10 @@
 """The API under load: `python -m benchmarks.service.api`.
 
 A real service process on a Postgres with 100,000 jobs. In each round every kind of request has its turn, alone; then
-pollers follow the events of running jobs while these are written. What counts are ratios to `/healthz` within a round:
-other work on the machine slows both alike. CPU time is the service's own, without the database's. Needs a Postgres
-and, for the messages, a Redis; `wrk` where it is installed.
+pollers follow the events of running jobs while these are written. The short paths and `?wait=` stand beside what they
+are compared with. What counts are ratios to `/healthz` within a round: other work on the machine slows both alike.
+CPU time is the service's own, without the database's. Needs a Postgres and, for the messages, a Redis; `wrk` where it
+is installed.
 """
 
 import argparse
@@ -120,8 +121,14 @@ async def _kinds(address: Address, filled: Filled) -> dict[str, list[bytes]]:
         "GET a job": [request("GET", f"/v1/jobs/{job_id}") for job_id in ended],
         "GET a queued job": [request("GET", f"/v1/jobs/{job_id}") for job_id in queued],
         "GET a job, 304": unchanged,
+        "GET a job, short path": [request("GET", f"/jobs/{job_id}") for job_id in ended],
+        # answered at once: what asking for a change costs beyond reading the job
+        "GET a job, ?wait=": [request("GET", f"/v1/jobs/{job_id}?wait=30") for job_id in ended],
         "GET 20 jobs": [request("GET", f"/v1/jobs?after={job_id}") for job_id in ended],
         "POST a job": [request("POST", "/v1/jobs", body=spec)],
+        "POST a job, short path": [request("POST", "/jobs", body=spec)],
+        "GET 20 students": [request("GET", "/v1/students?max_params=5M&sort=-parameters")],
+        "GET the document": [request("GET", "/openapi.json")],
         "GET events": [request("GET", f"/v1/jobs/{job_id}/events") for job_id in ended],
     }
 

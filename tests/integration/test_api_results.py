@@ -288,3 +288,54 @@ class TestArtifacts:
         service.blobs.delete(artifact_key(finished.rpartition("/")[2], 1, "student.onnx"))
         answer = service.http.get(f"{finished}/artifacts/student.onnx")
         assert (answer.status_code, answer.json()["code"]) == (410, "file_lost")
+
+
+class TestShownInABrowser:
+    """The model card, the report and the figures; everything else is saved."""
+
+    @pytest.fixture
+    def published(self, service: Service) -> str:
+        job_id = service.submit()
+        claim = claimed(service, job_id)
+        files = []
+        for name, media_type in {
+            "model_card.html": "text/html",
+            "README.md": "text/markdown",
+            "pareto.svg": "image/svg+xml",
+            "manifest.json": "application/json",
+            "student.onnx": "application/onnx",
+        }.items():
+            service.put_artifact(job_id, claim.epoch, name, b"abc")
+            sha256 = hashlib.sha256(b"abc").hexdigest()
+            files.append(ArtifactFile(name=name, bytes=3, sha256=sha256, media_type=media_type))
+        with service.store.write() as session:
+            assert finish_job(session, claim, files, None, {})
+        return f"/v1/jobs/{job_id}/artifacts"
+
+    @pytest.mark.parametrize("name", ["model_card.html", "README.md", "pareto.svg", "manifest.json"])
+    def test_nothing_in_it_runs(self, service: Service, published: str, name: str) -> None:
+        for method in ("GET", "HEAD"):
+            headers = service.http.request(method, f"{published}/{name}").headers
+            assert headers["Content-Disposition"] == f"inline; filename=\"{name}\"; filename*=UTF-8''{name}"
+            policy = headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "sandbox" in policy and "script" not in policy
+            assert headers["X-Content-Type-Options"] == "nosniff"
+
+    @pytest.mark.parametrize("name", ["model_card.html", "student.onnx"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_is_saved_on_request(self, service: Service, published: str, name: str, method: str) -> None:
+        answer = service.http.request(method, f"{published}/{name}?download=1")
+        assert answer.headers["Content-Disposition"].startswith("attachment; ")
+
+    def test_a_student_is_always_saved(self, service: Service, published: str) -> None:
+        answer = service.http.get(f"{published}/student.onnx")
+        assert answer.headers["Content-Disposition"].startswith("attachment; ")
+
+    @pytest.mark.parametrize("kind", ["json", "html"])
+    def test_the_import_report_too(self, service: Service, kind: str) -> None:
+        url = f"/v1/datasets/{service.ready_dataset()}/report?format={kind}"
+        shown, saved = (service.http.get(f"{url}{more}") for more in ("", "&download=true"))
+        assert shown.content == saved.content
+        assert shown.headers["Content-Disposition"].startswith("inline; ")
+        assert saved.headers["Content-Disposition"].startswith("attachment; filename=")
+        assert f'-report.{kind}"' in saved.headers["Content-Disposition"]

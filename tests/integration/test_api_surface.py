@@ -204,7 +204,7 @@ class TestDocument:
 
     def test_every_option_of_a_job_is_there(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
-        assert {"teacher", "student", "distill", "metadata"} <= schemas["JobSpec"]["properties"].keys()
+        assert {"teacher", "student", "distill", "metadata"} <= schemas["JobCreate"]["properties"].keys()
         assert schemas["DistillConfig"]["properties"]["temperature"]["default"] == 2.0
 
     def test_is_served_with_its_reader(self, service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import func, select
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import CatalogRow, Worker
-from app.domain.catalog import Catalog, StudentCard
+from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.errors import CatalogEmpty, UnknownStudent
-from app.services import catalog
+from app.services import catalog, catalog_lists
+from tests.integration.conftest import Service
 
 
 def offer(*names: str) -> Catalog:
@@ -21,7 +23,7 @@ def offer(*names: str) -> Catalog:
 
 def students(store: Store) -> list[str]:
     with store.read() as session:
-        return [card.name for card in catalog.students(session, after=None, limit=100).items]
+        return [card.name for card in catalog_lists.students(session, after=None, limit=100).items]
 
 
 class TestAnnounce:
@@ -92,3 +94,74 @@ class TestFind:
             with pytest.raises(UnknownStudent) as caught:
                 catalog.find_students(catalog.offer(session), ["resnet50", "mobilenet_v3_small_050"])
         assert caught.value.hint is not None and caught.value.hint.startswith("Did you mean mobilenetv3_small_050?")
+
+
+class TestLists:
+    """Filters and orders over HTTP, on the catalogue of the service's fixture and a teacher nobody has built yet."""
+
+    @pytest.fixture
+    def names(self, service: Service) -> Callable[[str], list[str]]:
+        unbuilt = TeacherCard(
+            name="dino.big", architecture="dino", family="vision_transformer", input_size=518, licence="Apache-2.0"
+        )
+        picky = StudentCard(name="picky", family="f", parameters=2_000_000, refused_sizes=(32,))
+        with service.store.write() as session:
+            catalog.register(session, "b", "training", "cpu", Catalog(teachers=(unbuilt,), students=(picky,)))
+
+        def ask(query: str) -> list[str]:
+            answer = service.http.get(f"/v1/{query}")
+            assert answer.status_code == 200, answer.text
+            return [card["name"] for card in answer.json()["data"]]
+
+        return ask
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("max_params=2M", ["mobilenetv3_small_050", "mobilenetv3_small_075", "picky"]),
+            ("max_params=1.5m&min_params=1000001", ["mobilenetv3_small_075"]),
+            ("min_params=5500000&max_params=0.0055B", ["vit_tiny_patch16_224"]),
+            ("family=resnet", ["resnet50"]),
+            ("q=TINY", ["vit_tiny_patch16_224"]),
+            ("q=mobilenet&image_size=32&sort=-parameters", ["mobilenetv3_small_075", "mobilenetv3_small_050"]),
+            ("image_size=32&family=f", []),
+            ("image_size=64&family=f", ["picky"]),
+            ("sort=parameters&limit=2", ["mobilenetv3_small_050", "mobilenetv3_small_075"]),
+            ("sort=parameters&after=mobilenetv3_small_075&limit=1", ["picky"]),
+            ("sort=-name&limit=1", ["vit_tiny_patch16_224"]),
+            ("sort=-name&after=mobilenetv3_small_07", ["mobilenetv3_small_050"]),
+        ],
+    )
+    def test_of_students(self, names: Callable[[str], list[str]], query: str, found: list[str]) -> None:
+        assert names(f"students?{query}") == found
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("licence=apache", ["dino.big"]),
+            ("max_params=20M", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k"]),
+            ("max_input_size=224&family=resnet", ["resnet18.a1_in1k"]),
+            # what is unknown comes last, whatever the direction
+            ("sort=parameters", ["vit_tiny_patch16_224.augreg_in21k", "resnet18.a1_in1k", "dino.big"]),
+            ("sort=-parameters", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k", "dino.big"]),
+            ("sort=-input_size&limit=1", ["dino.big"]),
+        ],
+    )
+    def test_of_teachers(self, names: Callable[[str], list[str]], query: str, found: list[str]) -> None:
+        assert names(f"teachers?{query}") == found
+
+    def test_pages_follow_each_other_in_every_order(self, names: Callable[[str], list[str]]) -> None:
+        for sort in ("name", "-name", "parameters", "-parameters"):
+            whole, seen = names(f"students?sort={sort}"), names(f"students?sort={sort}&limit=2")
+            while len(seen) < len(whole):
+                seen += names(f"students?sort={sort}&limit=2&after={seen[-1]}")
+            assert seen == whole and len(whole) == 5
+
+    def test_the_place_of_an_unknown_name_in_an_order_by_number_is_unknown(self, service: Service) -> None:
+        answer = service.http.get("/v1/students?sort=parameters&after=gone")
+        assert (answer.status_code, answer.json()["param"]) == (422, "after")
+
+    @pytest.mark.parametrize("count", ["5 M", "M", "-1", "5T", "1e6", "٥"])
+    def test_a_count_is_a_number(self, service: Service, count: str) -> None:
+        answer = service.http.get("/v1/students", params={"max_params": count})
+        assert (answer.status_code, answer.json()["param"]) == (422, "max_params")

@@ -100,7 +100,7 @@ class Client:
         """Every artefact into `folder`, each checked against the SHA-256 that the API names. Returns their names."""
         folder.mkdir(parents=True, exist_ok=True)
         names = []
-        for artifact in self.get(f"/v1/jobs/{job_id}/artifacts", limit=100)["data"]:
+        for artifact in self.get(f"/v1/jobs/{job_id}/artifacts")["data"]:
             target = folder / artifact["name"]
             target.parent.mkdir(exist_ok=True)
             with (

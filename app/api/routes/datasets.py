@@ -21,9 +21,10 @@ from app.api.deps import (
     read_in_turn,
     resources_of,
 )
+from app.api.downloads import AsDownload, disposition
 from app.api.live.streams import dataset_stream
 from app.api.live.waiting import WaitForImport, wait_until
-from app.api.openapi import ETAG, LOCATION, problems
+from app.api.openapi import BINARY, ETAG, LOCATION, problems
 from app.api.params import AfterClass, AfterDataset, Limit
 from app.api.preconditions import matches
 from app.api.report_pages import PageSource, ReportPages
@@ -53,12 +54,13 @@ from app.services import dataset_pictures, datasets
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 _FORM = {
+    "title": "DatasetUpload",
+    "description": "An archive of labelled images, as a form.",
     "type": "object",
     "required": ["file"],
     "properties": {
         "file": {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
+            **BINARY,
             "description": "zip, tar, tar.gz or tar.zst: one folder per class, optionally inside `train/`, `val/` and "
             "`test/`, with an optional `unlabeled/`; or images with a `labels.csv` or `metadata.jsonl`.",
         },
@@ -71,7 +73,7 @@ UPLOAD_BODY = {
         "content": {
             "multipart/form-data": {"schema": _FORM},
             "application/json": {"schema": DatasetFromUpload.model_json_schema()},
-            **{media_type: {} for media_type in ARCHIVE_TYPES},
+            **{media_type: {"schema": BINARY} for media_type in ARCHIVE_TYPES},
         },
     }
 }
@@ -196,6 +198,7 @@ async def get_dataset_report(
     format: Annotated[
         Literal["json", "html"] | None, Query(description="Default: chosen by `Accept`, else JSON.")
     ] = None,
+    download: AsDownload = False,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
@@ -204,9 +207,13 @@ async def get_dataset_report(
     page with thumbnails and without scripts; it also shows likely label errors once a job has trained on the data
     set."""
     if format != "html" and (format == "json" or "text/html" not in accept.lower()):
-        return await read_in_turn(request, lambda session: _report_json(session, caller.tenant, dataset_id))
+        answer = await read_in_turn(request, lambda session: _report_json(session, caller.tenant, dataset_id))
+        answer.headers["Vary"] = "Accept"
+        answer.headers["Content-Disposition"] = disposition(f"{dataset_id}-report.json", save=download)
+        return answer
     source, kept, report = await read_in_turn(request, lambda s: _page_source(s, pages, caller.tenant, dataset_id))
     headers = {**dataset_report.HEADERS, "ETag": f'"{source.digest}"', "Cache-Control": "private, no-cache"}
+    headers["Content-Disposition"] = disposition(f"{dataset_id}-report.html", save=download)
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     # before the time for a whole answer has passed, so that it is told what was waited for

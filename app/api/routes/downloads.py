@@ -9,7 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from app.api import downloads
 from app.api.deps import AppBlobs, CurrentCaller, ReadSession
-from app.api.downloads import Download
+from app.api.downloads import AsDownload, Download
 from app.api.openapi import problems
 from app.api.schemas import ArtifactRead, ListPage
 from app.db.models import Artifact
@@ -98,10 +98,11 @@ def head_artifact(
     caller: CurrentCaller,
     session: ReadSession,
     blobs: AppBlobs,
+    download: AsDownload = False,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The headers of the GET request, without a body."""
-    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
+    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs, download))
 
 
 @router.get(
@@ -118,16 +119,18 @@ def download_artifact(
     caller: CurrentCaller,
     session: ReadSession,
     blobs: AppBlobs,
+    download: AsDownload = False,
     range_: Range = None,
     if_range: IfRange = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """A slash in the name is part of the path. A published file never changes, so an interrupted download can be
-    resumed with Range (`curl -C -`)."""
-    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs))
+    """A slash in the name is part of the path. A browser shows the model card, the report and the figures, and saves
+    the other files. A published file never changes, so an interrupted download can be resumed with Range
+    (`curl -C -`)."""
+    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs, download))
 
 
-def _file(artifact: Artifact, blobs: Blobs) -> Download:
+def _file(artifact: Artifact, blobs: Blobs, save: bool) -> Download:
     digest, stored = base64.b64encode(bytes.fromhex(artifact.sha256)).decode(), artifacts.stored(artifact)
     return Download(
         # what saves the file would drop a folder, and one student's file would overwrite another's
@@ -135,6 +138,7 @@ def _file(artifact: Artifact, blobs: Blobs) -> Download:
         size=artifact.bytes,
         etag=f'"{artifact.sha256}"',
         media_type=artifact.media_type,
+        save=save,
         require=partial(published.require, blobs, stored),
         read=partial(published.read, blobs, stored),
         digests={

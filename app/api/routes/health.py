@@ -1,16 +1,17 @@
 """Liveness, readiness and metrics."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.deps import AppBlobs, AppCelery, AppSettings, AppStore, AppTelemetry
 from app.api.problems import ProblemItem, problem_response
+from app.api.query import require_known_query
 from app.api.schemas import Health
 from app.domain.errors import StoreUnavailable
 from app.services import health
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(require_known_query)])
 
 
 @router.get("/healthz", operation_id="liveness", summary="Check that the process is alive")

@@ -1,7 +1,7 @@
 """Jobs: create, list, inspect, cancel, pause, resume, retry."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from app.api.preconditions import matches
 from app.api.schemas import JobRead, ListPage, as_json
 from app.db.models import Job
 from app.db.queries.jobs import Stamp
+from app.domain.access import Caller, Quotas
 from app.domain.errors import (
     CatalogEmpty,
     DatasetNotReady,
@@ -224,66 +225,50 @@ def pause_job(
     return _answer(session, settings, job_actions.pause(session, caller, job_id), response)
 
 
+class _Enqueuing:
+    """Puts a job into the queue, and answers with it."""
+
+    def __init__(
+        self,
+        caller: CurrentCaller,
+        session: WriteSession,
+        settings: AppSettings,
+        notifier: AppNotifier,
+        response: Response,
+        background: BackgroundTasks,
+    ) -> None:
+        self._caller, self._session, self._settings = caller, session, settings
+        self._notifier, self._response, self._background = notifier, response, background
+
+    def answer(self, action: Callable[[Session, Quotas, Caller, str], Job], job_id: str) -> JobRead:
+        job = action(self._session, self._settings.quotas, self._caller, job_id)
+        self._background.add_task(self._notifier.notify, queue.TRAIN_TASK, job.id)
+        return _answer(self._session, self._settings, job, self._response)
+
+
+Enqueuing = Annotated[_Enqueuing, Depends()]
+
+
 @router.post("/{job_id}/resume", operation_id="resume_job", summary="Resume a paused job", **_ACTION)
-def resume_job(
-    job_id: str,
-    caller: CurrentCaller,
-    session: WriteSession,
-    settings: AppSettings,
-    notifier: AppNotifier,
-    response: Response,
-    background: BackgroundTasks,
-) -> JobRead:
+def resume_job(job_id: str, enqueuing: Enqueuing) -> JobRead:
     """Returns the job to its old position in the queue; any worker continues from its checkpoint. 409 if it is not
     paused."""
-    job = job_actions.resume(session, settings.quotas, caller, job_id)
-    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
-    return _answer(session, settings, job, response)
+    return enqueuing.answer(job_actions.resume, job_id)
 
 
-@router.post(
-    "/{job_id}/retry",
-    operation_id="retry_job",
-    summary="Retry a failed or cancelled job",
-    **_AGAIN,
-)
-def retry_job(
-    job_id: str,
-    caller: CurrentCaller,
-    session: WriteSession,
-    settings: AppSettings,
-    notifier: AppNotifier,
-    response: Response,
-    background: BackgroundTasks,
-) -> JobRead:
+@router.post("/{job_id}/retry", operation_id="retry_job", summary="Retry a failed or cancelled job", **_AGAIN)
+def retry_job(job_id: str, enqueuing: Enqueuing) -> JobRead:
     """Creates a new job with the same spec, which continues from the old job's checkpoint if there is one. `Location`
     is the new job. 409 if the old job has not ended, or has succeeded."""
-    job = job_actions.retry(session, settings.quotas, caller, job_id)
-    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
-    return _answer(session, settings, job, response)
+    return enqueuing.answer(job_actions.retry, job_id)
 
 
-@router.post(
-    "/{job_id}/rerun",
-    operation_id="rerun_job",
-    summary="Run an ended job again",
-    **_AGAIN,
-)
-def rerun_job(
-    job_id: str,
-    caller: CurrentCaller,
-    session: WriteSession,
-    settings: AppSettings,
-    notifier: AppNotifier,
-    response: Response,
-    background: BackgroundTasks,
-) -> JobRead:
+@router.post("/{job_id}/rerun", operation_id="rerun_job", summary="Run an ended job again", **_AGAIN)
+def rerun_job(job_id: str, enqueuing: Enqueuing) -> JobRead:
     """Creates a new job with the same spec and data, from the start. Once it has succeeded, `reproduces` says whether
     its students are the same, bit by bit, and by how much the accuracy differs. `Location` is the new job. 409 if the
     job has not ended."""
-    job = job_actions.rerun(session, settings.quotas, caller, job_id)
-    background.add_task(notifier.notify, queue.TRAIN_TASK, job.id)
-    return _answer(session, settings, job, response)
+    return enqueuing.answer(job_actions.rerun, job_id)
 
 
 @router.delete(

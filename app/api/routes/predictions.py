@@ -7,7 +7,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, ReadingCaller
-from app.api.openapi import problems
+from app.api.openapi import BINARY, problems
 from app.api.schemas import ClassProbability, PredictionRead
 from app.api.uploads.body_stream import bounded, fresh, pour
 from app.api.uploads.multipart import Form
@@ -36,19 +36,20 @@ IMAGE_BODY: dict[str, Any] = {
         "content": {
             "multipart/form-data": {
                 "schema": {
+                    "title": "ImageUpload",
+                    "description": "One image, as a form.",
                     "type": "object",
                     "required": ["file"],
                     "properties": {
                         "file": {
-                            "type": "string",
-                            "contentMediaType": "application/octet-stream",
+                            **BINARY,
                             "description": "One image: JPEG, PNG, WebP, BMP, GIF, TIFF or PPM.",
                         }
                     },
                 }
             },
-            "image/*": {},
-            "application/octet-stream": {},
+            "application/octet-stream": {"schema": BINARY},
+            "image/*": {"schema": BINARY},
         },
     }
 }

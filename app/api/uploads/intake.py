@@ -41,7 +41,9 @@ class DatasetFromUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    upload_id: str = Field(examples=["upl_01JCZ7Q2R8M4K6H8G0F1E3D5C7"])
+    upload_id: str = Field(
+        description="A completed upload of `POST /v1/uploads`.", examples=["upl_01JCZ7Q2R8M4K6H8G0F1E3D5C7"]
+    )
     name: Text | None = Field(default=None, description="Default: the `filename` or `name` of its Upload-Metadata.")
 
 
