@@ -187,7 +187,6 @@ class TestTrain:
         without = run_training(spec(distill=distill), shapes, tmp_path / "without")
         events = [line.message for line in without.lines if line.type == "event"]
         assert any("12 labelled and 0 unlabelled" in message for message in events)
-        assert any("batches of 12" in message for message in events)
 
     def test_refuses_a_folder_that_holds_another_run(
         self, spec: Specs, run_training: Runs, shapes: Path, tmp_path: Path
