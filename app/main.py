@@ -18,6 +18,7 @@ from app.api.resources import AppResources, open_resources
 from app.api.routes import (
     audit,
     catalog,
+    comparison,
     datasets,
     downloads,
     estimates,
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     settings.check_exposed()
     telemetry = Telemetry()
-    training = (uploads, datasets, catalog, estimates, jobs, results, downloads, predictions)
+    training = (uploads, datasets, catalog, comparison, estimates, jobs, results, downloads, predictions)
     routers = [module.router for module in (*training, webhooks, keys, audit, health, home, reference)]
     app = FastAPI(
         title="tdmr",

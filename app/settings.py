@@ -17,6 +17,8 @@ from app.domain.addresses import Destinations
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEYED_REQUESTS_PER_MINUTE = 600
 """A script that polls fifty jobs every ten seconds stays below it."""
+MOST_DAYS = 36_500
+"""A century."""
 
 
 class Settings(BaseSettings):
@@ -127,6 +129,17 @@ class Settings(BaseSettings):
     """A running job's checkpoint is copied to the storage this often: a host that is lost for good costs no more."""
     keep_checkpoint_days: float = Field(default=7, ge=0)
     """A failed job's checkpoint is kept this long, for a retry to go on from."""
+    keep_job_days: float = Field(default=0, ge=0, le=MOST_DAYS)
+    """A job that ended this long ago is deleted, with its events, curves, files and checkpoint. 0: kept for good."""
+    keep_file_days: float = Field(default=0, ge=0, le=MOST_DAYS)
+    """The files of a job that ended this long ago are deleted; the job itself, its evaluation and its curves stay. 0:
+    kept for good."""
+    keep_event_days: float = Field(default=0, ge=0, le=MOST_DAYS)
+    """The events of a job that ended this long ago are deleted. 0: kept for good."""
+    keep_curve_days: float = Field(default=0, ge=0, le=MOST_DAYS)
+    """The training curves of a job that ended this long ago are deleted. 0: kept for good."""
+    keep_audit_days: float = Field(default=0, ge=0, le=MOST_DAYS)
+    """Lines of the audit trail are deleted at this age. 0: kept for good."""
     child_memory_gb: float | None = Field(default=None, gt=0)
     """Most memory of a training or import process, in 10⁹ bytes without mapped files; one that needs more is ended and
     its job fails as `out_of_memory`. None: what the machine has."""

@@ -1,11 +1,16 @@
 """Shared fixtures: real databases, real files, nothing that two tests share."""
 
 import os
+import re
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
 import pytest
 import redis
 from sqlalchemy import NullPool, create_engine, text
@@ -24,6 +29,7 @@ os.environ.setdefault("TDMR_MEASURE", "false")
 POSTGRES_URL = os.environ.get("TDMR_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASES = 8
+S3_START_SECONDS = 60
 
 
 @pytest.fixture
@@ -92,3 +98,40 @@ def redis_url() -> Iterator[str]:
     yield url
     client.flushdb()
     client.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3-compatible server that keeps everything in memory (moto's)."""
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield _address(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Its URL, while the environment says what a process needs for using it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # they remember the address of former tests
+    yield s3_server
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + S3_START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"Running on (http://\S+)", log.read_text()):
+            return found[1]
+        time.sleep(0.1)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()}")

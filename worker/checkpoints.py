@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.db.queries.jobs import is_kept_checkpoint
 from app.domain.failpoints import failpoint
+from app.domain.previews import PREVIEW_FOLDER
 from app.services.leases import JobClaim, keep_checkpoint
 from app.storage.blobs import Blobs
 from app.storage.keys import checkpoint_key
@@ -136,4 +137,9 @@ def pack(out: Path, archive: Path) -> None:
 
 
 def _files(out: Path) -> list[Path]:
-    return sorted(path for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
+    previews = out / PREVIEW_FOLDER
+    return sorted(
+        path
+        for path in out.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and not path.is_relative_to(previews)
+    )

@@ -73,6 +73,8 @@ class Lease:
         self._last_beat = time.monotonic()
         self._over, self._has_killed = False, False
         self._stop: StopRequest | None = None
+        self.preview_wanted: str | None = None
+        """The student of whose latest preview somebody wants the ONNX file, as the last heartbeat was told."""
         self._error: Exception | None = None
         self._kill: Callable[[], None] = lambda: None
         self._left = threading.Event()
@@ -171,5 +173,6 @@ class Lease:
                 self._error = error
                 return
             self._over, self._stop = not answer.alive, answer.stop_requested
+            self.preview_wanted = answer.preview_wanted
             if self._over:
                 return

@@ -17,7 +17,7 @@ from app.db.queries.jobs import Held
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState
 from app.log_context import bound
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, BrokerAway, probe, send, waiting_messages
-from app.services import reaping
+from app.services import reaping, retention
 from app.services.datasets import drop_blobs
 from app.services.reaping import Watch
 from app.settings import Settings
@@ -26,6 +26,9 @@ from app.storage.keys import attempt_prefix, checkpoint_key, checkpoint_prefix
 from worker.lease import STORE_AWAY
 from worker.outage import Outage
 from worker.scratch import sweep_imports, sweep_jobs
+
+PRUNE_SECONDS = 60.0
+"""Days are counted; a minute more does not matter."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Reconciler:
         self._jobs, self._datasets = Watch(), Watch()
         self._store_outage = Outage(log, "The store", "nothing is reconciled")
         self._broker_outage = Outage(log, "The broker", "no message is sent")
+        self._next_prune = 0.0
         self._failing: dict[str, str] = {}
         """Of each part that fails, with what: an error that comes again every few seconds is logged once."""
 
@@ -49,7 +53,7 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """Do every part once. A part that fails is tried again next time and holds up no other."""
-        for part in (self.reclaim_lost, self.resend_lost, self.delete_leftovers):
+        for part in (self.reclaim_lost, self.resend_lost, self.delete_leftovers, self.delete_old):
             try:
                 part()
             except STORE_AWAY as error:
@@ -102,10 +106,16 @@ class Reconciler:
             self._broker_outage.end()
 
     def delete_leftovers(self) -> None:
-        """Delete checkpoints that are no longer needed, and this host's folders of jobs that ended elsewhere."""
+        """Delete checkpoints and previews that are no longer needed, and this host's folders of jobs that ended
+        elsewhere."""
         failed_before = utcnow() - timedelta(days=self._settings.keep_checkpoint_days)
         with self._store.read() as session:
             jobs = queries.kept_checkpoints(session, failed_before)
+            previews = queries.leftover_previews(session)
+        for preview in previews:
+            self._blobs.delete(preview.storage_key)
+            with self._store.write() as session:
+                queries.delete_preview(session, preview)
         for job in jobs:
             assert job.checkpoint_key is not None
             self._blobs.delete(job.checkpoint_key)  # it may be one that the job has inherited
@@ -114,6 +124,24 @@ class Reconciler:
                 queries.forget_checkpoint(session, job.id, job.checkpoint_key)
         sweep_jobs(self._settings, self._is_over)
         sweep_imports(self._settings)
+
+    def delete_old(self) -> None:
+        """Delete a batch of what is older than its setting allows; the next one at once while there is more, else in a
+        minute."""
+        now = time.monotonic()
+        if now < self._next_prune:
+            return
+        more = False
+        for rule in retention.RULES:
+            before = rule.before(self._settings)
+            if before is None:
+                continue
+            old = retention.find_old(self._store, rule, before, retention.BATCH)
+            if old:
+                done = retention.prune(self._store, self._blobs, rule, before, old)
+                log.info("deleted by age: %d %s, %d bytes", done.count, rule.what, done.bytes)
+            more = more or len(old) == retention.BATCH
+        self._next_prune = now if more else now + PRUNE_SECONDS
 
     def _drop_attempt(self, held: Held) -> None:
         """Delete what a lost attempt has stored and no row names; if the job never succeeds, nothing else would."""

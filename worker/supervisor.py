@@ -20,6 +20,7 @@ from app.domain.evaluation import EVALUATION_NAME, shown
 from app.domain.failpoints import failpoint
 from app.domain.files import lost_below, sha256_file
 from app.domain.manifest import ArtifactFile, Manifest
+from app.domain.previews import PreviewLine
 from app.domain.progress import LINE, DoneLine, EventLine, FailureLine, SpeedLine
 from app.domain.reproduction import Reproduction
 from app.domain.runtime import RuntimeConfig
@@ -37,6 +38,7 @@ from worker.lease import STORE_AWAY, CancelAsked, HandBack, Lease, WorkerStoppin
 from worker.leased_run import STORE_AWAY_AT_CLAIM, Ending, LeasedRun, LeasedWorker
 from worker.limits import Limits
 from worker.outage import first_line
+from worker.previews import PreviewCopies
 from worker.problems import AttemptLost, Failed, FilesLost
 from worker.progress_writer import ProgressWriter
 from worker.scratch import dataset_folder, forget_dataset, job_folder, remove
@@ -103,6 +105,7 @@ class _Attempt(LeasedRun[JobClaim]):
         self.grace_seconds = settings.stop_grace_seconds
         self.needs_network = settings.hub  # until it has the weights
         self._copies = Copies(worker.blobs, lease, claim)
+        self._previews = PreviewCopies(worker.blobs, lease, claim)
         self._last_word: DoneLine | FailureLine | None = None
         self._learned: list[Sample] = []
         self._foreign_lines = 0
@@ -179,6 +182,8 @@ class _Attempt(LeasedRun[JobClaim]):
             self._last_word = told
         elif isinstance(told, SpeedLine):
             self._learned.append(told)
+        elif isinstance(told, PreviewLine):
+            self._previews.hear(told)
         else:
             self._progress.add(told)
 
@@ -186,6 +191,7 @@ class _Attempt(LeasedRun[JobClaim]):
         super().between_lines()
         if not (self.folder / RUNTIME).is_file():  # the child may not miss its folder before its end
             raise FilesLost(problems.LOCAL_FILES_LOST)
+        self._previews.between_lines()
         if time.monotonic() > self._next_copy:
             self._copies.keep(self.folder)
             self._next_copy = time.monotonic() + self.worker.settings.checkpoint_seconds
@@ -200,6 +206,7 @@ class _Attempt(LeasedRun[JobClaim]):
         """Run the child until it is done. Returns the metrics of its last word."""
         claim, settings, folder = self.claim, self.worker.settings, self.folder
         spec, runtime = folder / "spec.json", folder / RUNTIME
+        self._previews.out = folder / "out"
         spec.write_text(claim.spec.training().model_dump_json())
         runtime.write_text(runtime_config(settings).model_dump_json())
         known = folder / SPEEDS

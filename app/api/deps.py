@@ -28,6 +28,7 @@ from app.domain.errors import Unauthorized
 from app.domain.failpoints import failpoint
 from app.inference.predictor import Predictor
 from app.services import keys, tickets
+from app.services.answer_marks import AnswerMarks
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.partial import PartialUploads
@@ -211,6 +212,7 @@ AppCelery = Annotated[Celery, _held(lambda held: held.celery)]
 AppNotifier = Annotated[JobNotifier, _held(lambda held: held.notifier)]
 AppPartials = Annotated[PartialUploads, _held(lambda held: held.partials)]
 AppPredictor = Annotated[Predictor, _held(lambda held: held.predictor)]
+AppAnswerMarks = Annotated[AnswerMarks, _held(lambda held: held.answer_marks)]
 AppReportPages = Annotated[ReportPages, _held(lambda held: held.report_pages)]
 AppTelemetry = Annotated[Telemetry, _held(lambda held: held.telemetry)]
 Revalidate = Annotated[Callable[[], None], Depends(revalidation)]

@@ -12,7 +12,16 @@ from fastapi.responses import Response, StreamingResponse
 from app.api.openapi import BINARY, DOWNLOAD, problems
 from app.api.preconditions import is_strong, matches, matches_strongly, parse_range
 from app.api.problems import problem_response
-from app.domain.errors import FileLost, NotFound, PreconditionFailed, RangeNotSatisfiable
+from app.domain.errors import (
+    FileLost,
+    FilesDeleted,
+    NotFound,
+    PreconditionFailed,
+    PreviewGone,
+    PreviewNotReady,
+    RangeNotSatisfiable,
+    StudentRequired,
+)
 
 # a file has its own media type; generators of clients know bytes by this one
 _BYTES = {media_type: {"schema": BINARY} for media_type in ("application/octet-stream", "*/*")}
@@ -20,7 +29,7 @@ _NOT_MODIFIED = {"description": "You have this file already.", "headers": DOWNLO
 HEAD_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "As for GET, without the bytes.", "headers": DOWNLOAD},
     304: _NOT_MODIFIED,
-    **problems(NotFound, FileLost, PreconditionFailed),
+    **problems(NotFound, FileLost, FilesDeleted, PreconditionFailed),
 }
 GET_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", "content": _BYTES, "headers": DOWNLOAD},
@@ -30,7 +39,7 @@ GET_RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": DOWNLOAD | {"Content-Range": {"schema": {"type": "string"}, "description": "bytes 0-99/12345"}},
     },
     304: _NOT_MODIFIED,
-    **problems(NotFound, FileLost, PreconditionFailed, RangeNotSatisfiable),
+    **problems(NotFound, FileLost, FilesDeleted, PreconditionFailed, RangeNotSatisfiable),
 }
 INLINE = re.compile(r"text/.*|application/json|image/(png|jpeg|webp|svg\+xml)")
 """What a browser shows. Whatever a name in it might smuggle in, nothing of it runs, loads or sends anything."""
@@ -39,6 +48,11 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 AsDownload = Annotated[bool, Query(description="Have a browser save the file, where it would show it.")]
+
+_PREVIEW_PROBLEMS = (FileLost, FilesDeleted, PreviewGone, PreviewNotReady, StudentRequired)
+OF_A_FILE_HEAD = HEAD_RESPONSES | problems(NotFound, PreconditionFailed, *_PREVIEW_PROBLEMS)
+"""A file may be a preview."""
+OF_A_FILE_GET = GET_RESPONSES | problems(NotFound, PreconditionFailed, RangeNotSatisfiable, *_PREVIEW_PROBLEMS)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ AfterClass = Annotated[
     Query(ge=0, le=2**53, description="Only classes after this `index`: the `last_id` of the previous page."),
 ]
 AfterJob = Annotated[str | None, Query(pattern=f"^job_{_ULID}$", description="The `last_id` of the previous page.")]
+SEVERAL_JOBS = f"^job_{_ULID}(,job_{_ULID}){{1,9}}$"
 AfterKey = Annotated[str | None, Query(pattern=f"^key_{_ULID}$", description="The `last_id` of the previous page.")]
 AfterAudit = Annotated[str | None, Query(pattern=f"^aud_{_ULID}$", description="The `last_id` of the previous page.")]
 AfterWebhook = Annotated[str | None, Query(pattern=f"^wh_{_ULID}$", description="The `last_id` of the previous page.")]

@@ -19,6 +19,7 @@ from app.db.engine import Store
 from app.inference.predictor import Predictor
 from app.queue import make_celery
 from app.services import uploads
+from app.services.answer_marks import AnswerMarks
 from app.services.authentication import Authenticator
 from app.settings import Settings
 from app.storage.blobs import Blobs
@@ -48,6 +49,7 @@ class AppResources:
     limiter: RateLimiter
     predictor: Predictor
     report_pages: ReportPages
+    answer_marks: AnswerMarks
     telemetry: Telemetry
     turns: asyncio.Semaphore
     """Held by each request with a database session."""
@@ -78,6 +80,7 @@ async def open_resources(settings: Settings, telemetry: Telemetry) -> AsyncItera
             cpu_seconds=settings.request_seconds / 2,
         ),
         report_pages=ReportPages(blobs),
+        answer_marks=AnswerMarks(blobs),
         telemetry=telemetry,
         turns=asyncio.Semaphore(CONCURRENT_REQUESTS),
         changes=ChangeFeed(store),

@@ -6,14 +6,15 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.db import models
-from app.domain.base import Shown
+from app.domain.base import Frozen, Shown
 from app.domain.dataset import LISTED_CLASSES
 from app.domain.fair_queue import QueuePosition
 from app.domain.manifest import Preprocessing
 from app.domain.model_selection import Choice
+from app.domain.previews import PreviewMark
 from app.domain.progress import MetricLine
 from app.domain.reproduction import Reproduction
 from app.domain.spec import JobSpec
@@ -213,6 +214,9 @@ class JobRead(Shown):
     updated_at: datetime = Field(description="When anything of it last changed.")
     started_at: datetime | None = Field(description="When a worker first began with it.", examples=[A_TIME])
     finished_at: datetime | None = Field(description="When it ended.")
+    files_deleted_at: datetime | None = Field(
+        description="When the job's files were deleted because of their age; its evaluation and curves are kept."
+    )
 
     @classmethod
     def from_row(
@@ -247,7 +251,18 @@ class JobRead(Shown):
             updated_at=job.updated_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            files_deleted_at=job.files_deleted_at,
         )
+
+
+class JobCancel(Frozen):
+    """How to cancel a job."""
+
+    keep_preview: StrictBool = Field(
+        default=False,
+        description="Keep the previews that there are, as the job's files. Ask for `student.preview.onnx` before; what "
+        "was not asked for is kept as `student.preview.safetensors` alone.",
+    )
 
 
 class EventRead(Shown):
@@ -337,6 +352,9 @@ class PredictionRead(Shown):
     file: str = Field(description="The artefact used.", examples=["student.onnx"])
     predictions: list[ClassProbability] = Field(description="Most probable first.")
     preprocessing: Preprocessing = Field(description="Preprocessing applied to the image, from the manifest.")
+    preview: PreviewMark | None = Field(
+        default=None, description="With `preview=true`: which student of the moment this was; null for a finished one."
+    )
     latency_ms: float = Field(description="Time of the network alone on one thread, without loading and decoding.")
 
 

@@ -8,6 +8,7 @@ from app.cli.api import api
 from app.cli.common import PlainErrors
 from app.cli.keys import keys
 from app.cli.programs import demo, worker
+from app.cli.prune import prune
 from app.cli.store import check, migrate
 from app.cli.tenants import tenants
 from app.cli.up import up
@@ -29,5 +30,5 @@ def main(context: click.Context) -> None:
         os.umask(UMASK)
 
 
-for command in (up, api, worker, migrate, keys, tenants, check, demo):
+for command in (up, api, worker, migrate, keys, tenants, check, prune, demo):
     main.add_command(command)

@@ -71,17 +71,23 @@ def open_store(command: Callable[Concatenate[Store, Options], None]) -> Callable
 
     @functools.wraps(command)
     def opened(*args: Options.args, **options: Options.kwargs) -> None:
-        url = read_settings().database
-        store = Store(url)
-        try:
+        with reporting_outages(read_settings().database) as store:
             command(store, *args, **options)
-        except OperationalError as error:
-            shown = make_url(url).render_as_string(hide_password=True)
-            raise click.ClickException(f"{shown} does not answer: {error.orig}") from None
-        finally:
-            store.close()
 
     return opened
+
+
+@contextmanager
+def reporting_outages(url: str) -> Iterator[Store]:
+    """The job store under `url`; a database that is away ends the command in one line."""
+    store = Store(url)
+    try:
+        yield store
+    except OperationalError as error:
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise click.ClickException(f"{shown} does not answer: {error.orig}") from None
+    finally:
+        store.close()
 
 
 def service_file(settings: Settings) -> Path:

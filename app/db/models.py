@@ -154,6 +154,10 @@ class Job(Leased, Base):
     """Claims since the last progress that did not end with the job being handed back."""
     stop_requested: Mapped[StopRequest | None] = mapped_column(String(16))
     """What its worker shall do to it while it runs."""
+    preview_wanted: Mapped[str | None] = mapped_column(String(128))
+    """The student of whose latest preview somebody wants the ONNX file."""
+    keep_preview: Mapped[bool | None]
+    """Whether its previews become its files if it is cancelled."""
     checkpoint_key: Mapped[str | None] = mapped_column(String(256))
     """Storage key of the newest checkpoint that was taken off its worker."""
     checkpoint_epoch: Mapped[int] = mapped_column(default=0)
@@ -173,6 +177,8 @@ class Job(Leased, Base):
     finished_at: Mapped[datetime | None]
     read_at: Mapped[datetime] = column_property(func.now(type_=UtcDateTime()), expire_on_flush=False)
     """The database's clock when the row was read: the clocks of the hosts may differ."""
+    files_deleted_at: Mapped[datetime | None]
+    """When its files were deleted by age; the rest of it is kept."""
 
     __table_args__ = (
         Index(None, "tenant", "id"),
@@ -251,6 +257,25 @@ class Artifact(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     media_type: Mapped[str] = mapped_column(String(128))
     storage_key: Mapped[str] = mapped_column(String(512))
+
+
+class JobPreview(Base):
+    """A file of a student of the moment, while its job trains; each newer one takes its place. The reconciler deletes
+    those of ended jobs."""
+
+    __tablename__ = "job_previews"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    student: Mapped[str] = mapped_column(String(128), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """`student.preview.safetensors` or `student.preview.onnx`."""
+    step: Mapped[int]
+    mark: Mapped[dict[str, Any]]
+    """What it is (app.domain.previews.PreviewMark)."""
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    storage_key: Mapped[str] = mapped_column(String(512))
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
 class IdempotencyKey(Base):

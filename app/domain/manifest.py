@@ -114,9 +114,9 @@ class Manifest(Frozen):
     metrics: dict[str, float]
     """Fractions by name; above several students, `<student>/` stands before the name of what is a student's own."""
     seconds: dict[str, float]
-    """Wall time of each stage in the attempt that ended the job, and of `decode` and `teacher` within `prepare`; above
-    several students also of each one's part, as `distill/<student>`. What an earlier attempt or another job had done is
-    read, not computed, so it takes next to nothing."""
+    """Wall time of each stage in the attempt that ended the job, of `decode` and `teacher` within `prepare`, and of
+    `preview` within `distill`; above several students also of each one's part, as `distill/<student>`. What an earlier
+    attempt or another job had done is read, not computed, so it takes next to nothing."""
     parity: dict[str, Parity]
     """By file name."""
     measured: dict[str, Measurement] = {}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from app.domain.base import Frozen
+from app.domain.previews import PreviewLine
 from app.domain.speeds import Sample
 from app.domain.states import Stage
 
@@ -78,6 +79,7 @@ class SpeedLine(Sample):
 
 
 Line = Annotated[
-    StageLine | ProgressLine | MetricLine | EventLine | SpeedLine | FailureLine | DoneLine, Field(discriminator="type")
+    StageLine | ProgressLine | MetricLine | EventLine | SpeedLine | PreviewLine | FailureLine | DoneLine,
+    Field(discriminator="type"),
 ]
 LINE: TypeAdapter[Line] = TypeAdapter(Line)

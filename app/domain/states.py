@@ -58,3 +58,4 @@ DATASET_TRANSITIONS: dict[DatasetState, frozenset[DatasetState]] = {
 }
 
 TERMINAL_JOB_STATES = frozenset(state for state, onward in JOB_TRANSITIONS.items() if not onward)
+OPEN_JOB_STATES = frozenset(JOB_TRANSITIONS) - TERMINAL_JOB_STATES

@@ -10,6 +10,7 @@ import numpy as np
 
 from app.domain.errors import PredictionsBusy, StoreUnavailable
 from app.domain.manifest import Preprocessing
+from app.domain.previews import PreviewMark
 from app.inference.pictures import Pictures
 from app.inference.students import Exported, LoadedStudents
 from app.ingest.decoders import CPU_SECONDS
@@ -29,6 +30,8 @@ class Prediction:
     """What was done to the image before."""
     latency_seconds: float
     """Of the network alone."""
+    mark: PreviewMark | None = None
+    """What the student is, where it is a preview."""
 
 
 class Predictor:
@@ -94,7 +97,7 @@ class Predictor:
         probabilities_K = exponentials_K / exponentials_K.sum()
         order = np.argsort(-probabilities_K, kind="stable")
         ranked = [(student.classes[k], float(probabilities_K[k])) for k in order]
-        return Prediction(ranked, student.preprocessing, seconds)
+        return Prediction(ranked, student.preprocessing, seconds, student.mark)
 
 
 def _busy() -> PredictionsBusy:

@@ -3,6 +3,7 @@
 B batch (1), K classes, S side in pixels.
 """
 
+import json
 import logging
 import threading
 import time
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
-from pydantic import ValidationError
 
 from app.domain.errors import FileLost
 from app.domain.manifest import Manifest, Preprocessing
+from app.domain.previews import PREVIEW_NOTE, PreviewMark
 from app.storage.blobs import Blobs
 from app.storage.published import HINT, StoredFile, read_whole
 
@@ -34,7 +35,8 @@ class Exported:
 
     network: StoredFile
     """student.onnx"""
-    manifest: StoredFile
+    manifest: StoredFile | None
+    """None for a preview, whose own metadata say how an image is prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class LoadedStudent:
     bytes: int
     """Of its file."""
     _session: Any
+    mark: PreviewMark | None = None
+    """What a preview says of itself."""
 
     def logits(self, square: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
         """Of one image [S, S, 3], cut to size: float32 [K], and the seconds that the network took."""
@@ -106,20 +110,35 @@ def _load(blobs: Blobs, exported: Exported) -> LoadedStudent:
     # half a second and 50 MB, for a service of which nobody may ever ask a prediction
     import onnxruntime  # noqa: PLC0415
 
-    try:
-        manifest = Manifest.model_validate_json(read_whole(blobs, exported.manifest))
-        if manifest.preprocessing is None:
-            raise ValueError("a manifest of several students")
-    except (ValidationError, ValueError) as error:
-        log.error("%s is no manifest of one student", exported.manifest.key)
-        raise FileLost("The student's manifest cannot be read.", hint=HINT) from error
+    manifest = _manifest(blobs, exported.manifest) if exported.manifest is not None else None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = THREADS
     options.enable_cpu_mem_arena = False  # it would keep each student's largest activations
     options.log_severity_level = 3  # errors
     network = read_whole(blobs, exported.network)
     session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    return LoadedStudent(manifest.classes, manifest.preprocessing, exported.network.bytes, session)
+    if manifest is not None:
+        assert manifest.preprocessing is not None
+        return LoadedStudent(manifest.classes, manifest.preprocessing, exported.network.bytes, session)
+    notes = session.get_modelmeta().custom_metadata_map
+    try:
+        classes, how = json.loads(notes["classes"]), Preprocessing.model_validate_json(notes["preprocessing"])
+        mark = PreviewMark.model_validate_json(notes[PREVIEW_NOTE])
+    except (KeyError, ValueError) as error:  # a ValidationError is one
+        log.error("%s does not say what it is", exported.network.key)
+        raise FileLost("The preview does not say how it is to be used.", hint=HINT) from error
+    return LoadedStudent(tuple(classes), how, exported.network.bytes, session, mark)
+
+
+def _manifest(blobs: Blobs, file: StoredFile) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json(read_whole(blobs, file))
+        if manifest.preprocessing is None:
+            raise ValueError("a manifest of several students")
+    except ValueError as error:  # a ValidationError is one
+        log.error("%s is no manifest of one student", file.key)
+        raise FileLost("The student's manifest cannot be read.", hint=HINT) from error
+    return manifest
 
 
 def _normalised(square: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -44,6 +44,7 @@ def find(session: Session, tenant: str, job_id: str, student: str | None = None)
 
     Raises:
         NotFound: if there is no such job or student, or the job has no files (yet).
+        FilesDeleted: if it is old.
     """
     job = jobs.find(session, tenant, job_id)
     folder = "" if student is None else named_student(job, student).prefix

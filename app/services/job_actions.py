@@ -7,26 +7,31 @@ from app.db.queries import jobs as queries
 from app.domain.access import Caller, Quotas
 from app.domain.errors import StateConflict
 from app.domain.states import TERMINAL_JOB_STATES, JobState, StopRequest
-from app.services import audit, catalog, jobs, quotas
+from app.services import audit, catalog, jobs, previews, quotas
 from app.services.datasets import storage_error
 from app.services.leases import read_spec
 from app.services.states import add_event, move_job
 from app.storage.blobs import Blobs
-from app.storage.keys import attempt_prefix, checkpoint_key
+from app.storage.keys import attempt_prefix, checkpoint_key, previews_prefix
 
 
-def cancel(session: Session, caller: Caller, job_id: str) -> Job:
+def cancel(session: Session, caller: Caller, job_id: str, *, keep_preview: bool = False) -> Job:
     """End a waiting job at once; ask the worker of a running one to stop it. Asking twice is asking once.
+
+    Args:
+        keep_preview: the previews that there are become its files.
 
     Raises:
         StateConflict: if it has ended.
     """
     job = jobs.locked(session, caller.tenant, job_id)
     _refuse_if_ended(job)
+    job.keep_preview = job.keep_preview or keep_preview
     if job.state == JobState.RUNNING:
         _ask_worker(session, job, StopRequest.CANCEL)
     else:
         move_job(session, job, JobState.CANCELLED, "cancelled", "Cancelled while no worker had it.")
+        previews.keep_if_asked(session, job)
     audit.record(session, caller, "cancel_job", job.id)
     return job
 
@@ -128,12 +133,23 @@ def delete(session: Session, blobs: Blobs, caller: Caller, job_id: str) -> None:
     job = jobs.locked(session, caller.tenant, job_id)
     if job.state == JobState.RUNNING:
         raise StateConflict("The job is running.", hint="Cancel it, wait until it has ended, then delete it.")
+    erase(session, blobs, job)
+    audit.record(session, caller, "delete_job", job_id)
+
+
+def erase(session: Session, blobs: Blobs, job: Job) -> None:
+    """As `delete`, of a locked job that no worker has.
+
+    Raises:
+        StoreUnavailable, DiskFull: as there.
+    """
     inherited = job.checkpoint_key
     job.checkpoint_key = None
     session.flush()
     try:
         if inherited is not None and not queries.is_kept_checkpoint(session, inherited):
             blobs.delete(inherited)
+        blobs.delete_prefix(previews_prefix(job.id))
         for epoch in range(1, job.epoch + 1):
             blobs.delete_prefix(attempt_prefix(job.id, epoch))
             checkpoint = checkpoint_key(job.id, epoch)
@@ -143,7 +159,6 @@ def delete(session: Session, blobs: Blobs, caller: Caller, job_id: str) -> None:
         raise storage_error(error) from error
     session.delete(job)
     session.flush()
-    audit.record(session, caller, "delete_job", job_id)
 
 
 def _refuse_if_ended(job: Job) -> None:

@@ -19,12 +19,15 @@ from app.db.queries import statistics
 from app.db.queries.claims import Claim, Leases
 from app.domain.errors import InvalidSpec, WorkerLostRepeatedly
 from app.domain.manifest import ArtifactFile
+from app.domain.previews import PreviewMark
 from app.domain.progress import EventLine, MetricLine
 from app.domain.reproduction import Reproduction
 from app.domain.spec import JobSpec
 from app.domain.states import JobState, Stage, StopRequest
+from app.services import previews
 from app.services.states import FIRST_EVENT, add_event, move_job
 from app.storage.keys import artifact_key
+from app.storage.published import StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ JOBS = Leases(
     waits=(Job.state == JobState.QUEUED,),
     is_held=(Job.state == JobState.RUNNING,),
     stop_requested=Job.stop_requested,
+    preview_wanted=Job.preview_wanted,
 )
 MOST_ATTEMPTS = 3
 """A job that is lost this often without progress fails; it would take worker after worker with it."""
@@ -200,6 +204,23 @@ def release_job(session: Session, claim: Claim, reason: str) -> bool:
     return True
 
 
+def keep_preview(session: Session, claim: Claim, mark: PreviewMark, name: str, file: StoredFile) -> str | None:
+    """Record that the storage holds a student of the moment. Returns the key of the one before, which nothing names any
+    more; if the claim is over, that of the new one."""
+    job = JOBS.held(session, claim)
+    return file.key if job is None else previews.replace(session, job, mark, name, file)
+
+
+def drop_preview_wish(session: Session, claim: Claim) -> bool:
+    """Nobody need wait for an ONNX file that cannot be made."""
+    job = JOBS.held(session, claim)
+    if job is None:
+        return False
+    job.preview_wanted = None
+    session.flush()
+    return True
+
+
 def record_lost_attempt(session: Session, claim: Claim, how: str) -> bool:
     """Hand the job back after an attempt that ended without a last word; an event tells `how` it ended."""
     job = JOBS.held(session, claim)
@@ -228,6 +249,7 @@ def give_back(session: Session, job: Job, reason: str) -> None:
     """From running to where its user wants it: cancelled, paused, or else queued, for `reason`."""
     if job.stop_requested == StopRequest.CANCEL:
         move_job(session, job, JobState.CANCELLED, "cancelled")
+        previews.keep_if_asked(session, job)
     elif job.stop_requested == StopRequest.PAUSE:
         move_job(session, job, JobState.PAUSED, "paused", "Its worker is free; resume it to go on from here.")
     else:

@@ -40,7 +40,7 @@ def move_job(session: Session, job: Job, to: JobState, reason: str, message: str
         job.started_at = job.started_at or now
         statistics.add(session, statistics.ATTEMPTS)
     else:
-        job.worker_id, job.expected_end, job.stop_requested = None, None, None
+        job.worker_id, job.expected_end, job.stop_requested, job.preview_wanted = None, None, None, None
     if to in {JobState.QUEUED, JobState.PAUSED}:
         job.stage = None
     if to in TERMINAL_JOB_STATES:

@@ -4,10 +4,11 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -16,6 +17,15 @@ READ_AHEAD_BYTES = 4 * 2**20
 """An open blob holds this much in memory, for each download under way. s3fs alone would take 50 MiB."""
 PARTS_AT_ONCE = 2
 """An upload to S3 holds this many parts of 50 MiB in memory. s3fs alone would take 10."""
+
+
+class Stored(NamedTuple):
+    """A blob as the storage lists it."""
+
+    key: str
+    bytes: int
+    changed: float | None
+    """When it came under its key, in seconds by the storage's own clock; None where it does not say."""
 
 
 class Blobs:
@@ -89,6 +99,49 @@ class Blobs:
             if self._fs.isdir(path):
                 self._fs.rm(path, recursive=True)
 
+    def names(self, folder: str) -> list[str]:
+        """Of the blobs and folders right below `folder`; of those in the moment."""
+        path = self._path(folder)
+        try:
+            with _own_errors_as_os_errors():
+                found = self._fs.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        names = (str(name).rstrip("/").rpartition("/")[2] for name in found)
+        return sorted(name for name in names if name not in {"", path.rpartition("/")[2]})
+
+    def below(self, key: str) -> list[Stored]:
+        """The blob under `key`, or all blobs under `key/`."""
+        path = self._path(key)
+        try:
+            with _own_errors_as_os_errors():
+                found = self._fs.find(path, detail=True)
+        except FileNotFoundError:
+            return []
+        root = len(self._root.rstrip("/")) + 1
+        blobs = []
+        for name, listed in found.items():
+            with suppress(FileNotFoundError), _own_errors_as_os_errors():  # deleted in this moment
+                info = listed or self._fs.info(name)  # some backends tell nothing of a path that is a file itself
+                if info["type"] == "file":
+                    blobs.append(Stored(str(name)[root:], int(info["size"]), _changed(info)))
+        return blobs
+
+    def now(self) -> float:
+        """The time by the storage's own clock, in seconds."""
+        key = f"probe/{uuid.uuid4().hex}"
+        path = self._path(key)
+        with _own_errors_as_os_errors():
+            self._make_parent(path)
+            self._fs.pipe_file(path, b"ready")
+            try:
+                changed = _changed(self._fs.info(path))
+            finally:
+                self._fs.rm_file(path)
+        if changed is None:
+            raise OSError("the storage does not say when a file was stored")
+        return changed
+
     def probe(self) -> None:
         """Write and delete a small blob; an OSError where the backend is away or read-only."""
         path = self._path(f"probe/{uuid.uuid4().hex}")
@@ -148,6 +201,25 @@ def _own_errors_as_os_errors() -> Iterator[None]:
         raise
     except Exception as error:
         raise OSError(f"the storage does not answer: {error}") from error
+
+
+def _changed(info: Mapping[str, Any]) -> float | None:
+    """The latest of the times that a backend tells of a file. Of a local one that is the change of its inode: a hard
+    link keeps the file's own time, which may be much earlier."""
+    times = (info.get(name) for name in ("LastModified", "last_modified", "updated", "mtime", "created"))
+    seconds = [found for found in map(_seconds, times) if found is not None]
+    return max(seconds, default=None)
+
+
+def _seconds(told: Any) -> float | None:
+    if isinstance(told, str):
+        try:
+            told = datetime.fromisoformat(told)
+        except ValueError:
+            return None
+    if isinstance(told, datetime):
+        return (told if told.tzinfo is not None else told.replace(tzinfo=UTC)).timestamp()
+    return float(told) if isinstance(told, int | float) else None
 
 
 def _put_local(target: Path, source: Path) -> None:

@@ -1,5 +1,8 @@
 """Where each kind of blob lives. A worker's output carries its attempt epoch, so two attempts never share a key."""
 
+ROOTS = ("uploads", "datasets", "jobs")
+"""The folders of all blobs that rows name; each holds one folder or file an object."""
+
 
 def upload_key(dataset_id: str) -> str:
     """The archive as it was sent."""
@@ -39,6 +42,16 @@ def checkpoint_prefix(job_id: str) -> str:
 def checkpoint_key(job_id: str, epoch: int) -> str:
     """The newest checkpoint of attempt `epoch`: a tar of its output folder."""
     return f"{checkpoint_prefix(job_id)}/e{epoch}.tar"
+
+
+def previews_prefix(job_id: str) -> str:
+    """The students of the moment, while a job trains; and after it, where its user has kept them."""
+    return f"{job_prefix(job_id)}/previews"
+
+
+def student_preview_key(job_id: str, epoch: int, student: str, step: int, name: str) -> str:
+    """One of them: no two have one key, so whoever reads one is not given half of another."""
+    return f"{previews_prefix(job_id)}/e{epoch}/{student}/{step}/{name}"
 
 
 def artifact_key(job_id: str, epoch: int, name: str) -> str:

@@ -64,6 +64,7 @@ def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[floa
 
 FIGURES = {"classes.svg", "confusion_matrix.svg", "reliability.svg", "training_curves.svg"}
 OF_A_STUDENT = FIGURES | {"model_card.md", "model_card.html", "evaluation.json", "manifest.json", "student.safetensors"}
+OF_A_STUDENT |= {"answers.csv"}
 OF_A_JOB = {"manifest.json", "reprogrammed.safetensors", "data_review.json"}
 
 
@@ -158,7 +159,7 @@ class TestWholeWay:
         job, _ = wait(client, probe)
         assert job["error"] is None
         files = [file["name"] for file in client.get(f"/v1/jobs/{job['id']}/artifacts")["data"]]
-        of_a_probe = {"data_review.json", "evaluation.json", "manifest.json", "probe.safetensors"}
+        of_a_probe = {"answers.csv", "data_review.json", "evaluation.json", "manifest.json", "probe.safetensors"}
         assert set(files) == FIGURES - {"training_curves.svg"} | of_a_probe  # it draws no curves: no student learns
         evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation")
         assert evaluation["student"] is None

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from app.db.migrate import upgrade
 from app.db.queries import jobs as queries
 from app.domain.addresses import Destinations
 from app.domain.dataset import DatasetReport
+from app.domain.previews import PREVIEW_WEIGHTS, PreviewMark
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
 from app.main import create_app
 from app.outbound import Outbound
 from app.queue import make_celery
-from app.services import dataset_leases, leases, reaping
+from app.services import dataset_leases, leases, orphans, reaping
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from app.storage.published import StoredFile
 from benchmarks.service.api_store import STUDENT, TEACHER, Filled, fill
 from tests.support import client_of
 from worker.reconciler import Reconciler
@@ -124,6 +127,10 @@ def ask_for_everything(tour: Tour) -> None:
     ended = {"job_id": filled.ended[0], "name": "student.onnx"}
     for what in ("events", "metrics", "evaluation", "artifacts"):
         ask("GET", f"{one}/{what}", ids=ended)
+    ask("GET", "/v1/jobs/compare", f"?ids={filled.ended[0]},{filled.ended[1]}")
+    for query in ("", "?preview=true"):
+        picture = {"file": ("a.png", b"png")}
+        ask("POST", f"{one}/predict", query, ids={"job_id": filled.running[1]}, files=picture, refused=409)
     ask("GET", f"{one}/events", ids=ended, headers={"Accept": "text/event-stream"})
     ask("POST", f"{one}/events/ticket", ids=ended)
     ask("GET", one, "?wait=0.1", ids={"job_id": filled.queued[0]})
@@ -210,6 +217,8 @@ def do_what_workers_do(tour: Tour) -> None:
             assert leases.record(session, held, stage=Stage.DISTILL, progress=0.5, points=[point], events=[line])
             assert leases.keep_checkpoint(session, held, "key")
             assert leases.JOBS.beat(session, held).alive
+            mark, stored = PreviewMark(student="a", step=1, steps=2), StoredFile("key", 1, "0" * 64)
+            assert leases.keep_preview(session, held, mark, PREVIEW_WEIGHTS, stored) is None
         with store.write() as session:
             assert end(session, held)
     report = DatasetReport(classes=("a",), counts={}, images=0, digest="d" * 64)
@@ -233,7 +242,10 @@ def do_what_workers_do(tour: Tour) -> None:
     assert sender.send_due() > 0
     assert sender.wait(120)
     sender.prune()
-    Reconciler(tour.settings, store, tour.blobs, make_celery(tour.settings), threading.Event()).reconcile()
+    kept = {name: 0.0001 for name in Settings.model_fields if name.startswith("keep_") and name.endswith("_days")}
+    settings = tour.settings.model_copy(update=kept)
+    Reconciler(settings, store, tour.blobs, make_celery(settings), threading.Event()).reconcile()
+    list(orphans.find(store, tour.blobs, timedelta(0)))
 
 
 def plans(tour: Tour) -> Iterator[tuple[str, dict[str, Any]]]:

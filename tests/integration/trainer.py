@@ -7,6 +7,7 @@ The behaviour `obeys FOLDER` takes steps with checkpoints, resumes, and half way
     hold     waits while the file is there, if the attempt's epoch stands in it
     signal   ends itself with the signal in it, once: the file goes first
     failure  gives up with the failure in it
+    say      prints the lines in it, while it waits
 """
 
 import hashlib
@@ -89,6 +90,17 @@ def held(folder: Path) -> list[str]:
         return []
 
 
+def repeat(folder: Path, said: int) -> int:
+    """Print the lines of FOLDER/say behind the first `said`; returns how many there are."""
+    if not (folder / "say").exists():
+        return said
+    whole = (folder / "say").read_text().rpartition("\n")[0]
+    lines = whole.splitlines()
+    for line in lines[said:]:
+        print(line, flush=True)
+    return len(lines)
+
+
 def obey(folder: Path) -> None:
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
@@ -104,7 +116,9 @@ def obey(folder: Path) -> None:
         say(type="metric", stage="distill", step=step, values={"loss": 1 / step})
         if step == STEPS // 2:
             (out / "half way").touch()
+            said = 0
             while not stopped and epoch in held(folder):
+                said = repeat(folder, said)
                 time.sleep(0.02)
             if (folder / "failure").exists():
                 print((folder / "failure").read_text(), flush=True)

@@ -28,10 +28,12 @@ from worker.training.engine.eta import name_of_file
 from worker.training.engine.loop import Hooks, Optimisation, fit
 from worker.training.engine.pace import StepClock
 from worker.training.evaluation.advice import advise
+from worker.training.evaluation.answers import save_answers
 from worker.training.evaluation.metrics import accuracies, compare
 from worker.training.evaluation.review import review_data
 from worker.training.evaluation.validation import Validator, build_validator, student_logits
 from worker.training.export.latency import NOT_MEASURED, measure_files
+from worker.training.export.preview import Previews
 from worker.training.export.student import Exported, calibration_images, export_student
 from worker.training.methods.batches import BatchSource
 from worker.training.methods.handover import Handover
@@ -83,6 +85,7 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
     batches = BatchSource(run, images, targets)
     validator = build_validator(run, images, task_teacher)
     validating = None if validator is None else _TimedValidator(validator)
+    previews = Previews(run, images, preprocessing_of)
     students: list[Trained] = []
     for number, name in enumerate(run.spec.every_student):
         single_student = run.spec.students is None
@@ -95,6 +98,7 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
             progress=steps,
             event=run.reporter.event,
             stop_requested=run.stop_requested,
+            after_step=previews.answer,
             evaluate=validating,
             checkpoints=folder / "checkpoints",
             checkpoint_seconds=run.runtime.checkpoint_seconds,
@@ -103,7 +107,7 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
         with run.reporter.part(
             part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
-            student = _distil_one(run, spec, name, images, task_teacher, batches, hooks)
+            student = _distil_one(run, spec, name, images, task_teacher, batches, hooks, previews)
             looked = 0.0 if validating is None else validating.seconds - validated
             _tell_speed(run, spec, steps, batches.batch_size, looked, images)
         students.append(Trained(spec, folder, part, student))
@@ -113,25 +117,29 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
 def evaluate(
     run: Run, images: Images, task_teacher: TaskTeacher | None, students: Sequence[Trained]
 ) -> list[dict[str, Any]]:
-    """Student beside reprogrammed teacher and probe, on images that training never saw. Writes evaluation.json."""
+    """Student beside reprogrammed teacher and probe, on images that training never saw. Writes evaluation.json and
+    answers.csv."""
     run.reporter.begin(Stage.EVALUATE)
     teacher_logits, probe_logits = task_teacher.judged_logits() if task_teacher is not None else (None, None)
     evaluations = []
     for number, trained in enumerate(students):
         with run.reporter.part(trained.name, number, len(students)):
-            student = trained.student
+            student, judged = trained.student, images.pools.judged
+            logits_of_student = None if student is None else student_logits(run, student, images.judged_squares)
             evaluation = compare(
                 split=images.pools.judged_split,
                 classes=images.index.classes,
-                labels=images.pools.judged.labels,
+                labels=judged.labels,
                 train_labels=images.pools.labelled.labels,
-                student=None if student is None else student_logits(run, student, images.judged_squares),
+                student=logits_of_student,
                 teacher=teacher_logits,
                 probe=probe_logits,
-                paths=[sample.name for sample in images.pools.judged.samples],
+                paths=[sample.name for sample in judged.samples],
             )
             with replaced_atomically(trained.folder / EVALUATION_NAME) as temporary:
                 temporary.write_text(json.dumps(evaluation))
+            predictors = {"student": logits_of_student, "teacher": teacher_logits, "probe": probe_logits}
+            save_answers(trained.folder, judged.samples, images.index.classes, predictors)
             curve = Curves(run.out_dir).points(trained.name)
             for advice in advise(evaluation, curve, run.spec.labels_only_method):
                 run.reporter.event(advice.code, advice.message, warning=advice.warning)
@@ -174,6 +182,7 @@ def _distil_one(
     task_teacher: TaskTeacher | None,
     batches: BatchSource,
     hooks: Hooks,
+    previews: Previews,
 ) -> Student:
     """Returns the student with its averaged weights, in eval mode."""
     config, classes = spec.distill, len(images.index.classes)
@@ -197,6 +206,10 @@ def _distil_one(
     )
     if handover is not None:
         hooks = replace(hooks, metric=_heard_by(handover, hooks))
+    hooks = replace(
+        hooks,
+        judged=lambda step, delivered, values: previews.take(spec, delivered, step, how.steps, values, task.finish),
+    )
     trained = fit(task, student, lambda step: batches.at(step, handover), how, ema=config.ema, hooks=hooks)
     assert isinstance(trained, Student)
     task.finish(trained)

@@ -1,22 +1,29 @@
 """Download the files of a job, one by one or all in one zip."""
 
 import base64
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.orm import Session
 
 from app.api import downloads
-from app.api.deps import AppBlobs, CurrentCaller, ReadSession
+from app.api.deps import AppBlobs, AppStore, CurrentCaller, ReadSession
 from app.api.downloads import AsDownload, Download
 from app.api.openapi import problems
+from app.api.previews import wanting_preview
 from app.api.schemas import ArtifactRead, ListPage
+from app.db.engine import Store
 from app.db.models import Artifact
-from app.domain.errors import NotFound
-from app.services import archives, artifacts
+from app.domain.errors import FilesDeleted, NotFound
+from app.domain.previews import PREVIEW_ONNX, is_preview
+from app.services import archives, artifacts, previews
+from app.services.previews import Preview
 from app.storage import published
 from app.storage.blobs import Blobs
+from app.storage.published import StoredFile
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 
@@ -31,7 +38,12 @@ OfStudent = Annotated[
 ]
 
 
-@router.get("/artifacts", operation_id="list_job_artifacts", summary="List the files", responses=problems(NotFound))
+@router.get(
+    "/artifacts",
+    operation_id="list_job_artifacts",
+    summary="List the files",
+    responses=problems(NotFound, FilesDeleted),
+)
 def list_artifacts(job_id: str, caller: CurrentCaller, session: ReadSession) -> ListPage[ArtifactRead]:
     """All files by name; none until the job has succeeded. With `students`, each student's files start with its name,
     for example `<student>/student.onnx`; `manifest.json` describes all of them."""
@@ -89,7 +101,7 @@ def download_archive(
     operation_id="head_job_artifact",
     summary="Get the size and digest of a file",
     response_class=Response,
-    responses=downloads.HEAD_RESPONSES,
+    responses=downloads.OF_A_FILE_HEAD,
 )
 def head_artifact(
     job_id: str,
@@ -97,12 +109,13 @@ def head_artifact(
     request: Request,
     caller: CurrentCaller,
     session: ReadSession,
+    store: AppStore,
     blobs: AppBlobs,
     download: AsDownload = False,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The headers of the GET request, without a body."""
-    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs, download))
+    return downloads.answer(request, _named(session, store, blobs, caller.tenant, job_id, name, download))
 
 
 @router.get(
@@ -110,7 +123,7 @@ def head_artifact(
     operation_id="download_job_artifact",
     summary="Download a file",
     response_class=StreamingResponse,
-    responses=downloads.GET_RESPONSES,
+    responses=downloads.OF_A_FILE_GET,
 )
 def download_artifact(
     job_id: str,
@@ -118,6 +131,7 @@ def download_artifact(
     request: Request,
     caller: CurrentCaller,
     session: ReadSession,
+    store: AppStore,
     blobs: AppBlobs,
     download: AsDownload = False,
     range_: Range = None,
@@ -126,24 +140,60 @@ def download_artifact(
 ) -> Response:
     """A slash in the name is part of the path. A browser shows the model card, the report and the figures, and saves
     the other files. A published file never changes, so an interrupted download can be resumed with Range
-    (`curl -C -`)."""
-    return downloads.answer(request, _file(artifacts.find(session, caller.tenant, job_id, name), blobs, download))
+    (`curl -C -`).
+
+    While the job trains, `student.preview.safetensors` and `student.preview.onnx` (with `students`,
+    `<student>/student.preview.onnx`) are the student of the moment, at its latest validation; the headers
+    `Preview-Step`, `Preview-Steps` and `Preview-Accuracy` say what it is. The ONNX file is made when it is first asked
+    for: 409 until then."""
+    return downloads.answer(request, _named(session, store, blobs, caller.tenant, job_id, name, download))
+
+
+def _named(session: Session, store: Store, blobs: Blobs, tenant: str, job_id: str, name: str, save: bool) -> Download:
+    if not is_preview(name):
+        return _file(artifacts.find(session, tenant, job_id, name), blobs, save)
+    folder, _, file = name.rpartition("/")
+    student = folder or None
+    if file != PREVIEW_ONNX:
+        return _preview(previews.find(session, tenant, job_id, student, file), name, blobs)
+    with wanting_preview(store, tenant, job_id, student) as wanted:
+        preview = previews.find(session, tenant, job_id, student, file)
+        wanted.is_outdated = preview.is_outdated
+    return _preview(preview, name, blobs)
+
+
+def _preview(preview: Preview, name: str, blobs: Blobs) -> Download:
+    told: dict[str, str] = {}
+    mark = preview.mark
+    if mark is not None:
+        told = {"Preview-Step": str(mark.step), "Preview-Steps": str(mark.steps)}
+        if mark.val_accuracy is not None:
+            told["Preview-Accuracy"] = f"{mark.val_accuracy:.4f}"
+    return _stored(preview.stored, name, previews.MEDIA_TYPE, blobs, told, save=True)
 
 
 def _file(artifact: Artifact, blobs: Blobs, save: bool) -> Download:
-    digest, stored = base64.b64encode(bytes.fromhex(artifact.sha256)).decode(), artifacts.stored(artifact)
+    return _stored(artifacts.stored(artifact), artifact.name, artifact.media_type, blobs, {}, save)
+
+
+def _stored(
+    file: StoredFile, name: str, media_type: str, blobs: Blobs, told: Mapping[str, str], save: bool
+) -> Download:
+    """`told`: headers that say what it is."""
+    digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     return Download(
         # what saves the file would drop a folder, and one student's file would overwrite another's
-        name=artifact.name.replace("/", "-"),
-        size=artifact.bytes,
-        etag=f'"{artifact.sha256}"',
-        media_type=artifact.media_type,
+        name=name.replace("/", "-"),
+        size=file.bytes,
+        etag=f'"{file.sha256}"',
+        media_type=media_type,
         save=save,
-        require=partial(published.require, blobs, stored),
-        read=partial(published.read, blobs, stored),
+        require=partial(published.require, blobs, file),
+        read=partial(published.read, blobs, file),
         digests={
             "Repr-Digest": f"sha-256=:{digest}:",
             "Digest": f"sha-256={digest}",  # as it was called before RFC 9530
+            **told,
         },
     )
 

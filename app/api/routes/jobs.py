@@ -15,7 +15,7 @@ from app.api.live.waiting import Wait, wait_until
 from app.api.openapi import ETAG, LOCATION, REPLAYED, problems
 from app.api.params import METADATA_PARAMETER_DOCS, AfterJob, IdempotencyKey, Limit, MetadataFilter, expect_json
 from app.api.preconditions import matches
-from app.api.schemas import JobRead, ListPage, as_json
+from app.api.schemas import JobCancel, JobRead, ListPage, as_json
 from app.db.models import Job
 from app.db.queries.jobs import Stamp
 from app.domain.access import Caller, Quotas
@@ -200,6 +200,11 @@ _ACTION: dict[str, Any] = {
 }
 
 
+_CANCEL = _ACTION | {
+    "responses": {202: {"headers": LOCATION}, **problems(MalformedRequest, NotFound, StateConflict, TooLarge)}
+}
+
+
 _AGAIN = _ACTION | {
     "responses": {
         202: {"headers": LOCATION},
@@ -208,12 +213,19 @@ _AGAIN = _ACTION | {
 }
 
 
-@router.post("/{job_id}/cancel", operation_id="cancel_job", summary="Cancel a job", **_ACTION)
+@router.post("/{job_id}/cancel", operation_id="cancel_job", summary="Cancel a job", **_CANCEL)
 def cancel_job(
-    job_id: str, caller: CurrentCaller, session: WriteSession, settings: AppSettings, response: Response
+    job_id: str,
+    caller: CurrentCaller,
+    session: WriteSession,
+    settings: AppSettings,
+    response: Response,
+    body: JobCancel | None = None,
 ) -> JobRead:
-    """A queued or paused job is cancelled at once, a running one within seconds. 409 if it has ended."""
-    return _answer(session, settings, job_actions.cancel(session, caller, job_id), response)
+    """A queued or paused job is cancelled at once, a running one within seconds. 409 if it has ended. With
+    `{"keep_preview": true}` the previews of its students become its files."""
+    keep = body is not None and body.keep_preview
+    return _answer(session, settings, job_actions.cancel(session, caller, job_id, keep_preview=keep), response)
 
 
 @router.post("/{job_id}/pause", operation_id="pause_job", summary="Pause a job", **_ACTION)

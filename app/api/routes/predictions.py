@@ -8,17 +8,22 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, ReadingCaller
 from app.api.openapi import BINARY, problems
+from app.api.previews import wanting_preview
 from app.api.schemas import ClassProbability, PredictionRead
 from app.api.uploads.body_stream import bounded, fresh, pour
 from app.api.uploads.multipart import Form
+from app.db.engine import Store
 from app.domain.errors import (
     DiskFull,
     FileLost,
+    FilesDeleted,
     JobNotSucceeded,
     MalformedRequest,
     NotFound,
     NothingToPredictWith,
     PredictionsBusy,
+    PreviewGone,
+    PreviewNotReady,
     StudentRequired,
     TooLarge,
     UnsupportedMediaType,
@@ -64,8 +69,11 @@ IMAGE_BODY: dict[str, Any] = {
         MalformedRequest,
         NotFound,
         FileLost,
+        FilesDeleted,
         JobNotSucceeded,
         NothingToPredictWith,
+        PreviewNotReady,
+        PreviewGone,
         TooLarge,
         UnsupportedMediaType,
         StudentRequired,
@@ -85,12 +93,17 @@ async def predict(
     predictor: AppPredictor,
     student: Annotated[str | None, Query(description="Which student; required where the job has several.")] = None,
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of most probable classes to return.")] = 5,
+    preview: Annotated[
+        bool, Query(description="The student of the moment, while its job trains; `preview` says what it is.")
+    ] = False,
 ) -> PredictionRead:
     """Send the image as a form or as the request body. The exported `student.onnx` runs on it after the preprocessing
     of its manifest, so the result is that of the downloaded file. Needs only the scope `read`. Meant for trying a
     student, not for production traffic: few predictions run at a time."""
 
     def find() -> Target:
+        if preview:
+            return find_preview(store, caller.tenant, job_id, student)
         with store.read() as session:
             return predictions.find(session, caller.tenant, job_id, student)
 
@@ -103,8 +116,17 @@ async def predict(
         file=target.file,
         predictions=[ClassProbability(name=name, probability=p) for name, p in made.probabilities[:top_k]],
         preprocessing=made.preprocessing,
+        preview=made.mark,
         latency_ms=round(made.latency_seconds * 1000, 3),
     )
+
+
+def find_preview(store: Store, tenant: str, job_id: str, student: str | None) -> Target:
+    """As `predictions.find_preview`; a file that is missing or outdated is asked for."""
+    with wanting_preview(store, tenant, job_id, student) as wanted, store.read() as session:
+        target, preview = predictions.find_preview(session, tenant, job_id, student)
+        wanted.is_outdated = preview.is_outdated
+    return target
 
 
 async def _received(request: Request, partials: PartialUploads, max_bytes: int) -> bytes:

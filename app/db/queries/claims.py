@@ -4,10 +4,10 @@ Every write names the attempt epoch of its claim and the state it expects. No ro
 (another worker holds the row, or its work has ended): the caller is a zombie and must stop. Nobody's clock is involved.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Label, select, update
+from sqlalchemy import ColumnElement, Label, null, select, update
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, Job, utcnow
@@ -32,6 +32,8 @@ class Heartbeat:
     alive: bool
     """False: the claim is over; kill the child and leave."""
     stop_requested: StopRequest | None = None
+    preview_wanted: str | None = None
+    """The student of whose latest preview somebody wants the ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Leases(Generic[Row]):
     """True of a row that some worker holds."""
     stop_requested: Any
     """What the row's user asks of its holder."""
+    preview_wanted: Any = field(default_factory=null)
+    """What else."""
 
     def claim(self, session: Session, object_id: str, worker_id: str, **values: Any) -> Row | None:
         """The row, claimed for this worker; None if it does not wait. Sets `values` too."""
@@ -56,19 +60,21 @@ class Leases(Generic[Row]):
         """Raise the heartbeat counter, set `values`, and learn whether the claim still stands and whether to stop."""
         table = self.table
         alive = {"hb_seq": table.hb_seq + 1, "updated_at": table.updated_at}  # a sign of life is no news to the user
-        told: Label[StopRequest | None] = self.stop_requested.label("stop_requested")
-        row = session.execute(update(table).where(*self._of(claim)).values(alive | values).returning(told)).first()
-        return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, stop_requested=row.stop_requested)
+        statement = update(table).where(*self._of(claim)).values(alive | values).returning(*self._asked())
+        row = session.execute(statement).first()
+        return Heartbeat(alive=False) if row is None else Heartbeat(True, row.stop_requested, row.preview_wanted)
 
     def read(self, session: Session, claim: Claim | Held) -> Heartbeat:
         """The same answer without a write."""
-        told: Label[StopRequest | None] = self.stop_requested.label("stop_requested")
-        row = session.execute(select(told).where(*self._of(claim))).first()
-        return Heartbeat(alive=False) if row is None else Heartbeat(alive=True, stop_requested=row.stop_requested)
+        row = session.execute(select(*self._asked()).where(*self._of(claim))).first()
+        return Heartbeat(alive=False) if row is None else Heartbeat(True, row.stop_requested, row.preview_wanted)
 
     def held(self, session: Session, claim: Claim | Held, *unmoved: ColumnElement[bool]) -> Row | None:
         """The claimed row, locked by a guarded write; None if the claim is over, or `unmoved` is not true of it."""
         return self._write(session, (*self._of(claim), *unmoved), {"updated_at": utcnow()})
+
+    def _asked(self) -> tuple[Label[StopRequest | None], Label[str | None]]:
+        return self.stop_requested.label("stop_requested"), self.preview_wanted.label("preview_wanted")
 
     def _of(self, claim: Claim | Held) -> tuple[ColumnElement[bool], ...]:
         return (self.table.id == claim.id, self.table.epoch == claim.epoch, *self.is_held)

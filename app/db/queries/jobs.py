@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased, defer
 
 from app.db.access_models import Tenant
 from app.db.ids import is_id
-from app.db.models import Artifact, IdempotencyKey, Job, JobEvent, JobMetric, QueueTurn
+from app.db.models import Artifact, IdempotencyKey, Job, JobEvent, JobMetric, JobPreview, QueueTurn
 from app.db.queries.page import Page, page_of
 from app.domain.fair_queue import Group, QueueOrder, QueuePosition
-from app.domain.states import JobState, Stage
+from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
 
 # What nearly every request sends is built once: building a statement takes as long as sending it.
 _OF_TENANT = (Job.id == bindparam("id"), Job.tenant == bindparam("tenant"))
@@ -226,6 +226,32 @@ def forget_checkpoint(session: Session, job_id: str, key: str) -> None:
     """Unless the job has another one meanwhile."""
     of_job = (Job.id == job_id, Job.checkpoint_key == key)
     session.execute(update(Job).where(*of_job).values(checkpoint_key=None, updated_at=Job.updated_at))
+
+
+def get_preview(session: Session, job_id: str, student: str, name: str) -> JobPreview | None:
+    return session.get(JobPreview, (job_id, student, name), populate_existing=True)
+
+
+def list_previews(session: Session, job_id: str) -> Sequence[JobPreview]:
+    return session.scalars(select(JobPreview).where(JobPreview.job_id == job_id)).all()
+
+
+def leftover_previews(session: Session) -> Sequence[JobPreview]:
+    """Of jobs that have ended."""
+    ended = select(JobPreview).join(Job, Job.id == JobPreview.job_id)
+    return session.scalars(ended.where(Job.state.in_(sorted(TERMINAL_JOB_STATES)))).all()
+
+
+def delete_preview(session: Session, preview: JobPreview) -> None:
+    """Unless it has been replaced meanwhile."""
+    same = (JobPreview.job_id == preview.job_id, JobPreview.storage_key == preview.storage_key)
+    session.execute(delete(JobPreview).where(*same))
+
+
+def want_preview(session: Session, job_id: str, student: str) -> None:
+    """Ask the worker for an ONNX file. To the user nothing of the job has changed."""
+    is_running = (Job.id == job_id, Job.state == JobState.RUNNING)
+    session.execute(update(Job).where(*is_running).values(preview_wanted=student, updated_at=Job.updated_at))
 
 
 def get_idempotency_key(session: Session, tenant: str, key: str) -> IdempotencyKey | None:

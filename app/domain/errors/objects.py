@@ -106,6 +106,36 @@ class JobNotSucceeded(
     """The job has not succeeded, so it has no such result."""
 
 
+class PreviewNotReady(
+    StateConflict,
+    code="preview_not_ready",
+    title="There is no preview yet",
+    example="The preview is being made.",
+):
+    """The student has no preview yet, or its ONNX file is being made."""
+
+
+class PreviewGone(
+    TdmrError,
+    code="preview_gone",
+    title="There is no preview any more",
+    status=410,
+    example="The job has succeeded: its finished student has replaced the preview.",
+):
+    """The job has ended. A finished student has replaced its preview, or the preview was not kept."""
+
+
+class FilesDeleted(
+    TdmrError,
+    code="files_deleted",
+    title="The job's files were deleted",
+    status=410,
+    example="The files of this job were deleted on 2026-11-29: the service keeps them for 30 days.",
+):
+    """The job's files have been deleted because of their age. The job, its evaluation and its curves are kept; running
+    it again makes the files again."""
+
+
 class NothingToPredictWith(
     StateConflict,
     code="nothing_to_predict_with",

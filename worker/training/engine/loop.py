@@ -62,6 +62,10 @@ class Hooks:
     """Told after each step; who listens may well skip some."""
     event: Callable[[str, str], None] = lambda code, message: None
     stop_requested: Callable[[], bool] = lambda: False
+    after_step: Callable[[], None] = lambda: None
+    """Called after each step; whoever listens may well skip some."""
+    judged: Callable[[int, nn.Module, dict[str, float]], None] = lambda step, delivered, values: None
+    """Given what would be delivered now and its values, `evaluations` times, also where nothing evaluates it."""
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     """Given what would be delivered now; its values join the curves."""
     evaluations: int = EVALUATIONS
@@ -130,10 +134,14 @@ def fit(
             point: dict[str, float] = {}
             if done % every_log == 0 or done == how.steps:
                 point = {**means.take(), "learning_rate": how.rate(step)}
-            if hooks.evaluate and (done % every_evaluation == 0 or done == how.steps):
-                point |= run.evaluate()
+            is_due = done % every_evaluation == 0 or done == how.steps
+            values = run.evaluate() if hooks.evaluate and is_due else {}
+            point |= values
             if point:  # one point a step: a later one of the same step would replace it
                 hooks.metric(done, point)
+            if is_due:
+                hooks.judged(done, run.current, values)
+            hooks.after_step()
             if hooks.stop_requested():
                 run.save(done)
                 raise Stopped

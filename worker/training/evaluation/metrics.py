@@ -24,8 +24,8 @@ from app.domain.evaluation import (
     PredictorScores,
     ReliabilityBin,
 )
+from app.domain.intervals import mcnemar, newcombe, wilson
 from worker.training.evaluation.confusions import blocks, confusion_cells, softmax
-from worker.training.statistics import mcnemar, newcombe, wilson
 
 Logits = npt.NDArray[Any] | Tensor
 
@@ -58,7 +58,7 @@ def compare(
     if split is not Split.TEST:
         note = f"There is no test split: these are the {split} images, which training has used, so expect less."
     given = {"student": student, "teacher": teacher, "probe": probe}
-    logits = {who: None if values is None else _array(values) for who, values in given.items()}
+    logits = {who: None if values is None else as_array(values) for who, values in given.items()}
     scores = {who: None if values is None else score(values, labels, classes) for who, values in logits.items()}
     evaluation = Evaluation(
         split=split,
@@ -86,8 +86,8 @@ def score(logits: Logits, labels: npt.NDArray[np.integer[Any]] | Tensor, classes
     Raises:
         NonFiniteLoss: the logits are not numbers.
     """
-    logits_NK = _array(logits)
-    labels_N = _array(labels).astype(np.int64)
+    logits_NK = as_array(logits)
+    labels_N = as_array(labels).astype(np.int64)
     images, count = logits_NK.shape
     assert images == len(labels_N) > 0 and count == len(classes)
     if not np.isfinite(logits_NK).all():
@@ -110,7 +110,8 @@ def score(logits: Logits, labels: npt.NDArray[np.integer[Any]] | Tensor, classes
     )
 
 
-def _array(values: Logits) -> npt.NDArray[Any]:
+def as_array(values: Logits) -> npt.NDArray[Any]:
+    """On whatever device they are."""
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.errors import ExportParityFailed
+from app.domain.intervals import Z95
 from app.domain.manifest import Parity
-from worker.training.statistics import Z95
 
 HINT = "Leave this format out of export.formats, or choose another student."
 ORDINARY_LOGIT = 10.0

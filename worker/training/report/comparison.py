@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.domain.files import replaced_atomically
+from app.domain.intervals import wilson
 from app.domain.manifest import Measurement
 from app.domain.model_selection import Candidate, Choice, Comparison, choose, mark_front
 from app.domain.spec import TrainingSpec
 from worker.training.export.latency import cpu_name
 from worker.training.report.pareto import draw_pareto
 from worker.training.run import Run
-from worker.training.statistics import wilson
 
 COMPARISON_NAME, PLOT_NAME = "comparison.json", "pareto.svg"
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from app.domain.answers import ANSWERS_NAME
 from app.domain.errors import TrainingFailed
 from app.domain.evaluation import EVALUATION_NAME
 from app.domain.manifest import Licences, Manifest, Measurement, Parity, Preprocessing
@@ -146,11 +147,11 @@ def _describe_one(
     run: Run, taps: TeacherTaps | None, outcome: Delivered, facts: Mapping[str, Any], shared: Sequence[str]
 ) -> Manifest:
     trained = outcome.trained
-    spec, student, files = trained.spec, trained.student, [EVALUATION_NAME]
+    spec, student, files = trained.spec, trained.student, [EVALUATION_NAME, ANSWERS_NAME]
     points = Curves(run.out_dir).points(trained.name)
     if student is not None:
         asked = [formats.find(chosen).file for chosen in spec.export.formats]
-        files = [file for file in asked if file not in outcome.exported.withheld] + [WEIGHTS_NAME, EVALUATION_NAME]
+        files = [*(file for file in asked if file not in outcome.exported.withheld), WEIGHTS_NAME, *files]
     return write_manifest(
         trained.folder,
         files=[*files, *shared],

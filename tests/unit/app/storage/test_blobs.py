@@ -50,6 +50,27 @@ class TestBlobs:
             assert stream.read(3) == b"456"
             assert stream.read() == b"789"
 
+    def test_lists_what_there_is_with_its_age(self, blobs: Blobs, source: Path) -> None:
+        assert blobs.names("jobs") == blobs.below("jobs") == []
+        before = blobs.now()
+        for key in ("jobs/a/e1/x/y.bin", "jobs/a/z.bin", "jobs/ab/z.bin", "jobs/file"):
+            blobs.put_file(key, source)
+        assert blobs.names("jobs") == ["a", "ab", "file"]
+        found = blobs.below("jobs/a")
+        assert sorted(blob.key for blob in found) == ["jobs/a/e1/x/y.bin", "jobs/a/z.bin"]
+        assert [blob.key for blob in blobs.below("jobs/file")] == ["jobs/file"]
+        assert {blob.bytes for blob in found} == {10}
+        after = blobs.now()
+        for blob in found:  # an object store tells whole seconds
+            assert blob.changed is not None and before - 1 <= blob.changed <= after + 1
+        assert blobs.below("jobs/b") == []
+
+    def test_tells_when_a_blob_came_and_not_how_old_its_source_was(self, blobs: Blobs, source: Path) -> None:
+        os.utime(source, (0, 0))
+        blobs.put_file("uploads/a", source)
+        (blob,) = blobs.below("uploads")
+        assert blob.changed is not None and blob.changed > blobs.now() - 3600
+
     def test_replaces_a_blob(self, blobs: Blobs, source: Path, tmp_path: Path) -> None:
         blobs.put_file("a", source)
         other = tmp_path / "other.bin"

@@ -266,9 +266,9 @@ class TestSeveralStudents:
         assert whole["decode"] + whole["teacher"] <= whole["prepare"]
         for name in STUDENTS:
             own = manifest_of(both.out_dir / name)["seconds"]
-            assert set(own) == {*Stage, "decode", "teacher"}
+            assert set(own) == {*Stage, "decode", "teacher", "preview"}
             assert own["prepare"] == whole["prepare"]
-            for stage in ("distill", "evaluate", "export"):
+            for stage in ("distill", "evaluate", "export", "preview"):
                 assert 0 < own[stage] == whole[f"{stage}/{name}"] < whole[stage]
 
     def test_goes_on_in_the_middle_of_the_second_without_training_the_first_again(

@@ -13,12 +13,12 @@ from torch import nn
 from app.domain.dataset import Split, evaluation_split
 from app.domain.errors import NonFiniteLoss
 from app.domain.evaluation import Evaluation, shown
+from app.domain.intervals import mcnemar, newcombe, wilson
 from tests.unit.app.reports import planted
 from worker.training.evaluation.metrics import compare, score
 from worker.training.export.prediction import predict
 from worker.training.report.card.model_card import render_html, render_markdown
 from worker.training.report.figures import draw
-from worker.training.statistics import mcnemar, newcombe, wilson
 
 
 def logits_of(probabilities: list[list[float]]) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worker.training.statistics import mcnemar, newcombe, wilson
+from app.domain.intervals import mcnemar, newcombe, wilson
 
 
 class TestWilson:
