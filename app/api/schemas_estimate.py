@@ -35,7 +35,9 @@ class EstimateRead(BaseModel):
 
     object: Literal["estimate"] = "estimate"
     seconds: RangeRead | None = Field(description="Of the run, without the wait for a worker.")
-    stages: dict[Stage, RangeRead | None] = Field(description="Seconds a stage.")
+    stages: dict[Stage, RangeRead | None] = Field(
+        description="Seconds a stage.", examples=[{"distill": {"low": 210, "expected": 260, "high": 340}}]
+    )
     memory_bytes: RangeRead | None = Field(description="The training process's memory at its peak.")
     device_memory_bytes: RangeRead | None = Field(description="The accelerator's memory at its peak.")
     cache_bytes: int | None = Field(

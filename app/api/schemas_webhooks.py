@@ -113,7 +113,7 @@ class DeliveryRead(BaseModel):
     webhook_id: str = Field(description="The webhook that it is for.")
     url: str | None = Field(description="The job's `webhook_url`; null if it goes to the webhook's own URL.")
     event_id: str = Field(description="The event; the same for all receivers and attempts. Sent as `webhook-id`.")
-    event_type: EventType = Field(description="What happened.")
+    event_type: EventType = Field(description="What it tells.")
     object_id: str = Field(description="Id of the job, data set or webhook that it is about.")
     state: DeliveryState = Field(
         description="`pending` while there is another attempt to come; `succeeded` once the receiver has answered 2xx; "

@@ -120,6 +120,6 @@ class WebhookEvent(BaseModel):
         examples=["evt_01JCZ7R2M4K6H8G0F1E3D5C7B9"],
     )
     object: Literal["event"] = "event"
-    type: EventType = Field(description="What happened.")
+    type: EventType = Field(description="What it tells.")
     timestamp: datetime = Field(description="When it happened.")
     data: JobNews | DatasetNews | WebhookNews = Field(description="What it happened to.")

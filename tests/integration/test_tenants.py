@@ -165,6 +165,7 @@ class TestOtherTenants:
     def test_see_nothing_in_lists(self, service: Service) -> None:
         lists = [op for op in OPERATIONS if op.method == "GET" and not op.parameters]
         lists = [op for op in lists if op.described["tags"] != ["catalogue"]]  # that is everyone's
+        lists = [op for op in lists if not any(p.get("required") for p in op.described.get("parameters", ()))]
         with guard(service) as http:
             theirs, stranger = objects_of(service, http), key_of(service, "stranger")
             assert len(lists) >= 4

@@ -146,8 +146,8 @@ def evaluate(
         evaluations.append(evaluation)
         run.reporter.did(Work.EVALUATE)
     run.reporter.end()
-    judged = len(images.pools.judged) * sum(trained.student is not None for trained in students)
-    run.reporter.learned(Work.EVALUATE, run.reporter.seconds[Stage.EVALUATE], judged)
+    shown = len(images.pools.judged) * sum(trained.student is not None for trained in students)
+    run.reporter.learned(Work.EVALUATE, run.reporter.seconds[Stage.EVALUATE], shown)
     return evaluations
 
 

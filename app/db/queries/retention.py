@@ -5,8 +5,8 @@ beginning of an index, and what was deleted before costs nothing.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
@@ -19,7 +19,8 @@ from app.domain.states import OPEN_JOB_STATES, TERMINAL_JOB_STATES
 _REPEAT = aliased(Job)
 
 
-class Amount(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Amount:
     """How much it is."""
 
     count: int = 0

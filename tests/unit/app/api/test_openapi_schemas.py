@@ -15,8 +15,6 @@ from app.api.openapi_schemas import example_of, polish, public_name
         ("ListPage_DatasetListed_", "DatasetList"),
         ("ListPage_TeacherCard_", "TeacherList"),
         ("WebhookRead", "Webhook"),
-        ("JobSpec-Input", "JobCreate"),
-        ("JobSpec-Output", "JobSpec"),
         ("ViewConfig-Input", "ViewConfig"),
         ("ViewConfig-Output", "ViewConfigOutput"),
         ("Spread", "Spread"),
