@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.domain.errors import DatasetRejected
 from app.ingest.archive import open_archive
+from app.ingest.columnar import open_table
 from app.ingest.entry import Archive, Entry
 from app.ingest.foreign import kind_by_name
 from app.ingest.limits import RATIO_FLOOR_BYTES, Limits
@@ -48,8 +49,11 @@ def with_nested(
         copy = scratch / f"nested-{number}"
         archive.copy(entry.path, copy)
         try:
-            opened = open_archive(
-                copy, replace(limits, max_unpacked_bytes=left_bytes, max_members=left_entries), encoding, labels_column
+            left = replace(limits, max_unpacked_bytes=left_bytes, max_members=left_entries)
+            opened: Archive = (
+                open_table(copy, left, labels_column)  # arrow streams do not begin with a word of their own
+                if entry.path.lower().endswith(_TABLES)
+                else open_archive(copy, left, encoding, labels_column)
             )
         except DatasetRejected as error:
             raise DatasetRejected(f"{entry.path}, inside the archive: {error.detail}", hint=error.hint) from None
