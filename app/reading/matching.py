@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from typing import NamedTuple
@@ -64,18 +64,21 @@ class PathIndex:
         return self._by_ending(parts, folder)
 
     def _by_ending(self, parts: list[str], folder: str) -> Found:
-        name = parts[-1].casefold()
-        for how, candidates in (
-            (ENDING, self._by_name.get(name, ())),
-            (STEM, self._by_stem.get(name, ()) if suffix_of(name) not in IMAGE_SUFFIXES else ()),
-            (STEM, self._by_stem.get(stem_of(name), ()) if suffix_of(name) in IMAGE_SUFFIXES else ()),
-            (PREFIX, self._by_name.get(_UPLOAD_PREFIX.sub("", name), ())),
-            (PREFIX, self._by_original.get(name, ())),
-            (NUMBER, self._by_number.get(str(int(name)), ()) if _is_number(name) else ()),
-        ):
+        for how, candidates in self._candidates(parts[-1].casefold()):
             if candidates:
                 return self._best(candidates, parts, folder, how)
         return Found(None, "", anchored=False)
+
+    def _candidates(self, name: str) -> Iterator[tuple[str, Sequence[str]]]:
+        """Files that a name may mean, the surest first."""
+        yield ENDING, self._by_name.get(name, ())
+        yield STEM, self._by_stem.get(stem_of(name) if suffix_of(name) in IMAGE_SUFFIXES else name, ())
+        original = _UPLOAD_PREFIX.sub("", name)
+        if original != name:
+            yield PREFIX, self._by_name.get(original, ())
+        yield PREFIX, self._by_original.get(name, ())
+        if _is_number(name):
+            yield NUMBER, self._by_number.get(str(int(name)), ())
 
     def _best(self, candidates: Sequence[str], parts: list[str], folder: str, how: str) -> Found:
         """The one that agrees with the most folders, if there is one."""

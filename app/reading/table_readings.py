@@ -23,7 +23,8 @@ MAX_LABEL_BYTES = 255
 LISTED_ROWS = 20
 """Rows that a message names."""
 _LEAST_MATCHED = 0.5
-"""Share of a table's rows below which it is about other images."""
+"""Share of a table's rows, and of the images, below which it is about other images. Who packs some images of many
+leaves the table as it was."""
 
 
 @dataclass
@@ -209,7 +210,8 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
         )
         return
     missing = sum(r.missing_total for *_, r in read)
-    if missing >= (1 - _LEAST_MATCHED) * total and matched <= missing:
+    most_missing = missing >= (1 - _LEAST_MATCHED) * total and matched <= missing
+    if most_missing and matched < _LEAST_MATCHED * len(context.listing.images):
         yield _not_there(read, context.index, what, missing, total)
         return
     placed: dict[str, Placement] = {}

@@ -78,8 +78,9 @@ def _guessed(name: str, data: bytes, encoding: str | None) -> Text | None:
     words = re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", lines)[:2_000]
     scored = guess(words)
     best = None if scored is not None and scored.score > _SURE else from_bytes(lines, cp_isolation=_COMMON).best()
-    candidates = (best and best.encoding, scored and scored.encoding, "cp1252", "latin-1")
-    for guessed in filter(None, candidates):
+    likely = [best.encoding] if best is not None else []
+    likely += [scored.encoding] if scored is not None else []
+    for guessed in (*likely, "cp1252", "latin-1"):
         try:
             text = data.decode(guessed)
         except UnicodeDecodeError:

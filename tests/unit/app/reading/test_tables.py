@@ -144,6 +144,13 @@ class TestMatching:
         assert "dog/7.jpg" not in choice.reading.placements
         assert any("'cat/7.jpg'" in warning for warning in choice.warnings)
 
+    def test_a_table_may_name_many_more_files_than_were_packed(self) -> None:
+        table = "image,label\n" + "".join(f"gone_{i}.jpg,lemon\n" for i in range(50))
+        table += "".join(f"{path},{name}\n" for path, name in IMAGES.items())
+        choice = chosen(IMAGES, {"train.csv": table})
+        assert counts(choice) == ALL
+        assert any("left out: 50 of 59" in warning for warning in choice.warnings)
+
     def test_a_name_that_several_files_have_is_not_guessed(self) -> None:
         images = ["a/1.jpg", "b/1.jpg", "a/2.jpg", "b/3.jpg", "a/4.jpg"]
         choice = chosen(images, {"t.csv": "file,label\n1.jpg,x\n2.jpg,x\n3.jpg,y\n4.jpg,y\n"}, layout="table")
