@@ -45,6 +45,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\.(sqlite3?|db)$", "an SQLite database"),
     (r"\.rec$", "an MXNet RecordIO file"),
     (r"\.(mp4|mov|avi|mkv|webm|m4v|mpg|mpeg)$", "a video"),
+    (r"\.(xlsx|xls|xlsm|ods|numbers)$", "a spreadsheet"),
     (r"\.parquet$", "a parquet table"),
     (r"\.arrow$", "an arrow table"),
 )

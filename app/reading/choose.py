@@ -171,7 +171,7 @@ def _distinct(best: Reading, others: Sequence[Reading]) -> list[Reading]:
 
 def _alternatives(best: Reading, differing: Sequence[Reading]) -> list[str]:
     """Loud where another reading is clean as well, though not as explicit."""
-    clean = [r for r in differing if r.strength >= Strength.CLEAN or r.id.startswith("table")]
+    clean = [r for r in differing if r.strength >= Strength.CLEAN]
     return [
         f"It could also be read as {len(r.classes)} classes from {r.source}: {named(r.classes)}. If that is meant, "
         f"upload it again with `layout` = {quoted(r.id)}."

@@ -20,6 +20,8 @@ def _names(words: str) -> tuple[str, ...]:
 
 
 _SAMPLE_ROWS = 300
+_MOST_CANDIDATES = 5
+"""Columns that are offered as the class: each is read as a whole."""
 _PATHS = _names(
     "path file_name filename filepath file_path image_path img_path image_name img_name image file fname "
     "image_file image_id imageid img id_code id image_url url name img_id photo picture isic_id uuid"
@@ -28,7 +30,8 @@ LABEL_NAMES = _names(
     "label class class_name classname label_name labels category category_name choice target breed diagnosis "
     "dx species variety tag tags classification class_label annotation ground_truth groundtruth gt klasse "
     "clase etiqueta etiquette categorie categoria y class_id classid label_id category_id target_class "
-    "labelname disease emotion expression kind type genus cultivar level grade fine_label"
+    "labelname disease emotion expression kind type genus cultivar level grade fine_label "
+    "finding_labels finding"
 )
 """Words for a class, the likelier first; a heading counts without case, accents and what is no letter."""
 _SPLITS = (
@@ -120,10 +123,10 @@ def find_columns(
     matched = sum(one.path is not None for one in found) / max(1, len(found))
     split, flag = _split_column(heading, body, path)
     others = [i for i in range(width) if i not in (path, split)]
+    labels: Sequence[int]
+    one_hot: list[int] = []
     if labels_column is not None:
-        label = _asked(table, heading, labels_column)
-        labels, known = (label,), True
-        one_hot: list[int] = []
+        labels, known = (_asked(table, heading, labels_column),), True
     else:
         labels, known = _label_columns(table, heading, body, others)
         one_hot = [] if known else _one_hot(heading, body, others)
@@ -182,6 +185,10 @@ def _path_column(
 
 def _split_column(heading: Sequence[str] | None, body: Sequence[Row], path: int) -> tuple[int | None, Split | None]:
     if heading is None:
+        for column in range(max((len(cells) for _, cells in body), default=0)):
+            values = {cells[column] for _, cells in body if column < len(cells) and cells[column]}
+            if column != path and values and all(split_of(value) is not None for value in values):
+                return column, None
         return None, None
     for name in (*_SPLITS, *_FLAGS):
         for column, head in enumerate(heading):
@@ -218,8 +225,8 @@ def _label_columns(
             return (texts[0] if _are_numbers(body, first) and texts else first,), True
     if len(filled) == 1:
         return filled, heading is None
-    sorted_out = [i for i in filled if _may_be_class(body, i)]
-    return sorted_out, False
+    sorted_out = [i for i in filled if _may_be_class(body, i)][:_MOST_CANDIDATES]
+    return sorted_out, heading is None and len(sorted_out) == 1
 
 
 def _may_be_class(body: Sequence[Row], column: int) -> bool:

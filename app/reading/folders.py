@@ -73,8 +73,8 @@ def _without_masks(tree: _Tree) -> _Tree:
     }
     if len(skipped) == len(tree.rows):
         return tree
-    folders = named(sorted("/".join(parts) for parts in masked), 3)
-    note = f"Left out as masks: {len(skipped)} images in {folders}, because other images stand beside them."
+    where = named(sorted("/".join(parts) for parts in masked), 3)
+    note = f"Left out as masks: {len(skipped)} images in {where}, because other images stand beside them."
     rows = [row for row in tree.rows if row.path not in skipped]
     return replace(tree, rows=rows, skipped=tree.skipped | skipped, warnings=(*tree.warnings, note))
 
@@ -246,6 +246,16 @@ def _reading(
     if names and (all(folded(name) in ROLES | MASKS for name in names) or are_parts(names)):
         strength = Strength.WEAK
     where = " inside each class" if tree.inside else ""
+    each = Counter(placement.label for placement in placed.values() if placement.label is not None)
+    told = [*tree.notes]
+    if each:
+        told.append(
+            f"{each.total():,} of {each.total() + len(skipped):,} labelled images lie in such folders, "
+            f"{min(each.values()):,} to {max(each.values()):,} in each."
+        )
+    if tree.splits:
+        called = splits_of(tree.splits)
+        told.append("; ".join(f"{quoted(name)} is {called[name]}" for name in tree.splits[:10] if name in called) + ".")
     return Reading(
         id=id if tree.sure else id.replace("folders", "folders-without-splits"),
         source=source,
@@ -253,6 +263,6 @@ def _reading(
         strength=strength,
         splits=named(tree.splits) + where if tree.splits else None,
         skipped=skipped,
-        evidence=tree.notes,
+        evidence=told,
         warnings=tree.warnings,
     )

@@ -214,6 +214,16 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     if most_missing and matched < _LEAST_MATCHED * len(context.listing.images):
         yield _not_there(read, context.index, what, missing, total)
         return
+    joined = _joined_labels(read)
+    if joined is not None:
+        yield Refusal(
+            what,
+            f"{files[0]} gives several labels to one image, such as {joined[:120]!r}; a classifier knows one class per "
+            "image.",
+            "Keep one label per image, or make one data set for each question.",
+            files=frozenset(files),
+        )
+        return
     placed: dict[str, Placement] = {}
     conflicts: dict[str, tuple[str, tuple[int, str, str]]] = {}
     skipped: dict[str, Reason] = {}
@@ -264,6 +274,18 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
         warnings=[*_warnings(context, read, columns, label, missing, total, conflicts), *_without_split(read)],
         used=frozenset(files),
     )
+
+
+def _joined_labels(read: Sequence[tuple[Table, Columns, _Rows]]) -> str | None:
+    """A label that is made of others, where many are: `Effusion|Mass` beside `Effusion` and `Mass`."""
+    labels = Counter(label for *_, rows in read for label in rows.labels.values() if label is not None)
+    for separator in "|;,":
+        several = [label for label in labels if separator in label]
+        parts = Counter(part.strip() for label in several for part in label.split(separator))
+        made = [s for s in several if all(p.strip() in labels or parts[p.strip()] > 1 for p in s.split(separator))]
+        if sum(labels[label] for label in made) > 0.02 * labels.total() and any(part in labels for part in parts):
+            return made[0]
+    return None
 
 
 def _splits(read: Sequence[tuple[Table, Columns, _Rows]]) -> tuple[dict[int, Split], str | None]:
@@ -381,7 +403,7 @@ def _warnings(
 
 def _strength(read: Sequence[tuple[Table, Columns, _Rows]], columns: Columns, several: bool) -> Strength:
     if several:
-        return Strength.CLEAN
+        return Strength.WEAK
     if not columns.anchored and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):
         return Strength.WEAK
     if all(_is_own(t.file) for t, *_ in read):

@@ -35,6 +35,8 @@ class Table:
     delimiter: str
     """Between cells; a space where a line is a path and then a label; empty for JSON lines."""
     max_lines: int | None
+    words: int = 2
+    """Of a line, where spaces are between cells; the first may hold spaces itself."""
     keys: tuple[str, ...] = ()
     """Of JSON lines: the columns."""
     records: Sequence[dict[str, object]] = ()
@@ -57,8 +59,8 @@ class Table:
             yield from self._json_rows()
         elif self.delimiter == " ":
             for number, line in self._lines():
-                words = line.strip().rsplit(None, 1)
-                if words:
+                words = line.strip().rsplit(None, self.words - 1)
+                if words and not line.startswith("#"):
                     yield number, words
         else:
             yield from self._csv_rows()
@@ -107,7 +109,8 @@ def open_table(file: str, text: str, max_lines: int | None = None) -> Table | No
     if _fits(some, found) > (0, 0):
         return Table(file, text, found, max_lines)
     if suffix in (".txt", ".lst", ".data", ".tab") and all(len(line.split()) > 1 for line in some):
-        return Table(file, text, " ", max_lines)
+        counts = {len(line.split()) for line in some if not line.startswith("#")}
+        return Table(file, text, " ", max_lines, counts.pop() if len(counts) == 1 else 2)
     return Table(file, text, ",", max_lines)  # one column: a list
 
 
@@ -117,7 +120,7 @@ def records_table(file: str, records: Sequence[object]) -> Table | None:
     if not kept or len(kept) != len(records):
         return None
     keys = tuple(dict.fromkeys(str(key) for record in kept[:_SAMPLE_LINES] for key in record))
-    return Table(file, "", "", None, keys, kept)
+    return Table(file, "", "", None, keys=keys, records=kept)
 
 
 def rejected(file: str, line: int, fact: str, hint: str | None = None) -> DatasetRejected:
@@ -152,7 +155,7 @@ def _json_lines(file: str, text: str, max_lines: int | None) -> Table | None:
     for number, line in enumerate(islice(_LINE.finditer(text, text.startswith("\ufeff")), _SAMPLE_LINES), start=1):
         if line[0].strip():
             keys.update(dict.fromkeys(json_object(file, number, line[0])))
-    return Table(file, text, "", max_lines, tuple(keys) or ("file_name", "label"))
+    return Table(file, text, "", max_lines, keys=tuple(keys) or ("file_name", "label"))
 
 
 def _fits(lines: Iterable[str], delimiter: str) -> tuple[float, int]:

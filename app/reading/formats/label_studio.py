@@ -38,7 +38,8 @@ def _item(file: str, task: dict[str, Any]) -> tuple[Item | None, bool]:
     labels: dict[str, None] = {}
     shapes: dict[str, None] = {}
     source: str | None = None
-    for annotation in task.get("annotations", task.get("completions")):
+    annotations: list[Any] = task.get("annotations", task.get("completions")) or []
+    for annotation in annotations:
         if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
             continue
         result = annotation.get("result")

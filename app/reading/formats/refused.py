@@ -19,6 +19,7 @@ _HINTS = {
     "an SQLite database": "Write the images out, one folder per class.",
     "an MXNet RecordIO file": "Write the images out, one folder per class (mxnet.recordio reads it).",
     "a video": "Cut single pictures out of it (ffmpeg -i film.mp4 -vf fps=1 %04d.jpg), one folder per class.",
+    "a spreadsheet": "Save it as “CSV UTF-8” and pack that.",
     "a parquet table": "Install the extra `tdmr[parquet]` on the workers, or write the images out.",
     "an arrow table": "Install the extra `tdmr[parquet]` on the workers, or write the images out.",
 }

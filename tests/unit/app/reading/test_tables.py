@@ -221,6 +221,48 @@ class TestLabels:
         assert list(choice.warnings) == []
 
 
+class TestKinds:
+    """What well-known data sets have."""
+
+    def test_google_automl_has_the_split_first_and_no_heading(self) -> None:
+        lines = [
+            ["TEST" if path.endswith("2.jpg") else "TRAINING", f"gs://b/{path}", name] for path, name in IMAGES.items()
+        ]
+        choice = chosen(IMAGES, {"import.csv": text(lines)})
+        assert counts(choice) == ALL
+        assert splits(choice)["img/lime_2.jpg"] == "test"
+
+    def test_mxnet_has_a_number_a_label_and_a_path(self) -> None:
+        lines = [[str(n), str(FRUIT.index(name)), path] for n, (path, name) in enumerate(IMAGES.items())]
+        choice = chosen(IMAGES, {"train.lst": text(lines, "\t"), "classes.txt": "lemon\nlime\nplum\n"})
+        assert counts(choice) == ALL
+
+    def test_oxford_pets_has_several_numbers_a_line(self) -> None:
+        lines = ["# Image CLASS-ID SPECIES"]
+        lines += [f"{path[4:-4]} {FRUIT.index(name) + 1} {1 + (name == 'plum')}" for path, name in IMAGES.items()]
+        choice = chosen(IMAGES, {"annotations/list.txt": "\n".join(lines)})
+        assert choice.asks
+        assert {len(r.classes) for r in (choice.reading, *choice.others)} == {2, 3}
+
+    def test_ham10000_has_parts_of_images(self) -> None:
+        images = [f"HAM_images_part_{1 + i % 2}/ISIC_{i:04d}.jpg" for i in range(8)]
+        rows = [f"HAM_{i},ISIC_{i:04d},{'nv' if i < 4 else 'mel'},{40 + i}.0,male\n" for i in range(8)]
+        choice = chosen(images, {"HAM_metadata.csv": "lesion_id,image_id,dx,age,sex\n" + "".join(rows)})
+        assert counts(choice) == {"nv": 4, "mel": 4}
+
+    def test_chest_x_rays_have_several_findings(self) -> None:
+        findings = ["Mass", "Effusion", "Mass|Effusion"]
+        table = "Image Index,Finding Labels\n" + "".join(f"{p},{findings[n % 3]}\n" for n, p in enumerate(IMAGES))
+        assert "several labels to one image, such as 'Mass|Effusion'" in refused(IMAGES, {"Data_Entry.csv": table})
+
+    def test_a_comma_in_a_label_is_none_of_that(self) -> None:
+        table = "path,label\n" + "".join(f'{p},"{c}, ripe"\n' for p, c in IMAGES.items())
+        assert set(counts(chosen(IMAGES, {"labels.csv": table}))) == {"lemon, ripe", "lime, ripe", "plum, ripe"}
+
+    def test_a_spreadsheet_is_called_by_its_name(self) -> None:
+        assert "'labels.xlsx' is a spreadsheet" in refused(IMAGES, others={"labels.xlsx": "a spreadsheet"})
+
+
 class TestSplits:
     def test_of_a_column(self) -> None:
         lines = [["path", "label", "subset"], *rows("path", "label", "s", s="Training")]
