@@ -169,7 +169,7 @@ def _image_column(schema: Any) -> str | None:
             return bool(kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type))
         return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
-    found = [field.name for field in schema if holds_bytes(field.type)]
+    found: list[str] = [field.name for field in schema if holds_bytes(field.type)]
     return next(
         (name for name in found if bare(name) in ("image", "img", "picture", "photo")), found[0] if found else None
     )
@@ -179,14 +179,15 @@ def _label_column(schema: Any, image: str, asked: str | None) -> str | None:
     from pyarrow import types  # noqa: PLC0415
 
     if asked is not None:
-        found = next((name for name in schema.names if bare(name) == bare(asked) and name != image), None)
+        names: list[str] = schema.names
+        found = next((name for name in names if bare(name) == bare(asked) and name != image), None)
         if found is None:
             raise DatasetRejected(
                 f"The table has no column {asked!r}; it has {', '.join(schema.names[:20])}.",
                 hint="Name one of its columns as `labels_column`.",
             )
         return found
-    fit = {
+    fit: dict[str, str] = {
         bare(field.name): field.name
         for field in schema
         if field.name != image
