@@ -35,6 +35,8 @@ SUFFIXES = {
 }
 """The formats that are read, by Pillow's name, and the suffix each is stored under. Nothing else is even tried, so
 formats that run programs (EPS) or have a long history of flaws are never reached. HEIF needs the extra `tdmr[heic]`."""
+FORMATS = tuple(format for format in SUFFIXES if format != "HEIF" or HEIC)
+"""Those that are read here."""
 
 MAX_PIXELS = 64_000_000
 """Default limit of one image, in pixels: 192 MB once decoded."""
@@ -125,7 +127,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | 
         UnreadableImage: as `open_rgb`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, max_pixels)
             image.load()
             measured, rgb = _to_rgb(image, levels)
@@ -144,7 +146,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | 
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage(f"not an image, or not one of {', '.join(SUFFIXES)}") from None
+        raise UnreadableImage(f"not an image, or not one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(_TOO_LARGE, f"more than the {max_pixels} pixels allowed") from None
     except MemoryError:
