@@ -1,5 +1,6 @@
 """Compare the readings of an archive and take one; or ask, where several are as likely and give different classes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from app.reading.suspicions import suspicions
 from app.reading.table_readings import table_readings
 from app.reading.tables import Table, is_table_name, open_table
 from app.reading.words import is_unlabelled, split_of
+
+log = logging.getLogger(__name__)
 
 MAX_OFFERED = 6
 _TABLES = (".csv", ".tsv", ".jsonl", ".xlsx", ".xls", ".json", ".xml")
@@ -68,7 +71,8 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     pool = valid if layout is None else meant
     rivals = [] if exact else [r for r in differing if r.strength >= best.strength and r in pool]
     ignored = _ignored(context, best, readings, refusals)
-    warnings = [*best.warnings, *context.notes(best.used), *suspicions(best)]
+    broken = [f"A file that looks like {name.replace('_', ' ')} could not be read as such." for name in context.broken]
+    warnings = [*best.warnings, *context.notes(best.used), *suspicions(best), *broken]
     if not rivals and not exact:
         warnings += _alternatives(best, differing)
         warnings += _refused(best, refusals)
@@ -78,7 +82,13 @@ def choose(context: Context, layout: str | None = None) -> Choice:
 def _read(context: Context) -> tuple[list[Reading], list[Refusal]]:
     found: list[Reading | Refusal] = []
     for reader in READERS:
-        found += reader(context)
+        try:
+            found += list(reader(context))
+        except DatasetRejected:
+            raise
+        except Exception:  # a document of strangers may have any shape
+            log.info("%s could not read this archive", reader.__module__, exc_info=True)
+            context.broken.append(reader.__module__.rpartition(".")[2])
     tables = [table for file in sorted(context.shallow) if (table := _table(context, file)) is not None]
     found += table_readings(context, tables)
     found += folder_readings(context.listing, context.unlabelled_classes)

@@ -16,7 +16,10 @@ from app.reading.words import folded, is_number
 
 _LISTS = re.compile(r"(class|label|categor|synset|name|wnid|breed|species)", re.IGNORECASE)
 _MOST = 20_000
-_FRONT_MATTER_BYTES = 2**18
+_FRONT_MATTER_BYTES = 2**17
+_MOST_YAML = 20
+_MAX_NAME_BYTES = 255
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,14 @@ def with_names(reading: Reading, context: Context) -> Reading:
 
 
 def _fits(names: Names, numbers: set[int]) -> bool:
-    return numbers <= names.by_number.keys() and len({names.by_number[n] for n in numbers}) == len(numbers)
+    if not numbers <= names.by_number.keys():
+        return False
+    called = {names.by_number[n] for n in numbers}
+    return len(called) == len(numbers) and all(map(_is_name, called))
+
+
+def _is_name(name: str) -> bool:
+    return bool(name.strip()) and name.isprintable() and len(name.encode()) <= _MAX_NAME_BYTES
 
 
 def _differ(one: Names, other: Names, numbers: set[int]) -> bool:
@@ -64,11 +74,13 @@ def _differ(one: Names, other: Names, numbers: set[int]) -> bool:
 
 def _all_names(context: Context) -> Iterator[Names]:
     """The surest first: what says by itself which number it names."""
+    headings = 0
     for file in context.shallow:
         if suffix_of(file) == ".json":
             for by_number in _of_json(context.document(file)):
                 yield Names(file, by_number)
-        elif suffix_of(file) in (".md", ".yaml", ".yml"):
+        elif suffix_of(file) in (".md", ".yaml", ".yml") and headings < _MOST_YAML:
+            headings += 1
             for by_number in _of_yaml(context.text(file) or ""):
                 yield Names(file, by_number)
     for file in context.shallow:
@@ -132,7 +144,7 @@ def _of_yaml(text: str) -> Iterator[dict[int, str]]:
     if len(text) > _FRONT_MATTER_BYTES or ("names" not in text and "class" not in text) or "&" in text:
         return  # no anchors, which could grow without end
     try:
-        document: Any = yaml.safe_load(text)
+        document: Any = yaml.load(text, _LOADER)  # noqa: S506 a safe one
     except (yaml.YAMLError, RecursionError, ValueError):
         return
     yield from _of_json(document)

@@ -27,6 +27,8 @@ class Context:
     """Files that could have told something and were not used, each with the reason."""
     listed_splits: dict[str, frozenset[str]] = field(default_factory=dict)
     """Files that list the images of a split."""
+    broken: list[str] = field(default_factory=list)
+    """Formats whose reader met something that it does not know."""
     _texts: dict[str, Text | None] = field(default_factory=dict)
     _documents: dict[str, object] = field(default_factory=dict)
 

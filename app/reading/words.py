@@ -88,7 +88,7 @@ def folded(name: str) -> str:
 
 
 def is_number(name: str) -> bool:
-    return name.isascii() and bool(re.fullmatch(r"-?[0-9]+(\.0*)?", name))
+    return name.isascii() and len(name) <= 18 and bool(re.fullmatch(r"-?[0-9]+(\.0*)?", name))
 
 
 @lru_cache(2**14)

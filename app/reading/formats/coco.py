@@ -35,7 +35,7 @@ def _is_coco(document: dict[str, Any]) -> bool:
 
 
 def _items(file: str, document: dict[str, Any]) -> tuple[list[Item], bool]:
-    names = {c.get("id"): str(c.get("name", c.get("id"))) for c in document["categories"] if isinstance(c, dict)}
+    names = {_key(c.get("id")): str(c.get("name", c.get("id"))) for c in document["categories"] if isinstance(c, dict)}
     labels: dict[Any, dict[str, None]] = defaultdict(dict)
     boxes = False
     for annotation in document["annotations"]:

@@ -7,7 +7,7 @@ from app.domain.placement import Placement
 from app.reading.context import Context
 from app.reading.listing import folder_of
 from app.reading.reading import Reading, Refusal, Strength, named, quoted
-from app.reading.words import is_unlabelled, splits_of
+from app.reading.words import is_number, is_unlabelled, splits_of
 
 
 def read(context: Context) -> Iterator[Reading | Refusal]:
@@ -27,8 +27,10 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
         for path, label in one.labels.items():
             split = (splits[folder_of(path).rstrip("/")] if by_split else None) or Split.TRAIN
             name = label
-            if label is not None and one.names is not None and label.isdigit() and int(label) < len(one.names):
+            if label is not None and one.names is not None and is_number(label) and 0 <= int(label) < len(one.names):
                 name = one.names[int(label)]
+            if name is not None and not name.isprintable():
+                name = None
             key = (Split.UNLABELLED, None) if name is None or is_unlabelled(name) else (split, name)
             placed[path] = kept.setdefault(key, Placement(*key))
     first = given[0]

@@ -200,3 +200,24 @@ class TestRefused:
     def test_hostile_documents_do_no_harm(self, text: str) -> None:
         images = [f"{name}/{i}.jpg" for name in FRUIT for i in range(3)]
         assert counts(chosen(images, {"a.xml": text, "b.json": text})) == ALL
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {
+                "images": [{"id": [1], "file_name": 3}],
+                "annotations": [{"image_id": {}, "category_id": []}],
+                "categories": [{"id": []}],
+            },
+            {"categories": {"label": {"labels": [{"name": 1}]}}, "items": [{"id": [], "annotations": 7, "image": 3}]},
+            {"classes": 3, "labels": {"a": {"label": {"label": {}}}}},
+            {"samples": [{"filepath": "a", "x": {"_cls": "Detections", "detections": [3]}, "tags": 1}]},
+            [{"data": {"image": 1}, "annotations": [{"result": 3}, 4]}],
+            {"9" * 400: "a", "1": "b"},
+            {"0": "\ud800", "1": "b", "2": "c"},
+            [[[]], None, 3],
+        ],
+    )
+    def test_documents_of_any_shape_do_no_harm(self, document: object) -> None:
+        images = [f"{name}/{i}.jpg" for name in range(3) for i in range(3)]
+        assert counts(chosen(images, {"a.json": document})) == {"0": 3, "1": 3, "2": 3}
