@@ -229,10 +229,8 @@ def _unreadable(readings: Sequence[Reading], refusals: Sequence[Refusal]) -> Dat
             f"The data set has no class; a classifier needs at least two.{seen}", hint=HOW_TO_LAY_OUT
         )
     if len(best.classes) == 1:
-        return DatasetRejected(
-            f"The data set has only one class, {best.classes[0]!r}; a classifier needs at least two.",
-            hint=HOW_TO_LAY_OUT,
-        )
+        told = f"The data set has only one class, {best.classes[0]!r}; a classifier needs at least two."
+        return DatasetRejected(" ".join([told, *best.warnings[:2]]), hint=HOW_TO_LAY_OUT)
     return DatasetRejected(
         f"Fewer than two of {len(best.classes)} classes have training images.",
         hint="Check that class names are spelled alike in train and test.",

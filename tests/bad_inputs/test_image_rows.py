@@ -169,7 +169,11 @@ def test_bad_input_row66_labels_with_a_byte_order_mark(door: Door) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path,label\n0.png,a\n9.png,b\n", "labels.csv, line 3 names '9.png', which is not there (nearest: '0.png')."),
+        (
+            "path,label\n8.png,a\n9.png,b\n",
+            "2 of 2 rows of `labels.csv` name a file that is not there: line 2 '8.png' (nearest: '1.png'); "
+            "line 3 '9.png' (nearest: '1.png').",
+        ),
         (
             "author,class\nme,a\n",
             "The first line of labels.csv is 'author,class', and no column names images that are there.",
