@@ -26,6 +26,9 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".xlsx", ".xls", ".json", ".xml")
 """What may have told labels, so that a person should know that it was not used."""
 
 
+_OTHER_CLASSES, _NO_CLASS = ": it gives other classes.", ": it names images, but no column tells a class."
+
+
 @dataclass(frozen=True)
 class Choice:
     """What was made of an archive."""
@@ -75,6 +78,7 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     warnings = [*best.warnings, *context.notes(best.used), *suspicions(best), *broken]
     if not rivals and not exact:
         warnings += _alternatives(best, differing)
+        warnings += [f"Not used: {told}" for told in ignored if told.endswith((_OTHER_CLASSES, _NO_CLASS))][:5]
         warnings += _refused(best, refusals)
     return Choice(best, differing[: MAX_OFFERED - 1], bool(rivals), ignored, warnings)
 
@@ -210,7 +214,7 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
         elif file in agreeing:
             told.append(f"{quoted(file)}: it gives the same classes.")
         elif file in other:
-            told.append(f"{quoted(file)}: it gives other classes.")
+            told.append(f"{quoted(file)}{_OTHER_CLASSES}")
         elif file not in refused and suffix_of(file) in _TABLES:
             told.append(f"{quoted(file)}: it names no images of the archive.")
     return told[:50]

@@ -97,7 +97,9 @@ def _of_group(context: Context, group: list[tuple[Table, Columns]], index: PathI
         else:
             heading = named([head for head in columns.heading or () if head], 8)
             for other, _ in group:
-                context.ignore(other.file, f"names images, but no column tells a class (it has {heading})")
+                context.ignore(
+                    other.file, f"it has the columns {heading}: it names images, but no column tells a class"
+                )
         return
     for label in (columns.one_hot and [-1]) or columns.labels:
         read = [(t, c, _read(t, c, label, index)) for t, c in group]

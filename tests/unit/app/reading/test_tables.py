@@ -313,6 +313,19 @@ class TestBesideFolders:
         assert counts(choice) == {"red": 4, "green": 4}
         assert choice.ignored == ["`prices.csv`: it names no images of the archive."]
 
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            ("{path},{n}", "it names images, but no column tells a class"),
+            ("{path},{parity}", "it gives other classes"),
+        ],
+    )
+    def test_one_about_the_images_that_is_not_used_is_loud(self, row: str, words: str) -> None:
+        rows = [row.format(path=p, n=f"{n}.25", parity="ab"[n % 2]) for n, p in enumerate(self.IMAGES)]
+        choice = chosen(self.IMAGES, {"extra.csv": "file,score,note\n" + "".join(f"{row},seen\n" for row in rows)})
+        assert counts(choice) == {"red": 4, "green": 4}
+        assert any(words in warning for warning in choice.warnings), (choice.warnings, choice.ignored)
+
     def test_a_sample_of_what_to_hand_in_is_none(self) -> None:
         choice = chosen(self.IMAGES, {"sample_submission.csv": self.table(same=False)})
         assert counts(choice) == {"red": 4, "green": 4}
