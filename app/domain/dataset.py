@@ -129,6 +129,7 @@ class OfferedReading(Frozen):
     sentence: str
     """`4 classes from the second folder level, splits from `Training` and `Testing`.`"""
     class_count: int
+    """All classes, also those that are not named."""
     classes: tuple[str, ...]
     """The first 20."""
     counts: dict[Split, int] = {}
@@ -141,9 +142,11 @@ class Understanding(Frozen):
     """What the import has understood of an archive, and what it has not."""
 
     sentence: str
+    """What was understood; or, where it asks, what is possible."""
     reading: str
     """The id of the reading that was taken, or that is the likeliest."""
     evidence: tuple[str, ...] = ()
+    """Sentences: what speaks for it."""
     ignored: tuple[str, ...] = ()
     """Sentences about what was not used, each with the reason."""
     warnings: tuple[str, ...] = ()
