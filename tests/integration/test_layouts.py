@@ -68,6 +68,14 @@ class TestQuestion:
         assert 'state="needs_answer"} 1' in service.http.get("/metrics").text
         assert service.http.delete(f"/v1/datasets/{dataset_id}").status_code == 204
 
+    def test_is_told_to_webhooks_and_the_answer_is_not(self, service: Service) -> None:
+        made = service.http.post("/v1/webhooks", json={"url": "https://hooks.example/", "event_types": ["dataset.*"]})
+        assert made.status_code == 201, made.text
+        dataset_id = asked(service)
+        assert service.http.post(f"/v1/datasets/{dataset_id}/layout", json={"layout": "folders:1"}).status_code == 202
+        sent = service.http.get(f"/v1/webhooks/{made.json()['id']}/deliveries").json()["data"]
+        assert [(one["event_type"], one["object_id"]) for one in sent] == [("dataset.needs_answer", dataset_id)]
+
 
 class TestAnswer:
     def test_sends_it_to_the_import_again(self, service: Service) -> None:
