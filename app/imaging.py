@@ -14,6 +14,14 @@ from PIL import Image, UnidentifiedImageError
 
 from app.domain.manifest import Preprocessing
 
+try:
+    import pillow_heif
+except ImportError:
+    HEIC = False
+else:
+    HEIC = True
+    pillow_heif.register_heif_opener(thumbnails=False)
+
 SUFFIXES = {
     "JPEG": ".jpg",
     "PNG": ".png",
@@ -22,9 +30,13 @@ SUFFIXES = {
     "GIF": ".gif",
     "TIFF": ".tif",
     "PPM": ".ppm",
+    "AVIF": ".avif",
+    "HEIF": ".heic",
 }
 """The formats that are read, by Pillow's name, and the suffix each is stored under. Nothing else is even tried, so
-formats that run programs (EPS) or have a long history of flaws are never reached."""
+formats that run programs (EPS) or have a long history of flaws are never reached. HEIF needs the extra `tdmr[heic]`."""
+FORMATS = tuple(format for format in SUFFIXES if format != "HEIF" or HEIC)
+"""Those that are read here."""
 
 MAX_PIXELS = 64_000_000
 """Default limit of one image, in pixels: 192 MB once decoded."""
@@ -81,6 +93,8 @@ class Decoded:
     plain: bool
     """Whether every decoder reads the file alike: JPEG, PNG or WebP in 8-bit grey or colour, nothing transparent. A
     JPEG stays plain when its EXIF tag turns it: writing it anew would cost either quality or many times its bytes."""
+    levels: tuple[int, int, int] | None = None
+    """Of a file with more than 8 bits a sample: the lowest and the highest value, and the one that is white."""
 
 
 def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -100,17 +114,23 @@ def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return decode(data if isinstance(data, bytes) else data.read_bytes(), max_pixels).image
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | None = None) -> Decoded:
     """As `open_rgb`, with what the file was.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: larger images are refused before anything is decoded.
+        levels: the samples that become black and white, in files with more than 8 bits a sample; None: 0 and the
+            largest that the file can hold.
 
     Raises:
         UnreadableImage: as `open_rgb`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, max_pixels)
             image.load()
-            rgb = _to_rgb(image)
+            measured, rgb = _to_rgb(image, levels)
             rotation = _UPRIGHT.get(_orientation(image))
             # a phone's MPO is a JPEG with a second picture behind it
             format = "JPEG" if image.format == "MPO" else image.format or ""
@@ -121,11 +141,12 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
                 and image.mode in _PLAIN_MODES
                 and not image.has_transparency_data
                 and (rotation is None or format == "JPEG"),
+                levels=measured,
             )
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage(f"not an image, or not one of {', '.join(SUFFIXES)}") from None
+        raise UnreadableImage(f"not an image, or not one of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(_TOO_LARGE, f"more than the {max_pixels} pixels allowed") from None
     except MemoryError:
@@ -183,19 +204,23 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
         raise UnreadableImage(f"{several}: only single pictures are used")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+Levels = tuple[int, int, int]
+
+
+def _to_rgb(image: Image.Image, levels: tuple[int, int] | None = None) -> tuple[Levels | None, Image.Image]:
+    measured: Levels | None = None
     if image.mode.startswith("I"):
-        image = _rescaled(image)
+        measured, image = _rescaled(image, levels)
     if image.mode == "F":
         raise UnreadableImage("floating-point samples have no agreed white; save it with 8 or 16 bits")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(canvas, layer).convert("RGB")
-    return image.convert("RGB")
+        return measured, Image.alpha_composite(canvas, layer).convert("RGB")
+    return measured, image.convert("RGB")
 
 
-def _rescaled(image: Image.Image) -> Image.Image:
+def _rescaled(image: Image.Image, levels: tuple[int, int] | None) -> tuple[Levels, Image.Image]:
     """Up to 16 bits of grey to 8, by ⌊255·v/white + ½⌋. Pillow's own conversion would clip some of these modes."""
     white, inverted = 65_535, False
     if image.format == "TIFF":
@@ -206,11 +231,16 @@ def _rescaled(image: Image.Image) -> Image.Image:
         if image.mode == "I":
             raise UnreadableImage("signed or 32-bit samples have no agreed white; save it with 8 or 16 bits")
     samples = np.asarray(image).clip(0, white).astype(np.uint32)
+    measured = int(samples.min()), int(samples.max()), white
+    if levels is not None:
+        low, high = levels
+        samples = samples.clip(low, high) - np.uint32(low)
+        white = max(1, high - low)
     samples *= 255
     samples += white // 2
     samples //= white
     grey = samples.astype(np.uint8)
-    return Image.fromarray(255 - grey if inverted else grey)
+    return measured, Image.fromarray(255 - grey if inverted else grey)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         BodyLimit,
         default=JSON_BODY_BYTES,
         by_path={
+            re.compile("/v1/datasets/[^/]+/layout"): JSON_BODY_BYTES,
             re.compile("/v1/datasets(/.*)?"): upload_bytes,
             re.compile("/v1/uploads(/.*)?"): settings.max_upload_bytes,
             re.compile("/v1/jobs/[^/]+/predict"): settings.max_predict_bytes + FORM_OVERHEAD_BYTES,

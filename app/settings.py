@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     """Largest archive accepted, in bytes."""
     keep_upload_hours: float = Field(default=24, gt=0)
     """A resumable upload that receives no data for this long is deleted."""
+    keep_unanswered_hours: float = Field(default=168, gt=0)
+    """A data set that waits for its owner to choose a reading of the archive is rejected after this long, and its
+    archive deleted."""
     upload_idle_seconds: float = Field(default=30, gt=0)
     """A request whose body brings less than `upload_min_bytes_per_second` over this long ends with 408."""
     upload_min_bytes_per_second: float = Field(default=256, gt=0)

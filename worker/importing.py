@@ -1,7 +1,8 @@
 """One import of a data set: claim → fetch the archive → child process → store the prepared data set → finish.
 
 The archive is hostile until shown otherwise, so it is opened in a child. Its verdict is the user's: `rejected` says
-what is wrong with the archive. A child that dies without one is ours: it is tried once more.
+what is wrong with the archive, and `needs_answer` asks which of several readings is meant; then the archive is kept.
+A child that dies without a verdict is ours: it is tried once more.
 """
 
 import json
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.db.queries.claims import Heartbeat
-from app.domain.dataset import DatasetReport, ImportResult
+from app.domain.dataset import DatasetReport, ImportResult, Understanding
 from app.domain.files import lost_below
 from app.log_context import bound
 from app.services import dataset_leases
@@ -82,6 +83,9 @@ class _Import(LeasedRun[DatasetClaim]):
             sha256=claim.sha256,
         )
         result = self._import()
+        if result.question is not None:
+            question = result.question
+            return Ending("a question", lambda s: dataset_leases.ask_about_dataset(s, claim, question))
         report, key = result.report, prepared_key(claim.id, claim.epoch)
         if report is None:
             return self._rejected(problems.of_verdict(result))
@@ -130,7 +134,9 @@ class _Import(LeasedRun[DatasetClaim]):
         for attempt in range(1, TRIES + 1):
             remove(out)
             self._last_line = ""
-            status, errors = self.run_child([str(self.folder / "archive"), str(out), *_options(self.worker.settings)])
+            said = f"--options={self.claim.options.model_dump_json(exclude_defaults=True)}"
+            arguments = [str(self.folder / "archive"), str(out), *_options(self.worker.settings), said]
+            status, errors = self.run_child(arguments)
             if status == 0 and (result := _result_of(self._last_line, out)) is not None:
                 return result
             log.warning("try %d died with status %d:\n%s", attempt, status, errors)
@@ -164,7 +170,7 @@ def _progress_of(line: str) -> float | None:
 
 
 def _result_of(line: str, out: Path) -> ImportResult | None:
-    """The verdict; the report is a file, since it may be longer than any line."""
+    """The verdict; a report or a question is a file, since it may be longer than any line."""
     try:
         content = json.loads(line)
         if content.pop("type") != "result":
@@ -172,6 +178,9 @@ def _result_of(line: str, out: Path) -> ImportResult | None:
         result = ImportResult.model_validate(content)
         if result.code is not None:
             return result
+        question = out / "question.json"
+        if question.is_file():
+            return ImportResult(question=Understanding.model_validate_json(question.read_bytes()))
         return ImportResult(report=DatasetReport.model_validate_json((out / "report.json").read_bytes()))
     except (ValueError, AttributeError, KeyError, OSError):  # pydantic's own error is a ValueError
         return None

@@ -18,7 +18,7 @@ from app.domain.states import TERMINAL_JOB_STATES, DatasetState
 from app.log_context import bound
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, BrokerAway, probe, send, waiting_messages
 from app.services import reaping, retention
-from app.services.datasets import drop_blobs
+from app.services.datasets import drop_blobs, expire_unanswered
 from app.services.reaping import Watch
 from app.settings import Settings
 from app.storage.blobs import Blobs
@@ -122,6 +122,7 @@ class Reconciler:
             self._blobs.delete_prefix(checkpoint_prefix(job.id))
             with self._store.write() as session:
                 queries.forget_checkpoint(session, job.id, job.checkpoint_key)
+        self._expire_unanswered()
         sweep_jobs(self._settings, self._is_over)
         sweep_imports(self._settings)
 
@@ -142,6 +143,18 @@ class Reconciler:
                 log.info("deleted by age: %d %s, %d bytes", done.count, rule.what, done.bytes)
             more = more or len(old) == retention.BATCH
         self._next_prune = now if more else now + PRUNE_SECONDS
+
+    def _expire_unanswered(self) -> None:
+        """Reject the data sets whose owner was asked for a reading and has not answered in time."""
+        asked_before = utcnow() - timedelta(hours=self._settings.keep_unanswered_hours)
+        with self._store.read() as session:
+            waiting = dataset_queries.unanswered_datasets(session, asked_before)
+        for dataset_id in waiting:
+            with self._store.write() as session:
+                archive = expire_unanswered(session, dataset_id, asked_before)
+            if archive is not None:
+                with self._store.read() as session:
+                    drop_blobs(session, self._blobs, {archive})
 
     def _drop_attempt(self, held: Held) -> None:
         """Delete what a lost attempt has stored and no row names; if the job never succeeds, nothing else would."""

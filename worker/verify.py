@@ -29,9 +29,9 @@ from app.domain.config import ExportConfig
 from app.domain.dataset import Split
 from app.domain.errors import ExportParityFailed, NotFound, TdmrError
 from app.domain.files import sha256_file
-from app.domain.layout import load_index
 from app.domain.manifest import ArtifactFile, Manifest, Preprocessing
 from app.imaging import UnreadableImage, clean_square, open_rgb
+from app.reading.layout import load_index
 from worker.training.export import formats
 from worker.training.export.format import BATCH, Format
 from worker.training.export.formats.safetensors import WEIGHTS_NAME

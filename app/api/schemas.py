@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.db import models
 from app.domain.base import Frozen, Shown
-from app.domain.dataset import LISTED_CLASSES
+from app.domain.dataset import LISTED_CLASSES, Understanding
 from app.domain.fair_queue import QueuePosition
 from app.domain.manifest import Preprocessing
 from app.domain.model_selection import Choice
@@ -70,7 +70,11 @@ class DatasetListed(Shown):
     id: str = Field(description="Its id.", examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["dataset"] = "dataset"
     name: str = Field(description="As it was named, or its file's name.", examples=["digits.zip"])
-    state: DatasetState = Field(description="A job needs a data set that is `ready`.", examples=["ready"])
+    state: DatasetState = Field(
+        description="A job needs a data set that is `ready`. One in `needs_answer` can be read in several ways: "
+        "choose one with `POST /v1/datasets/{dataset_id}/layout`.",
+        examples=["ready"],
+    )
     progress: float = Field(
         description="Progress of the import, 0 to 1; restarts if another worker takes over.", examples=[1.0]
     )
@@ -112,11 +116,21 @@ class DatasetListed(Shown):
 class DatasetRead(DatasetListed):
     """A data set with its classes."""
 
+    layout: Understanding | None = Field(
+        description="How the archive was read, with the evidence and what else it could have been. In the state "
+        "`needs_answer` its `readings` are those to choose from with `POST /v1/datasets/{dataset_id}/layout`. Null "
+        "until the import has ended, if it was rejected, and for data sets that an earlier version imported."
+    )
     classes: list[str] | None = Field(
         description=f"The first {LISTED_CLASSES} class names in the order of the student's outputs; null until ready. "
         "`GET /v1/datasets/{dataset_id}/classes` lists all `class_count` of them.",
         examples=[["cat", "dog"]],
     )
+
+    @classmethod
+    def from_row(cls, dataset: models.Dataset, **more: Any) -> Self:
+        layout = None if dataset.layout is None else Understanding.model_validate(dataset.layout)
+        return super().from_row(dataset, layout=layout, **more)
 
 
 class DatasetClassRead(Shown):

@@ -92,6 +92,13 @@ class Dataset(Leased, Base):
     """0..1 of the import."""
     summary: Mapped[dict[str, Any] | None]
     """What a list says of it: `images`, `class_count` and `counts` by split; None until it is ready."""
+    options: Mapped[dict[str, Any] | None]
+    """What its owner says about the archive (`ImportOptions`); None: nothing."""
+    layout: Mapped[dict[str, Any] | None]
+    """How the import has read the archive, or between which readings its owner has to choose (`Understanding`); None
+    until then, and in data sets that an earlier version has imported."""
+    answered_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The attempt that asked the question that was answered last: those before it were not lost."""
     report: Mapped[dict[str, Any] | None]
     """What the import found, with the first classes only: `DatasetClass` has all. Long, so read where it is wanted."""
     error: Mapped[dict[str, Any] | None]

@@ -121,6 +121,55 @@ class ImageSizes(Frozen):
     """Pillow's name of the format to images: `JPEG`, `PNG`, …"""
 
 
+class OfferedReading(Frozen):
+    """One way to read an archive."""
+
+    id: str
+    """Names it: `folders:2`, `table:train.csv`."""
+    sentence: str
+    """`4 classes from the second folder level, splits from `Training` and `Testing`.`"""
+    class_count: int
+    """All classes, also those that are not named."""
+    classes: tuple[str, ...]
+    """The first 20."""
+    counts: dict[Split, int] = {}
+    """Split to images, as far as the archive gives splits."""
+    evidence: tuple[str, ...] = ()
+    """Sentences: what speaks for it."""
+
+
+class Understanding(Frozen):
+    """What the import has understood of an archive, and what it has not."""
+
+    sentence: str
+    """What was understood; or, where it asks, what is possible."""
+    reading: str
+    """The id of the reading that was taken, or that is the likeliest."""
+    evidence: tuple[str, ...] = ()
+    """Sentences: what speaks for it."""
+    ignored: tuple[str, ...] = ()
+    """Sentences about what was not used, each with the reason."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about how it was read; they stand among the report's too."""
+    readings: tuple[OfferedReading, ...] = ()
+    """Ways to read it that give different classes, the likeliest first; one alone where there is no other."""
+
+
+class ImportOptions(Frozen):
+    """What the owner of an archive says about it."""
+
+    layout: str | None = None
+    """The id of the reading that is meant, or what it begins with: `folders`, `table`, `coco`."""
+    encoding: str | None = None
+    """Of names in a zip and of tables that are not UTF-8."""
+    labels_column: str | None = None
+    """The heading of the column that tells the class."""
+    unlabelled_classes: tuple[str, ...] = ()
+    """Classes that mean no label."""
+    stretch: bool = False
+    """Spread the values of 16-bit images that use little of their range over all of it."""
+
+
 class DatasetReport(Frozen):
     """What the import found. `warnings` are sentences for a person, each with what to do."""
 
@@ -154,6 +203,8 @@ class DatasetReport(Frozen):
     """`given` by the archive, or `stratified, seed N` where the import made the split."""
     digest: str = ""
     """Digest of the content: equal for equal images, labels and splits."""
+    layout: Understanding | None = None
+    """How the archive was read; None where an earlier version has imported it."""
 
     def listed(self) -> "DatasetReport":
         """The same with at most the first 200 classes, and with all of them counted."""
@@ -185,9 +236,11 @@ class Preview(Frozen):
 
 
 class ImportResult(Frozen):
-    """The import's verdict: `report` when the data set is ready, otherwise why it is rejected."""
+    """The import's verdict: `report` when the data set is ready, `question` when its owner has to choose a reading,
+    otherwise why it is rejected."""
 
     report: DatasetReport | None = None
+    question: Understanding | None = None
     code: str | None = None
     detail: str | None = None
     hint: str | None = None

@@ -35,6 +35,8 @@ class DatasetState(StrEnum):
     """The state of a data set's import. `ready` and `rejected` are final."""
 
     VALIDATING = "validating"
+    NEEDS_ANSWER = "needs_answer"
+    """The archive can be read in several ways that give different classes; its owner chooses one."""
     READY = "ready"
     REJECTED = "rejected"
 
@@ -52,7 +54,9 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 
 DATASET_TRANSITIONS: dict[DatasetState, frozenset[DatasetState]] = {
-    DatasetState.VALIDATING: frozenset({DatasetState.READY, DatasetState.REJECTED}),
+    DatasetState.VALIDATING: frozenset({DatasetState.READY, DatasetState.REJECTED, DatasetState.NEEDS_ANSWER}),
+    # rejected: nobody has answered in time
+    DatasetState.NEEDS_ANSWER: frozenset({DatasetState.VALIDATING, DatasetState.REJECTED}),
     DatasetState.READY: frozenset(),
     DatasetState.REJECTED: frozenset(),
 }

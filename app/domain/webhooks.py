@@ -31,6 +31,7 @@ class EventType(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
     DATASET_READY = "dataset.ready"
+    DATASET_NEEDS_ANSWER = "dataset.needs_answer"
     DATASET_REJECTED = "dataset.rejected"
     TEST = "webhook.test"
     """Sent on demand, whatever types the webhook is subscribed to."""
@@ -48,6 +49,7 @@ class Subscription(StrEnum):
     JOB_FAILED = EventType.JOB_FAILED
     JOB_CANCELLED = EventType.JOB_CANCELLED
     DATASET_READY = EventType.DATASET_READY
+    DATASET_NEEDS_ANSWER = EventType.DATASET_NEEDS_ANSWER
     DATASET_REJECTED = EventType.DATASET_REJECTED
 
 
@@ -98,10 +100,10 @@ class DatasetNews(BaseModel):
 
     id: str = Field(description="`GET /v1/datasets/{id}` has the whole data set.")
     object: Literal["dataset"] = "dataset"
-    state: str = Field(description="`ready` or `rejected`.", examples=["ready"])
+    state: str = Field(description="`ready`, `rejected` or `needs_answer`.", examples=["ready"])
     name: str = Field(description="Name of the uploaded archive.")
-    images: int | None = Field(description="Number of usable images; null of one that was rejected.")
-    class_count: int | None = Field(description="Number of classes; null of one that was rejected.")
+    images: int | None = Field(description="Number of usable images; null unless it is ready.")
+    class_count: int | None = Field(description="Number of classes; null unless it is ready.")
     error: dict[str, Any] | None = Field(description="Of one that was rejected: `code`, `title`, `detail`, `hint`.")
 
 

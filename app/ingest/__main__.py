@@ -3,7 +3,7 @@
     {"type": "progress", "progress": 0.42}
     {"type": "result", "code": null, "detail": null, "hint": null}
 
-With the code null, the data set and its report lie in OUT_DIR.
+With the code null, the data set and its report lie in OUT_DIR; or only `question.json`, where its owner has to choose.
 
 Exit status 0 for a ready and for a rejected data set: a verdict is not a crash.
 """
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.domain.dataset import ImportOptions
 from app.ingest.decoders import processes_for
 from app.ingest.importer import import_archive
 from app.ingest.limits import Limits
@@ -40,24 +41,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-classes", type=int, default=defaults.max_classes)
     parser.add_argument("--max-unpacked-bytes", type=int, default=defaults.max_unpacked_bytes)
     parser.add_argument("--max-image-pixels", type=int, default=defaults.max_image_pixels)
+    parser.add_argument("--options", default="{}", help="what the archive's owner says about it, as JSON")
     parser.add_argument("--memory-gb", type=float, help="for all processes together; fewer decode where it is little")
-    options = parser.parse_args(argv)
+    given = parser.parse_args(argv)
     limits = Limits(
-        max_members=options.max_images,
-        max_classes=options.max_classes,
-        max_unpacked_bytes=options.max_unpacked_bytes,
-        max_image_pixels=options.max_image_pixels,
+        max_members=given.max_images,
+        max_classes=given.max_classes,
+        max_unpacked_bytes=given.max_unpacked_bytes,
+        max_image_pixels=given.max_image_pixels,
     )
-    memory_bytes = None if options.memory_gb is None else options.memory_gb * 1e9
+    memory_bytes = None if given.memory_gb is None else given.memory_gb * 1e9
     result = import_archive(
-        options.archive,
-        options.out_dir,
-        seed=options.seed,
+        given.archive,
+        given.out_dir,
+        seed=given.seed,
         limits=limits,
         processes=processes_for(limits.max_image_pixels, memory_bytes),
         on_progress=_ProgressLines(),
+        options=ImportOptions.model_validate_json(given.options),
     )
-    _say({"type": "result", **result.model_dump(mode="json", exclude={"report"})})
+    _say({"type": "result", **result.model_dump(mode="json", exclude={"report", "question"})})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The names in an archive: checked, never used on a disk."""
+"""The names in an archive: checked, made alike, and never used on a disk."""
 
 import re
 import unicodedata
@@ -24,58 +24,76 @@ def shown(name: str) -> str:
 
 
 class NameCheck:
-    """Checks one archive's names one by one, and against each other."""
+    """Checks one archive's names one by one, and gives each file a path of its own: in NFC, with forward slashes,
+    without outer spaces. Names that some file system would take for one are two here, since nothing is extracted."""
 
     def __init__(self) -> None:
-        self._files: set[str] = set()
-        self._spelling: dict[str, str] = {}
+        self._files: dict[str, tuple[str, object]] = {}
 
-    def folder(self, name: str) -> None:
-        """
-        Raises:
-            DatasetRejected: the name is not safe, or collides.
-        """
-        self._claim(_checked(name))
-
-    def file(self, name: str) -> str:
-        """The name without `.` and empty components.
+    def folder(self, name: str) -> str:
+        """Its path, without a slash at the end.
 
         Raises:
-            DatasetRejected: the name is not safe, is there twice, or collides.
+            DatasetRejected: the name is not safe.
+        """
+        return "/".join(_checked(name))
+
+    def file(self, name: str, content: object = None) -> str | None:
+        """Its path; None where the same file is there twice.
+
+        Args:
+            name: as the archive tells it.
+            content: what identifies its bytes, where the archive tells that.
+
+        Raises:
+            DatasetRejected: the name is not safe, or is there twice with other bytes.
         """
         parts = _checked(name)
         if not parts:
             raise rejected(name, "has no name")
         path = "/".join(parts)
-        if path in self._files:
-            raise rejected(name, "is there twice", "Keep one of them: which one is meant cannot be told.")
-        self._files.add(path)
-        self._claim(parts)
+        before = self._files.get(path)
+        if before is not None:
+            if _same_name(before[0], name):
+                if content is not None and before[1] == content:
+                    return None
+                raise rejected(name, "is there twice", "Keep one of them: which one is meant cannot be told.")
+            path = self._free(path)
+        self._files[path] = name, content
         return path
 
-    def _claim(self, parts: list[str]) -> None:
-        """Two spellings that some file system would take for the same name make an archive ambiguous."""
-        for end in range(1, len(parts) + 1):
-            path = "/".join(parts[:end])
-            other = self._spelling.setdefault(unicodedata.normalize("NFC", path).lower(), path)
-            if other != path:
-                raise rejected(
-                    path,
-                    f"differs from {shown(other)} only by letter case or by how accents are encoded",
-                    "Rename one of them.",
-                )
+    def _free(self, path: str) -> str:
+        """Beside a twin whose name differs only by how accents are encoded, or by outer spaces."""
+        stem, dot, suffix = path.rpartition(".")
+        if not dot or "/" in suffix:
+            stem, dot, suffix = path, "", ""
+        number = 2
+        while f"{stem} ({number}){dot}{suffix}" in self._files:
+            number += 1
+        return f"{stem} ({number}){dot}{suffix}"
+
+
+def _same_name(one: str, other: str) -> bool:
+    return _split(one) == _split(other)
+
+
+def _split(name: str) -> list[str]:
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
 def _checked(name: str) -> list[str]:
     if not name.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
         raise rejected(name, "has control characters or undecodable bytes in its name")
-    if "\\" in name:
-        raise rejected(name, "has a backslash in its name")
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+    plain = name.replace("\\", "/")  # Windows' separator
+    if plain.startswith("/") or re.match(r"[A-Za-z]:/", plain):
         raise rejected(name, "has an absolute path")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    parts = [part for part in map(_tidied, plain.split("/")) if part not in ("", ".")]
     if ".." in parts:
         raise rejected(name, "points outside the archive")
     if len(name.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_COMPONENT_BYTES for part in parts):
         raise rejected(name, f"has a name of more than {MAX_COMPONENT_BYTES} bytes", "Shorten it.")
     return parts
+
+
+def _tidied(part: str) -> str:
+    return part.strip() if part.isascii() else unicodedata.normalize("NFC", part).strip()

@@ -8,13 +8,16 @@ import numpy as np
 from PIL import Image
 
 from app.domain.dataset import Reason
-from app.imaging import MAX_PIXELS, SUFFIXES, UnreadableImage, decode
+from app.imaging import HEIC, MAX_PIXELS, SUFFIXES, Decoded, UnreadableImage, decode
+from app.ingest.foreign import is_heif, looks_like_image, what
 
 PATCH_SIDE = 8
 """Pixels. Two pictures whose patches differ by a few levels show the same."""
 NORMAL_SUFFIX = ".png"
 THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 70
+LOW_CONTRAST = 0.25
+"""Share of their range up to which 16-bit files show little: 12 bits of a sensor in 16 are a sixteenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Picture:
     """64 bits, a difference hash: each tells whether one of 8 × 8 places is brighter than the place to its left."""
     patch: bytes
     """The picture at 8 × 8 pixels, RGB: 192 bytes."""
+    levels: tuple[int, int, int] | None = None
+    """As `app.imaging.Decoded`."""
 
     @property
     def suffix(self) -> str:
@@ -54,9 +59,9 @@ def inspect_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | Reason
     """Decode a file completely; the reason where it is no usable image."""
     try:
         decoded = decode(data, max_pixels)
-        hash_, patch = _fingerprint(decoded.image)
+        hash_, patch = _fingerprint(_contrasted(decoded, data, max_pixels))
     except UnreadableImage as error:
-        return Reason(error.kind, str(error))
+        return _called_by_name(data) or Reason(error.kind, str(error))
     return Picture(
         id=hashlib.sha256(data).hexdigest(),
         format=decoded.format,
@@ -65,18 +70,39 @@ def inspect_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | Reason
         plain=decoded.plain,
         hash=hash_,
         patch=patch,
+        levels=decoded.levels,
     )
 
 
-def finish(data: bytes, max_pixels: int = MAX_PIXELS) -> Finished:
-    """What is stored of an image that `inspect_image` found usable.
+def finish(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | None = None) -> Finished:
+    """What is stored of an image that `inspect_image` found usable; `levels` as for `app.imaging.decode`.
 
     Raises:
         UnreadableImage: it is none.
     """
-    decoded = decode(data, max_pixels)
+    decoded = decode(data, max_pixels, levels)
     normal = None if decoded.plain else _png(decoded.image)
     return Finished(normal, _thumbnail(decoded.image))
+
+
+def _called_by_name(data: bytes) -> Reason | None:
+    """The reason for a file whose bytes tell what it is instead of an image that is read."""
+    if is_heif(data):
+        if HEIC:
+            return Reason("a damaged HEIC image: save it as JPEG from the original")
+        return Reason("a HEIC image, which this service does not read: save it as JPEG, or have tdmr[heic] installed")
+    if looks_like_image(data):
+        return None
+    kind = what(data)
+    return None if kind is None else Reason(f"not an image but {kind}")
+
+
+def _contrasted(decoded: Decoded, data: bytes, max_pixels: int) -> Image.Image:
+    """The picture for comparing. One with more than 8 bits that uses little of its range is nearly black as it is, and
+    so are all others of its kind: compared like that they would be one picture."""
+    if decoded.levels is None or decoded.levels[1] - decoded.levels[0] > LOW_CONTRAST * decoded.levels[2]:
+        return decoded.image
+    return decode(data, max_pixels, decoded.levels[:2]).image
 
 
 def _png(image: Image.Image) -> bytes:

@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median_low
 from typing import TypeVar
 
-from app.domain.dataset import DatasetIndex, DatasetReport, ImageSizes, Reason, SkippedFile, Split, Spread
+from app.domain.dataset import (
+    DatasetIndex,
+    DatasetReport,
+    ImageSizes,
+    Reason,
+    SkippedFile,
+    Split,
+    Spread,
+    Understanding,
+)
 from app.domain.layout import Layout, natural
 from app.ingest.copies import Copies, Group, warnings_of
 from app.ingest.names import shown
@@ -31,6 +40,10 @@ def make_report(
     pictures: Mapping[str, Picture],
     copies: Copies,
     skipped: Mapping[str, Reason],
+    *,
+    understanding: Understanding | None = None,
+    first: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> DatasetReport:
     """The report of an import.
 
@@ -40,7 +53,11 @@ def make_report(
         pictures: by path: at least those that the layout places.
         copies: among them.
         skipped: path to the reason, for all files left out.
+        understanding: how the archive was read.
+        first: warnings that come before all others.
+        more: warnings about names and pixels.
     """
+    how = () if understanding is None else understanding.warnings
     placed = [pictures[path] for path in layout.placements]
     return DatasetReport(
         classes=layout.classes,
@@ -57,7 +74,10 @@ def make_report(
         near_duplicates=_listed(copies.near, _length),
         near_duplicates_total=len(copies.near),
         warnings=(
+            *first,
+            *how,
             *_skipped_warning(skipped),
+            *more,
             *layout.warnings,
             *warnings_of(copies),
             *_balance_warnings(layout),
@@ -65,6 +85,7 @@ def make_report(
         ),
         split_source=layout.split_source,
         digest=index.digest,
+        layout=understanding,
     )
 
 

@@ -18,6 +18,7 @@ from app.domain.errors import DatasetRejected
 from app.ingest.entry import Entry
 from app.ingest.limits import Limits, Meter
 from app.ingest.names import NameCheck, rejected
+from app.reading.listing import Given
 
 _GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
 COMPRESSED = (_GZIP, _BZIP2, _ZSTD)
@@ -35,32 +36,61 @@ _DAMAGED = (tarfile.HeaderError, EOFError, zlib.error, zstandard.ZstdError, OSEr
 class TarArchive:
     """See `Archive`. The constructor walks the whole archive once, so that a bad one is refused before any work."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, encoding: str | None = None) -> None:
+        """`encoding`: of names that are not UTF-8, as the archive's owner says."""
         self._path = path
         self._limits = limits
-        self.entries = [entry for entry, _ in self._files(lambda entry: False)]
+        self._encoding = encoding
+        self.folders: list[str] = []
+        self.notes: list[str] = []
+        self.given: list[Given] = []
+        self.entries = [entry for entry, _ in self._files(lambda entry: False, self.folders)]
 
     def walk(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
         for entry, data in self._files(wanted):
             if data is not None:
                 yield entry, data
 
-    def _files(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes | None]]:
+    def copy(self, path: str, target: Path) -> None:
+        with target.open("wb") as file:
+            for _ in self._files(lambda entry: entry.path == path, into=file):
+                pass
+
+    def _files(
+        self, wanted: Callable[[Entry], bool], folders: list[str] | None = None, into: BinaryIO | None = None
+    ) -> Iterator[tuple[Entry, bytes | None]]:
+        """`folders` gets the names of folders; `into` the bytes of what is wanted, which are then not held."""
         names = NameCheck()
         with _open(self._path) as file:
             stream = _Stream(file, Meter(self._path.stat().st_size, self._limits))
             for header in _headers(stream):
+                name = self._decoded(header.name)
                 if header.isdir():
-                    names.folder(header.name)
+                    folder = names.folder(name)
+                    if folders is not None:
+                        folders.append(folder)
                     continue
                 if header.type not in _FILES:
-                    raise rejected(header.name, "is a link, a device or a sparse file, not a plain file")
-                entry = Entry(names.file(header.name), header.size)
-                if wanted(entry):
-                    yield entry, stream.content(header.size)
-                else:
+                    raise rejected(name, "is a link, a device or a sparse file, not a plain file")
+                path = names.file(name)
+                assert path is not None, "a tar tells nothing about the bytes of an entry"
+                entry = Entry(path, header.size)
+                if not wanted(entry):
                     stream.skip(header.size)
                     yield entry, None
+                elif into is not None:
+                    stream.pour(header.size, into)
+                    yield entry, None
+                else:
+                    yield entry, stream.content(header.size)
+
+    def _decoded(self, name: str) -> str:
+        if self._encoding is None or name.isprintable():
+            return name
+        try:
+            return name.encode("utf-8", "surrogateescape").decode(self._encoding)
+        except UnicodeError:
+            raise rejected(name, f"has a name that is not in {self._encoding}", "Name another `encoding`.") from None
 
 
 class _Stream:
@@ -84,6 +114,9 @@ class _Stream:
     def content(self, size: int) -> bytes:
         """A file's or extended header's bytes, and past the padding behind them."""
         return b"".join(self._chunks(size))
+
+    def pour(self, size: int, file: BinaryIO) -> None:
+        file.writelines(self._chunks(size))
 
     def skip(self, size: int) -> None:
         for _ in self._chunks(size):

@@ -6,6 +6,7 @@ from markupsafe import Markup, escape
 
 LONGEST_PATH = 240
 """Characters of a path that are shown: a page has hundreds, and an archive may give each 4,096 bytes."""
+_CODE = re.compile(r"`([^`]+)`")
 _QUOTED = re.compile(r"(?<=')([^']*/[^']*)(?=')")
 
 
@@ -26,8 +27,16 @@ def path(path: str) -> Markup:
 
 
 def sentence(text: str) -> Markup:
-    """Plain words, with what is quoted in them taken for paths."""
-    parts = _QUOTED.split(visible(text))
+    """Plain words, with what is quoted in them taken for paths, and what stands between backticks for names."""
+    parts = _CODE.split(visible(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(path(part)) if number % 2 else _plain(part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _plain(text: str) -> Markup:
+    parts = _QUOTED.split(text)
     return Markup("").join(path(part) if number % 2 else escape(part) for number, part in enumerate(parts))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.db.models import Dataset, DatasetClass
 from app.db.queries.claims import Claim, Leases
 from app.db.queries.datasets import same_prepared
-from app.domain.dataset import DatasetReport, Split
+from app.domain.dataset import DatasetReport, ImportOptions, Split, Understanding
 from app.domain.errors import ImportFailed
 from app.domain.states import DatasetState
 from app.services.leases import MOST_ATTEMPTS
@@ -31,6 +31,8 @@ class DatasetClaim(Claim):
     """Storage key of the uploaded archive."""
     sha256: str
     """Of the archive, as it arrived."""
+    options: ImportOptions = ImportOptions()  # noqa: RUF009 frozen
+    """What its owner says about it."""
 
 
 def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetClaim | None:
@@ -39,7 +41,8 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
     if dataset is None:
         return None
     assert dataset.upload_key is not None, "the archive is kept until the import has ended"
-    return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256)
+    options = ImportOptions.model_validate(dataset.options or {})
+    return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256, options)
 
 
 def accept_dataset(session: Session, claim: Claim, prepared_key: str, report: DatasetReport) -> bool:
@@ -50,12 +53,23 @@ def accept_dataset(session: Session, claim: Claim, prepared_key: str, report: Da
         return False
     dataset.digest, dataset.upload_key = report.digest, None
     dataset.prepared_key = same_prepared(session, dataset) or prepared_key
+    dataset.layout = None if report.layout is None else report.layout.model_dump(mode="json")
     listed = report.listed().model_dump(mode="json")
     dataset.summary = {"images": report.images, "class_count": listed["class_count"], "counts": listed["totals"]}
     dataset.report, dataset.progress = listed, 1.0
     if report.classes:
         session.execute(insert(DatasetClass), _class_rows(claim.id, report))
     move_dataset(session, dataset, DatasetState.READY)
+    return True
+
+
+def ask_about_dataset(session: Session, claim: Claim, question: Understanding) -> bool:
+    """End the import with a question to the owner. The archive is kept: the answer needs no second upload."""
+    dataset = DATASETS.held(session, claim)
+    if dataset is None:
+        return False
+    dataset.layout = question.model_dump(mode="json")
+    move_dataset(session, dataset, DatasetState.NEEDS_ANSWER)
     return True
 
 
@@ -106,9 +120,10 @@ def record_lost_import(session: Session, claim: Claim) -> bool:
 def give_back_lost_import(session: Session, dataset: Dataset) -> None:
     """Let another worker claim the data set, unless it has been lost too often; then it is rejected."""
     dataset.worker_id = None
-    if dataset.epoch >= MOST_ATTEMPTS:
+    lost_attempts = dataset.epoch - dataset.answered_epoch
+    if lost_attempts >= MOST_ATTEMPTS:
         lost = ImportFailed(
-            f"{dataset.epoch} workers in a row were lost while they checked the archive.",
+            f"{lost_attempts} workers in a row were lost while they checked the archive.",
             hint="Upload it again once the workers are well; their logs have the cause.",
         )
         dataset.error, dataset.upload_key = lost.as_problem(), None

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,20 @@ from app.db.queries import datasets as queries
 from app.db.queries.jobs import Stamp
 from app.db.queries.page import Page
 from app.domain.access import Caller, Quotas
-from app.domain.dataset import LISTED_CLASSES
-from app.domain.errors import DatasetInUse, DatasetNotReady, DiskFull, NotFound, StoreUnavailable
+from app.domain.dataset import LISTED_CLASSES, ImportOptions, Understanding
+from app.domain.errors import (
+    DatasetInUse,
+    DatasetNotReady,
+    DatasetRejected,
+    DiskFull,
+    NotFound,
+    StateConflict,
+    StoreUnavailable,
+    UnknownLayout,
+)
 from app.domain.states import DatasetState
 from app.services import audit, quotas, uploads
+from app.services.states import move_dataset
 from app.storage.blobs import Blobs
 from app.storage.keys import dataset_prefix, prepared_key, preview_key, upload_key
 
@@ -34,6 +45,8 @@ class Upload:
     sha256: str
     upload_id: str | None = None
     """Where it came as a resumable upload."""
+    options: ImportOptions = ImportOptions()  # noqa: RUF009 frozen
+    """What its owner says about it."""
 
 
 def create(
@@ -73,6 +86,7 @@ def create(
             bytes=upload.bytes,
             sha256=upload.sha256,
             upload_key=shared or key,
+            options=upload.options.model_dump(mode="json", exclude_defaults=True) or None,
         )
         session.add(dataset)
         session.flush()
@@ -96,6 +110,51 @@ def create_again(session: Session, caller: Caller, dataset_id: str) -> Dataset:
     dataset = find(session, caller.tenant, dataset_id)
     audit.record(session, caller, "create_dataset", dataset_id)
     return dataset
+
+
+def answer(session: Session, caller: Caller, dataset_id: str, layout: str) -> Dataset:
+    """Choose one of the readings that the import offers. The archive, which was kept, waits for an import again.
+
+    Raises:
+        NotFound: as `find`.
+        StateConflict: if it does not need an answer.
+        UnknownLayout: if the import has not offered this reading.
+    """
+    dataset = queries.lock_dataset(session, caller.tenant, dataset_id, exclusive=True)
+    if dataset is None:
+        raise _not_found()
+    if dataset.state != DatasetState.NEEDS_ANSWER:
+        raise StateConflict(
+            f"The data set is {dataset.state}: there is no question to answer.",
+            hint="To have an archive read otherwise, upload it again with `layout`.",
+        )
+    question = Understanding.model_validate(dataset.layout or {"sentence": "", "reading": ""})
+    offered = [reading.id for reading in question.readings]
+    if layout not in offered:
+        raise UnknownLayout(
+            f"The import does not offer {layout[:100]!r}.", hint=f"Choose one of: {', '.join(offered)}.", param="layout"
+        )
+    dataset.options = {**(dataset.options or {}), "layout": layout}
+    dataset.answered_epoch, dataset.progress = dataset.epoch, 0.0
+    move_dataset(session, dataset, DatasetState.VALIDATING)
+    audit.record(session, caller, "choose_dataset_layout", dataset_id)
+    return dataset
+
+
+def expire_unanswered(session: Session, dataset_id: str, asked_before: datetime) -> str | None:
+    """Reject a data set whose owner was asked before that time and has not answered. Gives the key of its archive,
+    whose bytes the caller deletes after the commit; None if it was answered meanwhile."""
+    dataset = queries.lock_unanswered(session, dataset_id, asked_before)
+    if dataset is None:
+        return None
+    key = dataset.upload_key
+    dataset.error = DatasetRejected(
+        "The import asked which reading of the archive is meant, and nobody has answered in time.",
+        hint="Upload it again with one of the readings as `layout`.",
+    ).as_problem()
+    dataset.upload_key = None
+    move_dataset(session, dataset, DatasetState.REJECTED)
+    return key
 
 
 def find(session: Session, tenant: str, dataset_id: str) -> Dataset:
@@ -203,6 +262,12 @@ def require_ready(dataset: Dataset, param: str | None = None) -> None:
         raise DatasetNotReady(
             "The data set is still being validated.",
             hint="Poll GET /v1/datasets/{id} until its state is `ready`.",
+            param=param,
+        )
+    if dataset.state == DatasetState.NEEDS_ANSWER:
+        raise DatasetNotReady(
+            "The archive can be read in several ways that give different classes.",
+            hint="GET /v1/datasets/{id} lists them in `layout.readings`; POST /v1/datasets/{id}/layout chooses one.",
             param=param,
         )
     if dataset.state == DatasetState.REJECTED:

@@ -11,6 +11,7 @@ from app.db.ids import new_id
 from app.db.models import Dataset, Job, utcnow
 from app.db.queries import webhooks as queries
 from app.db.webhook_models import Webhook, WebhookDelivery
+from app.domain.states import DatasetState
 from app.domain.urls import address_of
 from app.domain.webhooks import (
     DEFAULT,
@@ -53,7 +54,9 @@ def tell_job(session: Session, job: Job, *, reason: str, seq: int) -> None:
 
 
 def tell_dataset(session: Session, dataset: Dataset) -> None:
-    """The import has ended."""
+    """The import has ended, with a verdict or a question."""
+    if dataset.state == DatasetState.VALIDATING:
+        return  # the question was answered; whoever answered knows
     event = EventType(f"dataset.{dataset.state}")
     addresses = _addresses(session, dataset.tenant, event)
     if not addresses:

@@ -20,7 +20,7 @@ from typing import Any
 
 from app.domain.dataset import DatasetIndex, Sample, Split
 from app.domain.files import sha256_file
-from app.domain.layout import index_folder
+from app.reading.layout import index_folder
 
 SPLIT_SEED = 0
 """Without splits of its own, an archive is split as an upload is: 10 % of each class to val, 20 % to test."""

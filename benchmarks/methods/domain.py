@@ -30,8 +30,8 @@ from torch import Tensor
 
 from app.domain.config import ReprogramConfig
 from app.domain.dataset import Sample, Split
-from app.domain.layout import index_folder
 from app.imaging import fit_square, open_rgb
+from app.reading.layout import index_folder
 from benchmarks import RESULTS
 from benchmarks.common import setting
 from benchmarks.common.cells import Cell, Line, find, read, run_cells

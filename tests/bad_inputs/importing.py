@@ -122,6 +122,26 @@ def zipped(files: Files, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     return file.getvalue()
 
 
+class _RawName(zipfile.ZipInfo):
+    """An entry whose name is written in another encoding than the format knows."""
+
+    encoding = "ascii"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 zipfile's own
+        return self.filename.encode(self.encoding), self.flag_bits
+
+
+def zipped_as(encoding: str, files: Files) -> bytes:
+    """As an archiver writes it that knows no Unicode: names in the code page of its machine."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in files.items():
+            info = _RawName(name)
+            info.encoding = encoding
+            archive.writestr(info, data)
+    return file.getvalue()
+
+
 def tarred(*members: tarfile.TarInfo | tuple[str, bytes], mode: str = "w") -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]

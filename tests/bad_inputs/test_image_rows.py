@@ -169,9 +169,15 @@ def test_bad_input_row66_labels_with_a_byte_order_mark(door: Door) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path,label\n0.png,a\n1.png,b\n9.png,a\n", "labels.csv, line 4 names '9.png', which is not there."),
-        ("name,class\n0.png,a\n", "The first line of labels.csv is 'name,class'."),
-        ("path,label\n0.png,a\n1.png,\n", "labels.csv, line 3 has an empty label."),
+        (
+            "path,label\n8.png,a\n9.png,b\n",
+            "2 of 2 rows of `labels.csv` name a file that is not there: line 2 '8.png' (nearest: '1.png'); "
+            "line 3 '9.png' (nearest: '1.png').",
+        ),
+        (
+            "author,class\nme,a\n",
+            "The first line of labels.csv is 'author,class', and no column names images that are there.",
+        ),
         ("path,label,split\n0.png,a,train\n1.png,b,tset\n", "labels.csv, line 3 names an unknown split 'tset'."),
     ],
 )

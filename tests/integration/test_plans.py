@@ -17,7 +17,7 @@ from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.db.queries import jobs as queries
 from app.domain.addresses import Destinations
-from app.domain.dataset import DatasetReport
+from app.domain.dataset import DatasetReport, OfferedReading, Understanding
 from app.domain.previews import PREVIEW_WEIGHTS, PreviewMark
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
@@ -188,6 +188,13 @@ def ask_about_datasets(tour: Tour) -> None:
     ):
         ask("GET", one + what, query, ids=ready)
     ask("GET", one, "?wait=0.1", ids=sent)
+    with tour.store.write() as session:
+        held = dataset_leases.claim_dataset(session, sent["dataset_id"], "wk_1")
+        assert held is not None
+        reading = OfferedReading(id="folders:1", sentence="2 classes.", class_count=2, classes=("a", "b"))
+        question = Understanding(sentence="?", reading="folders:1", readings=(reading,))
+        assert dataset_leases.ask_about_dataset(session, held, question)
+    ask("POST", f"{one}/layout", ids=sent, json={"layout": "folders:1"})
     ask("DELETE", one, ids=sent)
 
 

@@ -38,6 +38,7 @@ PREFIXES = {
 BODIES = {
     ("POST", "/v1/webhooks"): b'{"url": "https://hooks.example/"}',
     ("PATCH", "/v1/webhooks/{webhook_id}"): b'{"description": "d"}',
+    ("POST", "/v1/datasets/{dataset_id}/layout"): b'{"layout": "folders:1"}',
 }
 """JSON that a route takes, where it is not the name of something."""
 IN_BODY = {

@@ -14,13 +14,13 @@ from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
 from app.domain.evaluation import EVALUATION_NAME
 from app.domain.files import replaced_atomically
-from app.domain.layout import load_index
 from app.domain.manifest import Manifest, Measurement
 from app.domain.progress import DoneLine
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Work
 from app.domain.states import Stage
 from app.domain.workload import AGREEMENT_IMAGES, EVALUATIONS, architecture_of, training_way
+from app.reading.layout import load_index
 from worker.training.data.class_weights import class_weights
 from worker.training.data.pools import Images
 from worker.training.engine.curves import Curves

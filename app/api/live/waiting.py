@@ -28,7 +28,7 @@ WaitForImport = Annotated[
         ge=0,
         le=LONGEST_SECONDS,
         description="Answer once something of the import has changed since this request, or after this many seconds. A "
-        "data set that is `ready` or `rejected` is answered at once.",
+        "data set that is `ready`, `rejected` or in `needs_answer` is answered at once.",
     ),
 ]
 

@@ -30,6 +30,15 @@ from app.api.preconditions import matches
 from app.api.report_pages import PageSource, ReportPages
 from app.api.schemas import DatasetClassRead, DatasetListed, DatasetRead, ListPage, as_json
 from app.api.uploads.intake import ARCHIVE_TYPES, DatasetFromUpload, ReceivedUpload
+from app.api.uploads.options import (
+    ALSO_METADATA,
+    ENCODING,
+    LABELS_COLUMN,
+    LAYOUT,
+    STRETCH,
+    UNLABELLED_CLASSES,
+    ChosenLayout,
+)
 from app.db.models import Dataset
 from app.db.queries.jobs import Stamp
 from app.domain.dataset import DatasetReport
@@ -41,7 +50,9 @@ from app.domain.errors import (
     MalformedRequest,
     NotFound,
     ReportsBusy,
+    StateConflict,
     TooLarge,
+    UnknownLayout,
     UnsupportedMediaType,
     UploadIncomplete,
     UploadLocked,
@@ -62,9 +73,19 @@ _FORM = {
         "file": {
             **BINARY,
             "description": "zip, tar, tar.gz or tar.zst: one folder per class, optionally inside `train/`, `val/` and "
-            "`test/`, with an optional `unlabeled/`; or images with a `labels.csv` or `metadata.jsonl`.",
+            "`test/`, with an optional `unlabeled/`; images with a table that names them; the export of a labelling "
+            "tool; or a single parquet file with images and labels.",
         },
         "name": {"type": "string", "maxLength": 256, "description": "Default: the name of the file."},
+        "layout": {"type": "string", "maxLength": 256, "description": f"{LAYOUT} {ALSO_METADATA}"},
+        "encoding": {"type": "string", "maxLength": 40, "description": ENCODING},
+        "labels_column": {"type": "string", "maxLength": 256, "description": LABELS_COLUMN},
+        "unlabelled_classes": {
+            "type": "string",
+            "maxLength": 4096,
+            "description": f"{UNLABELLED_CLASSES} With commas between them.",
+        },
+        "stretch": {"type": "string", "enum": ["true", "false"], "description": STRETCH},
     },
 }
 UPLOAD_BODY = {
@@ -113,7 +134,9 @@ def create_dataset(
 ) -> DatasetRead:
     """Send the archive as a form, as the request body, or as a completed upload (`POST /v1/uploads`) by its `upload_id`
     in JSON; the same upload always gives the same data set. A worker then checks every file: poll the data set until
-    it is `ready` or `rejected`, then read its report."""
+    it is `ready` or `rejected`, then read its report. Where the archive can be read in several ways that give different
+    classes it becomes `needs_answer`. `layout`, `encoding`, `labels_column`, `unlabelled_classes` and `stretch` say at
+    once what you know: in the form, in the query beside a bare archive, in the JSON, or as keys of Upload-Metadata."""
     if isinstance(upload, str):
         dataset = datasets.create_again(session, caller, upload)
     else:
@@ -242,9 +265,35 @@ def delete_dataset(dataset_id: str, caller: CurrentCaller, session: WriteSession
     responses={200: {"content": {"text/event-stream": {}}}, **problems(NotFound)},
 )
 def stream_dataset(request: Request, dataset_id: str, caller: CurrentCaller, session: ReadSession) -> Response:
-    """Server-sent events: `progress` with the data set when something of it has changed, and `end` once it is `ready`
-    or `rejected`; then the stream closes."""
+    """Server-sent events: `progress` with the data set when something of it has changed, and `end` once it is `ready`,
+    `rejected` or in `needs_answer`; then the stream closes. Follow it again after the answer."""
     return dataset_stream(resources_of(request), caller, datasets.find(session, caller.tenant, dataset_id).id)
+
+
+@router.post(
+    "/{dataset_id}/layout",
+    operation_id="choose_dataset_layout",
+    summary="Choose how an archive is read",
+    status_code=202,
+    response_model=DatasetRead,
+    responses={202: {"headers": LOCATION}, **problems(NotFound, StateConflict, UnknownLayout)},
+)
+def choose_dataset_layout(
+    dataset_id: str,
+    chosen: ChosenLayout,
+    caller: CurrentCaller,
+    session: WriteSession,
+    notifier: AppNotifier,
+    response: Response,
+    background: BackgroundTasks,
+) -> DatasetRead:
+    """For a data set in the state `needs_answer`: the id of one of `layout.readings`. The archive has been kept and is
+    imported again, without a second upload. Without an answer the data set is rejected after a week
+    (TDMR_KEEP_UNANSWERED_HOURS)."""
+    dataset = datasets.answer(session, caller, dataset_id, chosen.layout)
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    background.add_task(notifier.notify, queue.IMPORT_TASK, dataset.id)
+    return _shown(session, dataset)
 
 
 def _shown(session: Session, dataset: Dataset) -> DatasetRead:

@@ -149,7 +149,7 @@ async def _received(request: Request, partials: PartialUploads, max_bytes: int) 
     async with fresh(partials) as partial:
         write = bounded(partial, max_bytes)
         if form:
-            fields = Form(options[b"boundary"], write, named=False)
+            fields = Form(options[b"boundary"], write)
             await pour(request, fields.feed)
             fields.finish()
         else:

@@ -5,11 +5,11 @@ Each becomes one local file, received with bounded memory, hashed on the way, an
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import contextmanager_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
@@ -17,8 +17,11 @@ from app.api.deps import AppPartials, AppSettings, AppStore, CurrentCaller
 from app.api.errors import BodyInvalid
 from app.api.uploads.body_stream import bounded, fresh, pour
 from app.api.uploads.multipart import Form
+from app.api.uploads.options import OPTIONS, Said, from_json, from_query, from_texts, options
+from app.api.uploads.tus import metadata_of
 from app.db.engine import Store
 from app.db.models import PartialRow
+from app.domain.dataset import ImportOptions
 from app.domain.errors import MalformedRequest, TooLarge, UnsupportedMediaType, UploadIncomplete
 from app.domain.names import Text
 from app.services import uploads
@@ -31,12 +34,15 @@ ARCHIVE_TYPES = (
     "application/gzip",
     "application/zstd",
     "application/octet-stream",
+    "application/x-zip-compressed",
+    "application/x-gzip",
+    "application/vnd.apache.parquet",
 )
 """Of a bare archive. What it really is, the import finds out."""
 _JSON_BYTES = 64 * 1024
 
 
-class DatasetFromUpload(BaseModel):
+class DatasetFromUpload(Said):
     """Create a data set from a completed upload."""
 
     model_config = ConfigDict(extra="forbid")
@@ -53,6 +59,7 @@ async def receive_upload(
     settings: AppSettings,
     store: AppStore,
     partials: AppPartials,
+    asked_for: Annotated[dict[str, Any], Depends(from_query)],
     name: Annotated[Text | None, Query(description="Name of the data set. Default: the name of the file.")] = None,
 ) -> AsyncIterator[Upload | str]:
     """The archive in a local file, which is gone when the request is over; or the id of the data set that was made of
@@ -62,7 +69,7 @@ async def receive_upload(
         UnsupportedMediaType, MalformedRequest, TooLarge, DiskFull, RequestValidationError: about the body.
         NotFound, UploadIncomplete, UploadLocked: about the upload that it names.
     """
-    media_type, options = parse_options_header(request.headers.get("content-type"))
+    media_type, parameters = parse_options_header(request.headers.get("content-type"))
     if media_type == b"application/json":
         asked = await _read_json(request)
         async with _arrived(store, partials, caller.tenant, asked.upload_id) as (row, partial):
@@ -70,20 +77,23 @@ async def receive_upload(
                 yield row.dataset_id
             else:
                 sha256 = await run_in_threadpool(partial.sha256)
-                yield Upload(partial.path, asked.name or name or row.name, row.length, sha256, row.id)
+                told = options(from_json(asked), asked_for, from_texts(metadata_of(row.upload_metadata), "header"))
+                yield Upload(partial.path, asked.name or name or row.name, row.length, sha256, row.id, told)
     elif media_type == b"multipart/form-data":
-        if b"boundary" not in options:
+        if b"boundary" not in parameters:
             raise MalformedRequest("The Content-Type has no boundary.", param="Content-Type")
         async with fresh(partials) as partial:
-            form = Form(options[b"boundary"], bounded(partial, settings.max_upload_bytes))
+            form = Form(parameters[b"boundary"], bounded(partial, settings.max_upload_bytes), ("name", *OPTIONS))
             await pour(request, form.feed)
             form.finish()
-            yield _received(partial, form.name() or name, form.filename)
+            told = options(from_texts(form.values()), asked_for)
+            yield _received(partial, form.name() or name, form.filename, told)
     elif media_type.decode("latin-1") in ARCHIVE_TYPES:
         async with fresh(partials) as partial:
             await pour(request, bounded(partial, settings.max_upload_bytes))
             _, disposition = parse_options_header(request.headers.get("content-disposition"))
-            yield _received(partial, name, disposition.get(b"filename", b"").decode(errors="replace"))
+            filename = disposition.get(b"filename", b"").decode(errors="replace")
+            yield _received(partial, name, filename, options(asked_for))
     else:
         raise UnsupportedMediaType(
             "Send the archive as multipart/form-data, as the body, or as JSON with an `upload_id`.",
@@ -117,8 +127,9 @@ async def _arrived(
         await run_in_threadpool(partial.remove)  # not where the request has failed: that raises where the yield stands
 
 
-def _received(partial: PartialUpload, name: str | None, filename: str) -> Upload:
-    return Upload(partial.path, name or uploads.file_name(filename), partial.offset, partial.sha256())
+def _received(partial: PartialUpload, name: str | None, filename: str, told: ImportOptions) -> Upload:
+    name = name or uploads.file_name(filename)
+    return Upload(partial.path, name, partial.offset, partial.sha256(), options=told)
 
 
 async def _read_json(request: Request) -> DatasetFromUpload:

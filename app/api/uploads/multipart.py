@@ -3,7 +3,7 @@
 Starlette's own form parser would spool the file to the system's temporary folder first, and hash nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
@@ -15,25 +15,26 @@ from app.domain.errors import MalformedRequest
 from app.domain.names import Text
 
 FORM_OVERHEAD_BYTES = 64 * 1024
-"""What a form may have besides the file: boundaries, part headers, the name."""
-_MAX_NAME_BYTES = 4096
+"""What a form may have besides the file: boundaries, part headers, the other fields."""
+_MAX_FIELD_BYTES = 4096
 _MAX_HEADER_BYTES = 8192
 _NAME: TypeAdapter[str] = TypeAdapter(Text)
 
 
 class Form:
-    """The form as it arrives: `file` goes to the target, `name` is kept, anything else is refused."""
+    """The form as it arrives: `file` goes to the target, known fields are kept, anything else is refused."""
 
-    def __init__(self, boundary: bytes, write: Callable[[bytes], None], *, named: bool = True) -> None:
+    def __init__(self, boundary: bytes, write: Callable[[bytes], None], fields: Collection[str] = ()) -> None:
         """
         Args:
+            boundary: as the Content-Type tells it.
             write: takes the file, in pieces.
-            named: whether it may have a `name`.
+            fields: what it may have besides, each once.
         """
         self._write = write
-        self._named = named
+        self._fields = fields
         self._filename: str | None = None
-        self._name: bytearray | None = None
+        self._values: dict[str, bytearray] = {}
         self._field = ""
         self._header, self._value, self._disposition = b"", b"", b""
         self._complete = False
@@ -78,18 +79,25 @@ class Form:
         """As it was sent."""
         return self._filename or ""
 
+    def values(self) -> dict[str, str]:
+        """The fields that were sent, besides the file.
+
+        Raises:
+            RequestValidationError: one is no text.
+        """
+        return {field: _text(field, bytes(value)) for field, value in self._values.items()}
+
     def name(self) -> str | None:
         """The form's field `name`.
 
         Raises:
             RequestValidationError: if it cannot be stored.
         """
-        if self._name is None:
+        value = self.values().get("name")
+        if value is None:
             return None
         try:
-            return _NAME.validate_python(self._name.decode())
-        except UnicodeDecodeError as error:
-            raise _invalid("name", "string_unicode", "Input should be valid UTF-8") from error
+            return _NAME.validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
             raise _invalid("name", first["type"], first["msg"]) from error
@@ -119,24 +127,33 @@ class Form:
         self._field = options.get(b"name", b"").decode(errors="replace")
         if self._field == "file" and self._filename is None:
             self._filename = options.get(b"filename", b"").decode(errors="replace")
-        elif self._field == "name" and self._named and self._name is None:
-            self._name = bytearray()
+        elif self._field in self._fields and self._field not in self._values:
+            self._values[self._field] = bytearray()
         else:
             # the first part too many ends it, so that ten thousand parts cost no more than one
-            also = " and at most one `name`" if self._named else ""
+            also = (
+                f" and at most one each of {', '.join(f'`{field}`' for field in self._fields)}" if self._fields else ""
+            )
             raise MalformedRequest(f"The form takes one `file`{also}, and nothing else.")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field == "file":
             self._write(data[start:end])
         else:
-            assert self._name is not None, "set when the part's headers were read"
-            self._name += data[start:end]
-            if len(self._name) > _MAX_NAME_BYTES:
-                raise _invalid("name", "string_too_long", "String should have at most 256 characters")
+            value = self._values[self._field]
+            value += data[start:end]
+            if len(value) > _MAX_FIELD_BYTES:
+                raise _invalid(self._field, "string_too_long", f"String should have at most {_MAX_FIELD_BYTES} bytes")
 
     def _on_end(self) -> None:
         self._complete = True
+
+
+def _text(field: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise _invalid(field, "string_unicode", "Input should be valid UTF-8") from error
 
 
 def _malformed() -> MalformedRequest:

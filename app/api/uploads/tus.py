@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.deps import CurrentCaller
+from app.api.uploads.options import from_texts
 from app.db.models import PartialRow
 from app.domain.errors import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
 from app.services.uploads import NewUpload, file_name
@@ -104,7 +105,8 @@ async def read_new_upload(
         Header(
             alias="Upload-Metadata",
             max_length=_MAX_METADATA_CHARACTERS,
-            description="Pairs of a key and a Base64 value; `filename` or `name` becomes the name of the data set.",
+            description="Pairs of a key and a Base64 value; `filename` or `name` becomes the name of the data set, and "
+            "`layout`, `encoding`, `labels_column`, `unlabelled_classes` and `stretch` tell about the archive.",
         ),
     ] = "",
 ) -> NewUpload:
@@ -112,12 +114,23 @@ async def read_new_upload(
     Raises:
         MalformedRequest: about the metadata.
     """
-    pairs = {}
-    for pair in filter(None, map(str.strip, upload_metadata.split(","))):
-        key, _, encoded = pair.partition(" ")
-        pairs[key] = _decode(encoded, "Upload-Metadata").decode(errors="replace")
+    pairs = metadata_of(upload_metadata)
+    from_texts(pairs, "header")  # what is said of the archive is refused before its bytes are sent
     name = file_name(pairs.get("name") or pairs.get("filename", ""))
     return NewUpload(upload_length, name, upload_metadata)
+
+
+def metadata_of(header: str) -> dict[str, str]:
+    """The pairs of Upload-Metadata.
+
+    Raises:
+        MalformedRequest: a value is not Base64.
+    """
+    pairs = {}
+    for pair in filter(None, map(str.strip, header.split(","))):
+        key, _, encoded = pair.partition(" ")
+        pairs[key] = _decode(encoded, "Upload-Metadata").decode(errors="replace")
+    return pairs
 
 
 def require_body_type(request: Request) -> None:

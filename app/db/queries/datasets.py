@@ -1,6 +1,7 @@
 """Queries about data sets, and about the blobs that they share."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, defer
@@ -37,7 +38,7 @@ def lock_dataset(session: Session, tenant: str, dataset_id: str, *, exclusive: b
 def list_datasets(session: Session, tenant: str, *, after: str | None, limit: int) -> Page[Dataset]:
     """As `get_dataset`, without the reports."""
     statement = select(Dataset).where(Dataset.tenant == tenant).order_by(Dataset.id.desc())
-    statement = statement.options(defer(Dataset.report))
+    statement = statement.options(defer(Dataset.report), defer(Dataset.layout))
     if after is not None:
         statement = statement.where(Dataset.id < after)
     return page_of(session, statement, limit)
@@ -86,6 +87,18 @@ def waiting_datasets(session: Session) -> Sequence[str]:
     """Ids of the data sets whose import no worker has taken, oldest first."""
     waits = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
     return session.scalars(select(Dataset.id).where(*waits).order_by(Dataset.id)).all()
+
+
+def unanswered_datasets(session: Session, asked_before: datetime) -> Sequence[str]:
+    """Ids of the data sets whose owner was asked before that time and has not answered."""
+    waits = (Dataset.state == DatasetState.NEEDS_ANSWER, Dataset.updated_at < asked_before)
+    return session.scalars(select(Dataset.id).where(*waits).order_by(Dataset.id)).all()
+
+
+def lock_unanswered(session: Session, dataset_id: str, asked_before: datetime) -> Dataset | None:
+    """One of these, locked; None if it has been answered or deleted meanwhile."""
+    waits = (Dataset.state == DatasetState.NEEDS_ANSWER, Dataset.updated_at < asked_before)
+    return session.scalar(select(Dataset).where(Dataset.id == dataset_id, *waits).with_for_update())
 
 
 def same_archive(session: Session, tenant: str, sha256: str) -> str | None:

@@ -94,7 +94,17 @@ class DatasetNotReady(
     title="The data set is not ready",
     example="The data set is validating.",
 ):
-    """The data set is still being validated, or was rejected."""
+    """The data set is still being validated, waits for its owner to choose a reading, or was rejected."""
+
+
+class UnknownLayout(
+    TdmrError,
+    code="unknown_layout",
+    title="The import does not offer this reading",
+    status=422,
+    example="The import does not offer 'folders:3'.",
+):
+    """The import has not offered this reading of the archive; `layout.readings` of the data set lists those it has."""
 
 
 class JobNotSucceeded(

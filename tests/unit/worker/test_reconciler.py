@@ -153,6 +153,30 @@ class TestSweep:
         assert waiting_messages(harness.celery, DATASETS_QUEUE) == 1
 
 
+class TestUnanswered:
+    @pytest.mark.parametrize(("hours", "state", "kept"), [(100, "needs_answer", True), (200, "rejected", False)])
+    def test_a_question_expires_with_its_archive(self, harness: Harness, hours: int, state: str, kept: bool) -> None:
+        asked = utcnow() - timedelta(hours=hours)
+        dataset_id = harness.dataset(DatasetState.NEEDS_ANSWER, epoch=1, upload_key="uploads/x", updated_at=asked)
+        harness.put("uploads/x")
+
+        harness.reconciler.delete_leftovers()
+
+        with harness.store.read() as session:
+            dataset = session.get_one(Dataset, dataset_id)
+        assert (dataset.state, harness.blobs.exists("uploads/x")) == (state, kept)
+        if not kept:
+            assert (dataset.error or {})["code"] == "dataset_rejected"
+
+    def test_attempts_before_an_answer_were_not_lost(self, harness: Harness) -> None:
+        dataset_id = harness.dataset(DatasetState.VALIDATING, epoch=3, answered_epoch=2, worker_id="wk_1")
+
+        harness.look_twice()
+
+        with harness.store.read() as session:
+            assert session.get_one(Dataset, dataset_id).state == DatasetState.VALIDATING
+
+
 class TestTidy:
     def test_forgets_the_checkpoints_of_jobs_that_need_none(self, harness: Harness) -> None:
         now = utcnow()

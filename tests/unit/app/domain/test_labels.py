@@ -1,9 +1,18 @@
+from collections.abc import Collection, Mapping
+
 import pytest
 
 from app.domain.dataset import Reason, Split
 from app.domain.errors import DatasetRejected
-from app.domain.layout import assign, find_labels
+from app.reading.choose import Choice, choose
+from app.reading.context import Context
+from app.reading.layout import assign
+from app.reading.listing import Listing
 from tests.unit.app.domain.test_layout import placed
+
+
+def chosen(paths: Collection[str], texts: Mapping[str, str]) -> Choice:
+    return choose(Context(Listing(tuple(paths), {file: text.encode() for file, text in texts.items()})))
 
 
 class TestLabels:
@@ -42,10 +51,17 @@ class TestLabels:
         )
         assert placed(layout)["unlabeled/x.jpg"] == ("unlabelled", None)
 
-    def test_end_with_the_first_line_that_does_not_fit(self) -> None:
-        """Whatever follows it, and however much, is not read."""
-        text = "path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\nimg/1.jpg,cat,too,many\n"
-        with pytest.raises(DatasetRejected, match=r"line 3 names 'img/9\.jpg', which is not there"):
+    def test_rows_without_a_file_are_all_told_at_once(self) -> None:
+        text = "path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\nimg/8.jpg,dog\nimg/2.jpg,dog\nimg/3.jpg,dog\n"
+        choice = chosen(self.PATHS, {"labels.csv": text})
+        (told,) = choice.warnings
+        assert "left out: 2 of 5: line 3 'img/9.jpg' (nearest:" in told
+        assert "line 4 'img/8.jpg'" in told
+        assert choice.reading.counts == {"cat": 1, "dog": 2}
+
+    def test_most_of_whose_rows_have_no_file_are_refused(self) -> None:
+        text = "path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\nimg/8.jpg,dog\n"
+        with pytest.raises(DatasetRejected, match=r"2 of 3 rows .* line 3 'img/9\.jpg'.*; line 4 'img/8\.jpg'"):
             assign(self.PATHS, {"labels.csv": text})
 
     @pytest.mark.parametrize(
@@ -79,14 +95,11 @@ class TestLabels:
         [
             ("", "is empty"),
             ("path,label\n", "names no image"),
-            ("file,class\nimg/1.jpg,cat\n", "first line"),
-            ("path;label\nimg/1.jpg;cat\n", "first line"),
             ("path,label,label\nimg/1.jpg,cat,cat\n", "first line"),
-            ("path,label\nimg/1.jpg,cat\nimg/2.jpg,\n", "line 3 has an empty label"),
             ("path,label\n,cat\n", "line 2 has an empty path"),
             ("path,label\nimg/1.jpg,cat\nimg/9.jpg,dog\n", "line 3 names 'img/9.jpg', which is not there"),
             ("path,label\n../../etc/passwd,dog\n", "which is not there"),
-            ("path,label\nimg/1.jpg,cat\nimg/1.jpg,dog\n", "line 3 names 'img/1.jpg' again, after line 2"),
+            ("path,label\nimg/1.jpg,cat\nimg/1.jpg,dog\n", "line 3 names 'img/1.jpg' again, as 'dog' after 'cat'"),
             ("path,label\nimg/1.jpg,a,b\n", "line 2 has 3 columns"),
             ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,trian\n", "line 3 names an unknown split 'trian'"),
             ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,\n", "line 3 has an empty split"),
@@ -101,11 +114,10 @@ class TestLabels:
             assign(self.PATHS, {"labels.csv": text})
         assert words in caught.value.detail
 
-    def test_is_the_one_nearest_to_the_top(self) -> None:
-        assert find_labels(["w/a/labels.csv", "w/labels.csv", "__MACOSX/labels.csv"]) == ["w/labels.csv"]
-        assert find_labels(["w/a.jpg"]) == []
-        with pytest.raises(DatasetRejected, match="several"):
-            find_labels(["train/labels.csv", "test/labels.csv"])
+    def test_one_for_each_split(self) -> None:
+        files = {f"{split}/labels.csv": "path,label\n1.jpg,a\n2.jpg,b\n" for split in ("train", "test")}
+        layout = assign([f"{split}/{i}.jpg" for split in ("train", "test") for i in (1, 2)], files)
+        assert placed(layout)["test/2.jpg"] == ("test", "b")
 
 
 class TestForeignLabels:
@@ -144,28 +156,12 @@ class TestForeignLabels:
             for split in ("train", "test")
         }
         paths = [f"{split}/{i}.jpg" for split in ("train", "test") for i in (1, 2)]
-        assert find_labels([*paths, *files]) == ["test/metadata.csv", "train/metadata.csv"]
         assert placed(assign(paths, files))["test/2.jpg"] == ("test", "a")
 
     def test_a_folder_called_like_a_split_beside_others_is_none(self) -> None:
         text = "file_name,label\ntrain/1.jpg,vehicle\nbus/1.jpg,vehicle\ncat/1.jpg,animal\n"
         layout = assign(["train/1.jpg", "bus/1.jpg", "cat/1.jpg"], {"metadata.csv": text})
         assert {placement.split for placement in layout.placements.values()} == {Split.TRAIN}
-
-    def test_ours_comes_first(self) -> None:
-        assert find_labels(["metadata.csv", "w/labels.csv"]) == ["w/labels.csv"]
-
-    @pytest.mark.parametrize(
-        "paths",
-        [
-            ["metadata.csv", "metadata.jsonl"],
-            ["a/metadata.csv", "b/metadata.csv"],
-            ["train/metadata.csv", "train/metadata.jsonl"],
-        ],
-    )
-    def test_refuses_several_that_are_not_of_splits(self, paths: list[str]) -> None:
-        with pytest.raises(DatasetRejected, match="several"):
-            find_labels(paths)
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -174,12 +170,10 @@ class TestForeignLabels:
             ("nonsense\n", "line 1 is not JSON"),
             ("[" * 100_000, "line 1 is not JSON"),
             ("[1]\n", "line 1 is not a JSON object"),
-            ('{"file_name": "img/1.jpg", "text": "a cat"}\n', "line 1 has no `file_name` and `label`"),
-            ('{"file_name": "img/1.jpg", "label": "cat"}\n{"file_name": "img/2.jpg"}\n', "line 2 has an empty label"),
-            ('{"file_name": "img/1.jpg", "label": {"a": 1}}\n', "line 1 has a value that is neither text nor"),
-            ('{"file_name": "img/1.jpg", "label": true}\n', "line 1 has a value that is neither text nor"),
+            ('{"file_name": "img/1.jpg", "label": ["a", "b"]}\n', "gives several labels to one image (line 1"),
+            ('{"file_name": "img/1.jpg", "label": {"a": 1}}\n', "gives several labels to one image (line 1"),
             ('{"file_name": "img/1.jpg", "label": "\\ud800"}\n', "not printable"),
-            ('{"file_name": "../img/1.jpg", "label": "cat"}\n', "which is not there"),
+            ('{"file_name": "../../etc/passwd", "label": "cat"}\n', "which is not there"),
         ],
     )
     def test_refuses_with_the_line(self, text: str, words: str) -> None:

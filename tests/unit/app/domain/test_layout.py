@@ -7,7 +7,8 @@ import pytest
 
 from app.domain.dataset import DatasetIndex, Reason, Split
 from app.domain.errors import DatasetRejected
-from app.domain.layout import Layout, assign, build_index, index_folder, load_index, natural
+from app.domain.layout import Layout, build_index, natural
+from app.reading.layout import assign, index_folder, load_index
 
 
 def images(folder: str, count: int) -> list[str]:
@@ -245,10 +246,14 @@ class TestFolder:
         (tmp_path / "labels.csv").write_text("path,label\nimg/1.jpg,a\nimg/2.jpg,b\n", encoding="utf-8-sig")
         assert index_folder(tmp_path).classes == ("a", "b")
 
-    def test_refuses_labels_that_are_not_utf8(self, tmp_path: Path) -> None:
-        self.make(tmp_path, "1.jpg")
-        (tmp_path / "labels.csv").write_bytes(b"path,label\n1.jpg,caf\xe9\n")
-        with pytest.raises(DatasetRejected, match="UTF-8"):
+    def test_reads_labels_that_are_not_utf8(self, tmp_path: Path) -> None:
+        self.make(tmp_path, "1.jpg", "2.jpg")
+        (tmp_path / "labels.csv").write_bytes(b"path,label\n1.jpg,caf\xe9\n2.jpg,tea\n")
+        assert index_folder(tmp_path).classes == ("caf\u00e9", "tea")
+
+    def test_refuses_a_folder_that_can_be_read_in_several_ways(self, tmp_path: Path) -> None:
+        self.make(tmp_path, "a/airfield/1.jpg", "a/alley/1.jpg", "b/beach/1.jpg", "b/bakery/1.jpg")
+        with pytest.raises(DatasetRejected, match="in several ways"):
             index_folder(tmp_path)
 
     def test_prefers_an_index(self, tmp_path: Path) -> None:

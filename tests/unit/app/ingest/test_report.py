@@ -1,8 +1,9 @@
 from app.domain.dataset import DatasetReport, Reason, Split
-from app.domain.layout import Layout, assign, build_index
+from app.domain.layout import Layout, build_index
 from app.ingest.copies import find_alike, find_copies
 from app.ingest.picture import Picture
 from app.ingest.report import make_report
+from app.reading.layout import assign
 
 
 def made(layout: Layout, ids: dict[str, str], skipped: dict[str, Reason], side: int = 64) -> DatasetReport:

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from app.domain.dataset import DatasetIndex, Sample, Split
-from app.domain.layout import load_index
+from app.reading.layout import load_index
 from benchmarks.common.data import Subset
 
 CLASSES = ("cup", "fork", "knife")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from app.domain.dataset import Split
-from app.domain.layout import index_folder
 from app.imaging import UnreadableImage, fit_square, open_rgb
+from app.reading.layout import index_folder
 from worker.training.data.cache import Cache
 from worker.training.data.decoded import Batches, Pool, WithLabels, decode_squares
 

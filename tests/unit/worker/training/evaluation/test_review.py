@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.domain.layout import index_folder
 from app.domain.review import DataReview
 from app.domain.spec import TrainingSpec
+from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import Outcome, picture
 from worker.training.evaluation import review
 from worker.training.evaluation.review import left_out_scores, neighbour_distances

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from app.domain.config import DistillConfig
-from app.domain.layout import index_folder
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
+from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import Outcome, image_folder
 from tests.unit.worker.training.test_pipeline import weights_of
 from worker.training.engine.prefetch import DEPTH, prefetched

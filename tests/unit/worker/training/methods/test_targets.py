@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_model
 
 from app.domain.files import sha256_file
-from app.domain.layout import index_folder
 from app.domain.progress import LINE, EventLine, MetricLine
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
+from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import picture
 from worker.training.data.pools import Images
 from worker.training.engine.reporter import Reporter

@@ -10,9 +10,9 @@ import torch
 
 from app.domain.config import ViewConfig
 from app.domain.dataset import Split
-from app.domain.layout import index_folder
 from app.domain.workload import shifted_views
 from app.imaging import fit_square, open_rgb
+from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import picture
 from worker.training.data.cache import Cache
 from worker.training.data.decoded import Pool

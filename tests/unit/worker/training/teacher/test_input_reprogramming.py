@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.domain.dataset import Split
-from app.domain.layout import index_folder
 from app.domain.spec import TrainingSpec
+from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import picture
 from worker.training.data.cache import Cache
 from worker.training.data.decoded import Pool

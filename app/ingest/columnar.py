@@ -1,0 +1,232 @@
+"""Tables of images: parquet and arrow, as Hugging Face's `datasets` writes them, read as an archive.
+
+pyarrow is an extra (`tdmr[parquet]`). It is native code that reads what strangers wrote; it is used only here, in the
+import's own process, which has no network, no secrets and a bound on its memory, and it starts no threads.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from app.domain.errors import DatasetRejected
+from app.ingest.entry import Entry
+from app.ingest.limits import Limits, Meter
+from app.ingest.names import rejected
+from app.reading.columns import LABEL_NAMES, bare
+from app.reading.listing import Given
+
+ROWS_AT_ONCE = 32
+_MAGIC = {
+    b"\xff\xd8": ".jpg",
+    b"\x89P": ".png",
+    b"GI": ".gif",
+    b"RI": ".webp",
+    b"BM": ".bmp",
+    b"II": ".tif",
+    b"MM": ".tif",
+}
+
+
+def open_table(path: Path, limits: Limits, labels_column: str | None = None) -> "TableArchive":
+    """
+    Raises:
+        DatasetRejected: pyarrow is not installed, the file is damaged, or has no images or no labels.
+    """
+    try:
+        import pyarrow  # noqa: F401, PLC0415 an extra
+    except ImportError:
+        raise DatasetRejected(
+            "The file is a parquet or arrow table; this service cannot read it.",
+            hint="The operator can install the extra `tdmr[parquet]`. Or write the images out, one folder per class.",
+        ) from None
+    return TableArchive(path, limits, labels_column)
+
+
+class TableArchive:
+    """See `Archive`: each row is an image, named by its number."""
+
+    def __init__(self, path: Path, limits: Limits, labels_column: str | None) -> None:
+        self._path = path
+        self._limits = limits
+        self.entries: list[Entry] = []
+        self.folders: list[str] = []
+        self.notes: list[str] = []
+        self.given: list[Given] = []
+        self._kind = "a parquet table" if _is_parquet(path) else "an arrow table"
+        try:
+            self._read(labels_column)
+        except DatasetRejected:
+            raise
+        except Exception:  # it may raise anything on damaged or hostile bytes
+            raise self._damaged() from None
+
+    def _read(self, labels_column: str | None) -> None:
+        schema = self._schema()
+        self._image = _image_column(schema)
+        if self._image is None:
+            raise DatasetRejected(
+                f"No column of {self._kind} holds images; it has {', '.join(schema.names[:20])}.",
+                hint="The images must be in the table, as `datasets` writes them (columns `image` and `label`).",
+            )
+        label = _label_column(schema, self._image, labels_column)
+        if label is None:
+            raise DatasetRejected(
+                f"No column of {self._kind} tells a class; it has {', '.join(schema.names[:20])}.",
+                hint="Name the right one as `labels_column`.",
+            )
+        meter = Meter(self._path.stat().st_size, self._limits)
+        labels: dict[str, str | None] = {}
+        for number, (data, value) in enumerate(self._rows([self._image, label], label)):
+            meter.entry()
+            if data is None:
+                continue
+            meter.unpacked(len(data))
+            name = f"{number:07d}{_MAGIC.get(data[:2], '.img')}"
+            self.entries.append(Entry(name, len(data)))
+            labels[name] = value
+        self.given.append(Given(self._kind, label, labels, _class_names(schema, label)))
+
+    def walk(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+        entries = iter(self.entries)
+        assert self._image is not None, "found when the table was opened"
+        try:
+            for data, _ in self._rows([self._image], None):
+                if data is not None:
+                    entry = next(entries)
+                    if wanted(entry):
+                        yield entry, data
+        except (ValueError, OSError):
+            raise self._damaged() from None
+
+    def copy(self, path: str, target: Path) -> None:
+        for _, data in self.walk(lambda entry: entry.path == path):
+            target.write_bytes(data)
+
+    def _schema(self) -> Any:
+        import pyarrow as arrow  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
+
+        if self._kind == "a parquet table":
+            with parquet.ParquetFile(self._path) as file:
+                return file.schema_arrow
+        with arrow.OSFile(str(self._path)) as file:
+            return _reader(arrow, file).schema
+
+    def _rows(self, columns: list[str], label: str | None) -> Iterator[tuple[bytes | None, str | None]]:
+        for batch in self._batches(columns):
+            images = batch.column(batch.schema.get_field_index(columns[0]))
+            labels = None if label is None else batch.column(batch.schema.get_field_index(label))
+            for row in range(batch.num_rows):
+                value = images[row].as_py()
+                data = value.get("bytes") if isinstance(value, dict) else value
+                yield data, None if labels is None else _label(labels[row].as_py(), row)
+
+    def _batches(self, columns: list[str]) -> Iterator[Any]:
+        import pyarrow as arrow  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
+
+        if self._kind == "a parquet table":
+            with parquet.ParquetFile(self._path, pre_buffer=False) as file:
+                yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, use_threads=False)
+            return
+        with arrow.OSFile(str(self._path)) as file:
+            reader = _reader(arrow, file)
+            batches = (
+                (reader.get_batch(i) for i in range(reader.num_record_batches))
+                if hasattr(reader, "num_record_batches")
+                else reader
+            )
+            for batch in batches:
+                yield batch.select(columns)
+
+    def _damaged(self) -> DatasetRejected:
+        return DatasetRejected(
+            f"The file, {self._kind}, is damaged or incomplete.", hint="Write it and upload it again."
+        )
+
+
+def _reader(arrow: Any, file: Any) -> Any:
+    """`save_to_disk` writes streams; others write files."""
+    options = arrow.ipc.IpcReadOptions(use_threads=False)
+    try:
+        return arrow.ipc.open_file(file, options=options)
+    except arrow.ArrowInvalid:
+        file.seek(0)
+        return arrow.ipc.open_stream(file, options=options)
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _image_column(schema: Any) -> str | None:
+    from pyarrow import types  # noqa: PLC0415
+
+    def holds_bytes(kind: Any) -> bool:
+        if types.is_struct(kind):
+            return bool(kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type))
+        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+    found: list[str] = [field.name for field in schema if holds_bytes(field.type)]
+    return next(
+        (name for name in found if bare(name) in ("image", "img", "picture", "photo")), found[0] if found else None
+    )
+
+
+def _label_column(schema: Any, image: str, asked: str | None) -> str | None:
+    from pyarrow import types  # noqa: PLC0415
+
+    if asked is not None:
+        names: list[str] = schema.names
+        found = next((name for name in names if bare(name) == bare(asked) and name != image), None)
+        if found is None:
+            raise DatasetRejected(
+                f"The table has no column {asked!r}; it has {', '.join(schema.names[:20])}.",
+                hint="Name one of its columns as `labels_column`.",
+            )
+        return found
+    fit: dict[str, str] = {
+        bare(field.name): field.name
+        for field in schema
+        if field.name != image
+        and (
+            types.is_integer(field.type)
+            or types.is_string(field.type)
+            or types.is_large_string(field.type)
+            or types.is_dictionary(field.type)
+        )
+    }
+    for name in LABEL_NAMES:
+        if bare(name) in fit:
+            return fit[bare(name)]
+    listed = [f.name for f in schema if bare(f.name) in map(bare, LABEL_NAMES) and types.is_list(f.type)]
+    if listed:
+        raise DatasetRejected(
+            f"The column {listed[0]!r} gives several labels to one image; a classifier knows one class per image.",
+            hint="Keep one label per image.",
+        )
+    named = [name for name in fit.values() if _class_names(schema, name)]
+    return named[0] if len(named) == 1 else next(iter(fit.values())) if len(fit) == 1 else None
+
+
+def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:
+    """Of a ClassLabel, as `datasets` notes it in the schema."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features[column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
+def _label(value: object, row: int) -> str | None:
+    if value is None or value in (-1, ""):  # -1: `datasets` has no label for it
+        return None
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        text = str(value).strip()
+        if not text.isprintable() or len(text.encode(errors="replace")) > 255:
+            raise rejected(f"row {row}", "has a label that is too long or not printable")
+        return text
+    raise rejected(f"row {row}", "has a label that is neither text nor a whole number")

@@ -1,0 +1,110 @@
+"""The first look at an archive: which entries are images, which may tell labels, and what the others are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.domain.dataset import Reason
+from app.ingest.entry import Archive, Entry
+from app.ingest.foreign import kind_by_name, looks_like_image, what
+from app.ingest.limits import Limits
+from app.ingest.nested import is_archive_name
+from app.reading.listing import (
+    TEXT_SUFFIXES,
+    Listing,
+    folder_of,
+    has_image_name,
+    hidden_folder,
+    is_junk,
+    name_of,
+    suffix_of,
+)
+
+MAX_TEXTS_BYTES = 256 * 2**20
+"""Of all texts that are held for the readers."""
+_HEAD = 4096
+
+
+@dataclass
+class Listed:
+    """What the first look has found."""
+
+    listing: Listing
+    entries: list[Entry]
+    """Without junk."""
+    skipped: dict[str, Reason] = field(default_factory=dict)
+    """Files that are not even decoded, each with its reason."""
+    hidden: dict[str, list[str]] = field(default_factory=dict)
+    """Hidden folders that hold images, with these."""
+
+
+def first_look(archive: Archive, limits: Limits) -> Listed:
+    """Read the texts, and the beginnings of what has no usual name."""
+    entries = [entry for entry in archive.entries if not is_junk(entry.path)]
+    found = Listed(Listing(()), entries)
+    for entry in archive.entries:
+        folder = hidden_folder(entry.path)
+        if folder is not None:
+            found.hidden.setdefault(folder, []).append(entry.path)
+            found.skipped[entry.path] = Reason(
+                "in a hidden folder", f"in the hidden folder {folder!r}, whose name begins with a dot"
+            )
+    images, texts, others = set(), {}, {}
+    held = 0
+    for entry in entries:
+        if is_archive_name(entry.path):
+            found.skipped[entry.path] = Reason("an archive inside the archive is not opened")
+        elif entry.size > limits.max_file_bytes:
+            found.skipped[entry.path] = Reason(f"larger than {limits.max_file_bytes} bytes")
+            if kind := kind_by_name(entry.path):
+                others[entry.path] = kind
+        elif has_image_name(entry.path):
+            images.add(entry.path)
+        elif kind := kind_by_name(entry.path):
+            others[entry.path] = kind
+            found.skipped[entry.path] = Reason(f"not an image but {kind}")
+
+    def unsure(entry: Entry) -> bool:
+        return entry.path not in images and entry.path not in found.skipped and not is_junk(entry.path)
+
+    for entry, data in archive.walk(_bounded(unsure, limits)):
+        if looks_like_image(data):
+            images.add(entry.path)
+        elif suffix_of(entry.path) in TEXT_SUFFIXES and held + len(data) <= MAX_TEXTS_BYTES:
+            texts[entry.path] = data
+            held += len(data)
+        else:
+            kind = what(data[:_HEAD]) or "anything that is known here"
+            others[entry.path] = kind
+            found.skipped[entry.path] = Reason(
+                f"not an image but {kind}" if kind != "anything that is known here" else f"not an image, nor {kind}"
+            )
+    found.listing = Listing(
+        images=tuple(sorted(images)),
+        texts=texts,
+        others=others,
+        empty_folders=_empty(archive),
+        given=tuple(archive.given),
+    )
+    return found
+
+
+def _bounded(unsure: Callable[[Entry], bool], limits: Limits) -> Callable[[Entry], bool]:
+    return lambda entry: unsure(entry) and entry.size <= limits.max_file_bytes
+
+
+def _empty(archive: Archive) -> tuple[str, ...]:
+    """Folders that the archive names and that hold nothing, unless their names say that they are nobody's."""
+    holding = set()
+    for entry in archive.entries:
+        folder = folder_of(entry.path)
+        while folder and folder not in holding:
+            holding.add(folder)
+            folder = folder_of(folder.rstrip("/"))
+    named = {f"{folder}/" for folder in archive.folders if folder and not is_junk(folder)}
+    above = (
+        {folder for folder in named if any(other != folder and other.startswith(folder) for other in named)}
+        if len(named) < 2_000
+        else set()
+    )
+    empty = named - holding - above
+    return tuple(sorted(folder.rstrip("/") for folder in empty if name_of(folder.rstrip("/"))))[:1_000]

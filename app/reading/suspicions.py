@@ -1,0 +1,52 @@
+"""What makes the classes of a reading doubtful, each with what to do."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from app.reading.reading import Reading, named
+from app.reading.words import MASKS, ROLES, are_parts, folded, is_number, split_of
+
+_ROLES = ROLES | MASKS
+
+
+def suspicions(reading: Reading, *, numbers_only: bool = False) -> list[str]:
+    """Sentences, loud. With `numbers_only`, only whether its classes are bare numbers."""
+    names = reading.classes
+    if numbers_only:
+        return list(_numbers(names))
+    return [*_numbers(names), *_spelled(names), *_called_like_splits(names), *_called_like_roles(names)]
+
+
+def _numbers(names: list[str]) -> Iterator[str]:
+    if names and all(map(is_number, names)):
+        yield (
+            f"Class names are bare numbers ({named(names, 4)}) and no file in the archive names them. If they stand "
+            "for something, add a classes.txt with one name a line, or rename the classes."
+        )
+
+
+def _spelled(names: list[str]) -> Iterator[str]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[" ".join(folded(name).replace("_", " ").replace("-", " ").split())].append(name)
+    twins = [group for group in groups.values() if len(group) > 1]
+    if twins:
+        told = "; ".join(named(group) for group in twins[:5])
+        yield (
+            f"Class names that differ only by letter case, accents or spacing: {told}. They are different classes "
+            "here; if they are one, spell them alike."
+        )
+
+
+def _called_like_splits(names: list[str]) -> Iterator[str]:
+    called = [name for name in names if split_of(name) is not None]
+    if called:
+        yield f"Classes that are called like splits: {named(called)}. If they are splits, put them above the classes."
+
+
+def _called_like_roles(names: list[str]) -> Iterator[str]:
+    if are_parts(names):
+        yield f"Classes that are called like parts of one whole: {named(names, 4)}. Are these really classes?"
+    called = [name for name in names if folded(name) in _ROLES]
+    if called:
+        yield f"Classes that are called like folders of files: {named(called)}. Are these really classes?"

@@ -1,0 +1,457 @@
+"""Readings from tables: any file of rows that names images and tells a class for each."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from app.domain.dataset import Reason, Split
+from app.domain.errors import DatasetRejected
+from app.domain.placement import Placement
+from app.reading.columns import Columns, find_columns, is_flagged, is_one
+from app.reading.context import Context
+from app.reading.listing import folder_of, name_of, stem_of
+from app.reading.matching import EXACT, PathIndex
+from app.reading.reading import Reading, Refusal, Strength, named, quoted
+from app.reading.tables import Table, rejected
+from app.reading.words import folded, is_unlabelled, split_of, splits_of
+
+OWN_NAMES = frozenset({"labels.csv", "metadata.csv", "metadata.jsonl", "manifest.csv", "_classes.csv", "labels.tsv"})
+"""Documented: who writes one of them means it, whatever the folders are called."""
+MAX_LABEL_BYTES = 255
+"""As for a class folder: what a file system allows as one name."""
+LISTED_ROWS = 20
+"""Rows that a message names."""
+_LEAST_MATCHED = 0.5
+"""Share of a table's rows, and of the images, below which it is about other images. Who packs some images of many
+leaves the table as it was."""
+
+
+@dataclass
+class _Rows:
+    """What the rows of one table say."""
+
+    labels: dict[str, str | None] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
+    unlabelled: int = 0
+    missing: list[tuple[int, str]] = field(default_factory=list)
+    missing_total: int = 0
+    ambiguous: int = 0
+    conflicts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    several: list[int] = field(default_factory=list)
+    without_split: int | None = None
+    how: Counter[str] = field(default_factory=Counter)
+    total: int = 0
+
+
+def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Reading | Refusal]:
+    """One for each table or set of tables with the same columns; several where the class may be one of several
+    columns."""
+    index = context.index
+    with_columns: list[tuple[Table, Columns]] = []
+    without: list[DatasetRejected] = []
+    for table in tables:
+        if _is_submission(table.file):
+            context.ignore(table.file, "a sample of what to hand in, not labels")
+            continue
+        try:
+            columns = find_columns(
+                table, folder_of(table.file), index, context.labels_column, trusted=_is_own(table.file)
+            )
+        except DatasetRejected as error:
+            without.append(error)
+            continue
+        if columns is None and _is_own(table.file):
+            yield _no_columns(table)
+        elif columns is not None:
+            with_columns.append((table, columns))
+    if without and not with_columns:
+        raise without[0]
+    for group in _groups(with_columns):
+        yield from _of_group(context, group, index)
+
+
+def _groups(tables: list[tuple[Table, Columns]]) -> Iterator[list[tuple[Table, Columns]]]:
+    """Tables with the same columns tell about one data set."""
+
+    def key(pair: tuple[Table, Columns]) -> tuple[object, ...]:
+        table, columns = pair
+        heading = None if columns.heading is None else tuple(map(folded, columns.heading))
+        return (
+            heading is None,
+            heading or (),
+            columns.width if heading is None else 0,
+            name_of(table.file) if _is_own(table.file) else "",
+        )
+
+    for _, group in groupby(sorted(tables, key=key), key=key):
+        yield list(group)
+
+
+def _of_group(context: Context, group: list[tuple[Table, Columns]], index: PathIndex) -> Iterator[Reading | Refusal]:
+    _, columns = group[0]
+    if not columns.labels and not columns.one_hot:
+        if columns.width == 1 and all(split_of(stem_of(t.file)) for t, _ in group):
+            for listed, found in group:
+                context.listed_splits[listed.file] = _listed(listed, found, index)
+        else:
+            heading = named([head for head in columns.heading or () if head], 8)
+            for other, _ in group:
+                context.ignore(
+                    other.file, f"it has the columns {heading}: it names images, but no column tells a class"
+                )
+        return
+    for label in (columns.one_hot and [-1]) or columns.labels:
+        read = [(t, c, _read(t, c, label, index)) for t, c in group]
+        yield from _reading(context, read, label, several=len(columns.labels) > 1)
+
+
+def _read(table: Table, columns: Columns, label: int, index: PathIndex) -> _Rows:
+    """All rows of a table, one by one."""
+    found = _Rows()
+    folder = folder_of(table.file)
+    rows = table.rows()
+    if columns.heading is not None and not table.is_json:
+        next(rows, None)
+    for line, cells in rows:
+        if len(cells) > columns.width or (
+            columns.heading and len(cells) > len(columns.heading) and any(cells[len(columns.heading) :])
+        ):
+            width = len(columns.heading or ()) or columns.width
+            raise rejected(
+                table.file, line, f"has {len(cells)} columns instead of {width}", "Quote names that contain a comma."
+            )
+        cell = cells[columns.path] if columns.path < len(cells) else ""
+        if not cell:
+            if any(cells):
+                raise rejected(table.file, line, "has an empty path")
+            continue
+        found.total += 1
+        match = index.find(cell, folder)
+        if match.path is None or (columns.anchored and not match.anchored):
+            found.missing_total += 1
+            found.ambiguous += match.how == "several"
+            if len(found.missing) < LISTED_ROWS:
+                found.missing.append((line, cell))
+            continue
+        found.how[match.how] += 1
+        _add(found, table, columns, label, line, cells, match.path)
+    return found
+
+
+def _add(found: _Rows, table: Table, columns: Columns, label: int, line: int, cells: list[str], path: str) -> None:
+    split = _split(table, columns, line, cells)
+    if split is None and columns.split is not None:
+        found.without_split = found.without_split or line
+    value = _label(found, table, columns, label, line, cells)
+    if split is Split.UNLABELLED:
+        value = None
+    if path in found.labels and found.labels[path] != value and value is not None and found.labels[path] is not None:
+        found.conflicts.setdefault(path, (line, found.labels[path] or "", value))
+        return
+    if path not in found.labels or found.labels[path] is None:
+        found.labels[path] = value
+    if split is not None and split is not Split.UNLABELLED:
+        found.splits[path] = split
+
+
+def _label(found: _Rows, table: Table, columns: Columns, label: int, line: int, cells: list[str]) -> str | None:
+    if columns.one_hot:
+        ones = [i for i in columns.one_hot if i < len(cells) and is_one(cells[i])]
+        if len(ones) > 1:
+            found.several.append(line)
+        value = columns.name(ones[0]).strip() if ones else ""
+    else:
+        value = cells[label] if label < len(cells) else ""
+        if value[:1] in "[{" and value[-1:] in "]}" and len(value) > 1:
+            found.several.append(line)
+    if not value or is_unlabelled(value):
+        found.unlabelled += 1
+        return None
+    if not value.isprintable() or len(value.encode(errors="replace")) > MAX_LABEL_BYTES:
+        raise rejected(table.file, line, f"has a label that is too long or not printable: {value[:100]!r}")
+    return value
+
+
+def _split(table: Table, columns: Columns, line: int, cells: list[str]) -> Split | None:
+    if columns.split is None:
+        return None
+    value = cells[columns.split] if columns.split < len(cells) else ""
+    if columns.flag is not None:
+        other = Split.TEST if columns.flag is Split.TRAIN else Split.TRAIN
+        return columns.flag if is_flagged(value) else other
+    if not value:
+        return None
+    split = split_of(value)
+    if split is None:
+        raise rejected(
+            table.file, line, f"names an unknown split {value[:100]!r}", "Use train, val, test or unlabeled."
+        )
+    return split
+
+
+def _reading(  # noqa: PLR0912 what may be wrong with rows
+    context: Context, read: list[tuple[Table, Columns, _Rows]], label: int, *, several: bool
+) -> Iterator[Reading | Refusal]:
+    table, columns, _ = read[0]
+    files = [t.file for t, _, _ in read]
+    what = named(files, 3)
+    total, matched = sum(r.total for *_, r in read), sum(len(r.labels) for *_, r in read)
+    lines_of_several = [(t.file, r.several) for t, _, r in read if r.several]
+    if not total:
+        yield Refusal(what, f"{table.file} names no image.", "Add one line per image.", Strength.WEAK, frozenset(files))
+        return
+    if lines_of_several and sum(len(lines) for _, lines in lines_of_several) > total * 0.02:
+        file, lines = lines_of_several[0]
+        yield Refusal(
+            what,
+            f"{file} gives several labels to one image (line {lines[0]} and {len(lines) - 1} more); a classifier knows "
+            "one class per image.",
+            "Keep one label per image, or make one data set for each question.",
+            files=frozenset(files),
+        )
+        return
+    missing = sum(r.missing_total for *_, r in read)
+    most_missing = missing >= (1 - _LEAST_MATCHED) * total and matched <= missing
+    if most_missing and matched < _LEAST_MATCHED * len(context.listing.images):
+        yield _not_there(read, context.index, what, missing, total)
+        return
+    joined = _joined_labels(read)
+    if joined is not None:
+        yield Refusal(
+            what,
+            f"{files[0]} gives several labels to one image, such as {joined[:120]!r}; a classifier knows one class per "
+            "image.",
+            "Keep one label per image, or make one data set for each question.",
+            files=frozenset(files),
+        )
+        return
+    placed: dict[str, Placement] = {}
+    conflicts: dict[str, tuple[str, tuple[int, str, str]]] = {}
+    skipped: dict[str, Reason] = {}
+    splits, split_words = _splits(read)
+    kept: dict[tuple[Split, str | None], Placement] = {}
+    for number, (t, _, rows) in enumerate(read):
+        for path, value in rows.labels.items():
+            split = rows.splits.get(path) or splits.get(number) or Split.TRAIN
+            key = (Split.UNLABELLED, None) if value is None else (split, value)
+            placement = kept.setdefault(key, Placement(*key))
+            before = placed.setdefault(path, placement)
+            if before.label != placement.label and before.label is not None and value is not None:
+                conflicts[path] = t.file, (0, before.label, value)
+            elif before.label is None:
+                placed[path] = placement
+        conflicts.update({path: (t.file, conflict) for path, conflict in rows.conflicts.items()})
+    if len(conflicts) > 0.1 * len(placed):
+        file, (line, one, other) = next(iter(conflicts.values()))
+        path = next(iter(conflicts))
+        where = f"{file}, line {line}" if line else file
+        yield Refusal(
+            what,
+            f"{where} names {path!r} again, as {other!r} after {one!r}: {len(conflicts)} images have several labels.",
+            "Name each image once; a classifier knows one class per image.",
+            files=frozenset(files),
+        )
+        return
+    for path in conflicts:
+        del placed[path]
+        skipped[path] = Reason("has two labels", f"has two labels in {conflicts[path][0]}")
+    if not splits and not any(r.splits for *_, r in read):
+        placed, split_words = _by_folders(placed, context)
+    named_there = placed.keys() | skipped.keys()
+    for path in context.listing.images:
+        if path not in named_there:
+            if any(is_unlabelled(folder) for folder in path.split("/")[:-1]):
+                placed[path] = Placement(Split.UNLABELLED, None)
+            else:
+                skipped[path] = Reason(f"is not named in {' or '.join(files[:2])}")
+    yield Reading(
+        id=_id(files, columns, label, several=several),
+        source=_source(columns, label, what),
+        placements=placed,
+        strength=_strength(read, columns, several),
+        splits=split_words,
+        skipped=skipped,
+        evidence=_evidence(read, matched, total, len(context.listing.images)),
+        warnings=[*_warnings(context, read, columns, label, missing, total, conflicts), *_without_split(read)],
+        used=frozenset(files),
+    )
+
+
+def _joined_labels(read: Sequence[tuple[Table, Columns, _Rows]]) -> str | None:
+    """A label that is made of others, where many are: `Effusion|Mass` beside `Effusion` and `Mass`."""
+    labels = Counter(label for *_, rows in read for label in rows.labels.values() if label is not None)
+    for separator in "|;,":
+        several = [label for label in labels if separator in label]
+        parts = Counter(part.strip() for label in several for part in label.split(separator))
+        made = [s for s in several if all(p.strip() in labels or parts[p.strip()] > 1 for p in s.split(separator))]
+        if sum(labels[label] for label in made) > 0.02 * labels.total() and any(part in labels for part in parts):
+            return made[0]
+    return None
+
+
+def _splits(read: Sequence[tuple[Table, Columns, _Rows]]) -> tuple[dict[int, Split], str | None]:
+    """Of the rows of each table, where names of tables or of their folders are splits; or the column that tells."""
+    if any(rows.splits for *_, rows in read):
+        _, columns, _ = read[0]
+        column = f"the column {quoted(columns.name(columns.split))}" if columns.split is not None else "the rows"
+        return {}, column
+    by_name = splits_of([stem_of(table.file) for table, *_ in read])
+    names = [by_name.get(stem_of(table.file)) for table, *_ in read]
+    if len(read) > 1 and None not in names and len(set(names)) > 1:
+        return {i: split for i, split in enumerate(names) if split}, named([name_of(t.file) for t, *_ in read])
+    return {}, None
+
+
+def _by_folders(placed: dict[str, Placement], context: Context) -> tuple[dict[str, Placement], str | None]:
+    """Where all images that are named stand in folders called like splits, the splits are these."""
+    folders = {folder for path in placed for folder in path.split("/")[:-1]}
+    called = splits_of(folders)
+    found: dict[str, Split] = {}
+    used: set[str] = set()
+    for path in placed:
+        name = next((f for f in path.split("/")[:-1] if called.get(f) not in (None, Split.UNLABELLED)), None)
+        if name is None:
+            return placed, None
+        found[path] = called[name]
+        used.add(name)
+    if set(found.values()) == {Split.TEST} or set(found.values()) == {Split.VAL}:
+        return placed, None
+    kept: dict[tuple[Split, str | None], Placement] = {}
+    moved = {}
+    for path, placement in placed.items():
+        key = (placement.split if placement.label is None else found[path], placement.label)
+        moved[path] = kept.setdefault(key, Placement(*key))
+    return moved, named(sorted(used))
+
+
+def _without_split(read: Sequence[tuple[Table, Columns, _Rows]]) -> list[str]:
+    lines = [(t.file, r.without_split) for t, _, r in read if r.without_split is not None and r.splits]
+    if not lines:
+        return []
+    raise rejected(
+        lines[0][0], lines[0][1] or 0, "has an empty split", "Fill in the column everywhere, or leave it out."
+    )
+
+
+def _not_there(
+    read: Sequence[tuple[Table, Columns, _Rows]], index: PathIndex, what: str, missing: int, total: int
+) -> Refusal:
+    table, _, rows = next(one for one in read if one[2].missing)
+    shown = "; ".join(f"line {line} {cell[:120]!r}{_nearest(index, cell)}" for line, cell in rows.missing[:10])
+    first_line, first = rows.missing[0]
+    if total == 1 or missing == 1:
+        detail = f"{table.file}, line {first_line} names {first[:200]!r}, which is not there{_nearest(index, first)}."
+    else:
+        detail = f"{missing:,} of {total:,} rows of {what} name a file that is not there: {shown}."
+    return Refusal(
+        what,
+        detail,
+        "Its paths start at the folder that it lies in; a unique ending of a path will do.",
+        Strength.CLEAN,
+        frozenset(t.file for t, *_ in read),
+    )
+
+
+def _nearest(index: PathIndex, cell: str) -> str:
+    near = index.nearest(cell)
+    return "" if near is None else f" (nearest: {near[:120]!r})"
+
+
+def _evidence(read: Sequence[tuple[Table, Columns, _Rows]], matched: int, total: int, images: int) -> list[str]:
+    told = [f"{matched:,} of {images:,} images are named in {named([t.file for t, *_ in read], 3)}."]
+    how: Counter[str] = Counter()
+    for *_, rows in read:
+        how.update(rows.how)
+    told += [f"Rows matched by {kind}: {count:,} of {total:,}." for kind, count in how.most_common() if kind != EXACT]
+    table, columns, _ = read[0]
+    if table.delimiter not in (",", ""):
+        told.append(f"Cells are separated by {'a tab' if table.delimiter == chr(9) else repr(table.delimiter)}.")
+    if columns.heading is None:
+        told.append("The first line names an image too, so it was read as a row.")
+    if columns.ignored:
+        told.append(f"Columns that were not used: {named(columns.ignored, 10)}.")
+    return told
+
+
+def _warnings(
+    context: Context,
+    read: Sequence[tuple[Table, Columns, _Rows]],
+    columns: Columns,
+    label: int,
+    missing: int,
+    total: int,
+    conflicts: dict[str, tuple[str, tuple[int, str, str]]],
+) -> Iterator[str]:
+    if missing:
+        some = [(t.file, line, cell) for t, _, rows in read for line, cell in rows.missing][:LISTED_ROWS]
+        shown = "; ".join(f"line {line} {cell[:120]!r}{_nearest(context.index, cell)}" for _, line, cell in some)
+        files = named([t.file for t, *_ in read], 3)
+        yield f"Rows of {files} that name no file that is there, left out: {missing:,} of {total:,}: {shown}."
+    if conflicts:
+        shown = "; ".join(f"{path!r}: {one!r}, {other!r}" for path, (_, (_, one, other)) in [*conflicts.items()][:5])
+        yield f"Images with two labels, left out: {len(conflicts)}: {shown}."
+    blank = sum(rows.unlabelled for *_, rows in read)
+    if blank:
+        yield f"Rows without a label: {blank:,}. Their images are used without one; fill it in if it is missing."
+    if not columns.known and not columns.one_hot and columns.heading is not None:
+        yield (
+            f"No heading says that it is the class; the column {quoted(columns.name(label))} was taken. If that is "
+            "wrong, name another as `labels_column`."
+        )
+    if not columns.anchored:
+        yield "The folders in the table are not those of the archive: images were found by their names alone."
+
+
+def _strength(read: Sequence[tuple[Table, Columns, _Rows]], columns: Columns, several: bool) -> Strength:
+    if several:
+        return Strength.WEAK
+    if not columns.anchored and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):
+        return Strength.WEAK
+    if all(_is_own(t.file) for t, *_ in read):
+        return Strength.EXPLICIT
+    return Strength.CLEAN if columns.known or columns.one_hot else Strength.WEAK
+
+
+def _id(files: Sequence[str], columns: Columns, label: int, *, several: bool) -> str:
+    return f"table:{files[0][:150]}" + (f":{columns.name(label)[:80]}" if several else "")
+
+
+def _source(columns: Columns, label: int, what: str) -> str:
+    if columns.one_hot:
+        return f"the 1 in {len(columns.one_hot)} columns of {what}"
+    if columns.heading is None:
+        return f"column {label + 1} of {what}"
+    return f"the column {quoted(columns.name(label))} of {what}"
+
+
+def _listed(table: Table, columns: Columns, index: PathIndex) -> frozenset[str]:
+    """The images of a file that lists the images of a split."""
+    found = (index.find(cells[columns.path], folder_of(table.file)).path for _, cells in table.rows() if cells)
+    return frozenset(path for path in found if path is not None)
+
+
+def _no_columns(table: Table) -> Refusal:
+    first = table.sample(1)
+    heading = list(table.keys) if table.is_json else first[0][1] if first else []
+    if not heading:
+        detail = f"{table.file} is empty." if not table.text.strip() else f"{table.file} names no image."
+    else:
+        detail = (
+            f"The first line of {table.file} is {','.join(heading)[:100]!r}, and no column names images that are there."
+        )
+    return Refusal(
+        quoted(table.file),
+        detail,
+        "Give it one column with the images' paths, such as `path`, and one with their classes, such as `label`.",
+        Strength.CLEAN,
+        frozenset({table.file}),
+    )
+
+
+def _is_own(file: str) -> bool:
+    return name_of(file).lower() in OWN_NAMES
+
+
+def _is_submission(file: str) -> bool:
+    return "submission" in folded(stem_of(file))

@@ -1,0 +1,142 @@
+"""Classes and splits from folders."""
+
+import pytest
+
+from app.domain.dataset import Split
+from app.reading.words import is_unlabelled, split_of, splits_of
+from tests.unit.app.reading.reading_helpers import chosen, counts, refused, splits
+
+
+def below(*folders: str, each: int = 4) -> list[str]:
+    return [f"{folder}/{i}.jpg" for folder in folders for i in range(each)]
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("name", "split"),
+        [
+            *(
+                (name, Split.TRAIN)
+                for name in ("train", "Training", "TRAIN_IMAGES", "seg_train", "trainset", "train2017")
+            ),
+            *((name, Split.VAL) for name in ("val", "valid", "Validation_Set", "dev", "validación", "验证集")),
+            *(
+                (name, Split.TEST)
+                for name in ("Testing", "hold-out", "holdout", "eval", "Testdaten", "prueba", "test data")
+            ),
+            *((name, Split.UNLABELLED) for name in ("unlabeled", "no_label", "Unannotated")),
+            *(
+                (name, None)
+                for name in ("trenchcoat", "cat", "contest", "train station", "train_test", "testosterone", "evaluated")
+            ),
+        ],
+    )
+    def test_splits(self, name: str, split: Split | None) -> None:
+        assert split_of(name) is split
+
+    def test_siblings_that_say_the_same_beside_it(self) -> None:
+        assert splits_of(["fruit_train", "fruit_test"]) == {"fruit_train": Split.TRAIN, "fruit_test": Split.TEST}
+        assert splits_of(["train station", "test tube", "cat"]) == {}
+
+    def test_further_names_for_no_label(self) -> None:
+        assert is_unlabelled("Unknown", frozenset({"unknown"}))
+        assert not is_unlabelled("Unknown")
+
+
+class TestSplits:
+    def test_above_the_classes_in_several_languages(self) -> None:
+        choice = chosen(below("Entraînement/a", "Entraînement/b", "Prueba/a", "Prueba/b"))
+        assert counts(choice) == {"a": 8, "b": 8}
+        assert choice.reading.splits == "`Entraînement` and `Prueba`"
+
+    def test_doubled(self) -> None:
+        choice = chosen(
+            below("seg_train/seg_train/a", "seg_train/seg_train/b", "seg_test/seg_test/a", "seg_test/seg_test/b")
+        )
+        assert splits(choice)["seg_test/seg_test/a/0.jpg"] == "test"
+        assert choice.reading.source == "the third folder level"
+
+    def test_inside_each_class(self) -> None:
+        choice = chosen(below("a/train", "a/test", "b/train", "b/test"))
+        assert counts(choice) == {"a": 8, "b": 8}
+        assert splits(choice)["b/test/1.jpg"] == "test"
+
+    def test_with_a_folder_of_images_between(self) -> None:
+        choice = chosen(below("train/images/a", "train/images/b", "test/images/a", "test/images/b"))
+        assert counts(choice) == {"a": 8, "b": 8}
+
+    def test_alone_are_no_classes(self) -> None:
+        assert "no class" in refused(below("train_images", "test_images"))
+
+    def test_that_are_listed_in_files(self) -> None:
+        images = below("images/apple_pie", "images/waffles")
+        lists = {
+            "meta/train.txt": "apple_pie/0\napple_pie/1\napple_pie/2\nwaffles/0\nwaffles/1\nwaffles/2\n",
+            "meta/test.txt": "apple_pie/3\nwaffles/3\n",
+        }
+        choice = chosen(images, lists)
+        assert counts(choice) == {"apple_pie": 4, "waffles": 4}
+        assert splits(choice)["images/waffles/3.jpg"] == "test"
+
+
+class TestLevels:
+    def test_shared_subfolders_are_asked_about_and_come_first(self) -> None:
+        choice = chosen(below("site a/cat", "site a/dog", "site b/cat", "site b/dog"))
+        assert choice.asks
+        assert [r.id for r in (choice.reading, *choice.others)][:2] == ["folders:2", "folders:1"]
+
+    def test_some_subfolders_of_classes_are_a_warning(self) -> None:
+        choice = chosen(below("cat", "cat/2023", "dog"))
+        assert counts(choice) == {"cat": 8, "dog": 4}
+        assert any("Classes hold subfolders: `cat` = `2023`" in warning for warning in choice.warnings)
+
+    @pytest.mark.parametrize(("layout", "classes"), [("folders:1", 2), ("folders:2", 4), ("folders:last", 4)])
+    def test_the_level_that_is_named_is_taken(self, layout: str, classes: int) -> None:
+        images = below("a/x", "a/y", "b/z/deep", "b/w")
+        assert len(counts(chosen(images, layout=layout))) == classes
+
+    def test_the_same_partition_under_other_names_is_not_asked_about(self) -> None:
+        assert counts(chosen(below("cat/images", "dog/images"))) == {"cat": 4, "dog": 4}
+
+    def test_numbers_give_way_to_names(self) -> None:
+        assert counts(chosen(below("001/cat", "002/dog"))) == {"cat": 4, "dog": 4}
+
+
+class TestBeside:
+    @pytest.mark.parametrize("stray", ["cover.jpg", "docs/figure.png", "samples/1.jpg", "w/readme.png"])
+    def test_a_wrapping_folder(self, stray: str) -> None:
+        choice = chosen([*below("w/cat", "w/dog"), stray])
+        assert counts(choice) == {"cat": 4, "dog": 4}
+        assert stray in choice.reading.skipped
+
+    def test_images_are_masks(self) -> None:
+        choice = chosen(below("cat/images", "cat/masks", "dog/images", "dog/masks"))
+        assert counts(choice) == {"cat": 4, "dog": 4}
+        assert any("Left out as masks: 8" in warning for warning in choice.warnings)
+        assert "only one class, 'images'" in refused(below("images", "masks"))
+
+    def test_classes_that_mean_no_label(self) -> None:
+        choice = chosen(below("cat", "dog", "unknown", "no_label"), unlabelled_classes=["Unknown"])
+        assert counts(choice) == {"cat": 4, "dog": 4}
+        assert splits(choice)["unknown/0.jpg"] == "unlabelled"
+
+
+class TestSuspicions:
+    @pytest.mark.parametrize(
+        ("folders", "words"),
+        [
+            (("0", "1", "2"), "bare numbers"),
+            (("Dog", "dog", "cat"), "differ only by letter case"),
+            (("apple pie", "apple_pie", "cat"), "differ only by letter case, accents or spacing"),
+            (("bus", "car", "train"), "called like splits: `train`"),
+            (("images", "photos"), "called like folders of files"),
+            (("part1", "part2"), "called like parts of one whole"),
+        ],
+    )
+    def test_are_loud(self, folders: tuple[str, ...], words: str) -> None:
+        choice = chosen(below(*folders))
+        assert len(counts(choice)) == len(folders)
+        assert any(words in warning for warning in choice.warnings), choice.warnings
+
+    def test_plain_classes_give_none(self) -> None:
+        assert list(chosen(below("cat", "dog")).warnings) == []
