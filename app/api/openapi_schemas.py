@@ -11,7 +11,7 @@ from typing import Any
 Schema = dict[str, Any]
 REF = "#/components/schemas/"
 NAMES = {
-    "JobSpec-Input": "JobCreate",
+    "JobSpec-Input": "JobEstimateCreate",
     "JobSpec-Output": "JobSpec",
     "DatasetListed": "DatasetSummary",
     "AuditRead": "AuditEntry",

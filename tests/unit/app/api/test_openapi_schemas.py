@@ -15,7 +15,7 @@ from app.api.openapi_schemas import example_of, polish, public_name
         ("ListPage_DatasetListed_", "DatasetList"),
         ("ListPage_TeacherCard_", "TeacherList"),
         ("WebhookRead", "Webhook"),
-        ("JobSpec-Input", "JobCreate"),
+        ("JobSpec-Input", "JobEstimateCreate"),
         ("JobSpec-Output", "JobSpec"),
         ("ViewConfig-Input", "ViewConfig"),
         ("ViewConfig-Output", "ViewConfigOutput"),
