@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up dev test test-unit test-faults lint format lock clean
+.PHONY: help demo up dev test test-unit test-faults lint format client lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -52,23 +52,27 @@ format: $(INSTALLED) ## Format the code and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+client: $(INSTALLED) ## Write what of the client is generated: models, errors, the schema of job.yaml, the synchronous twin
+	$(BIN)/python -m client.tools.generate
+
 lock: $(UV) ## Choose the newest versions that fit pyproject.toml and write them to requirements.lock
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package tdmr-client \
+		-o requirements.lock
 
 clean: ## Remove what can be made again; the service's data in .tdmr stays
 	rm -rf .venv .venv-unit build dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Again only when what is to be installed has changed.
-$(INSTALLED): requirements.lock pyproject.toml | $(UV)
+$(INSTALLED): requirements.lock pyproject.toml client/pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python '>=3.11' .venv
 	@echo "Installing into .venv: some 2 GB with torch, compiled once for quick starts"
 	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable client --editable .
 	@touch $@
 
-$(UNIT_INSTALLED): requirements.lock pyproject.toml | $(UV)
+$(UNIT_INSTALLED): requirements.lock pyproject.toml client/pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python '>=3.11' .venv-unit
 	$(UV) pip install --quiet --compile-bytecode --python .venv-unit/bin/python --constraint requirements.lock \
 		--editable '.[unit]'

@@ -1,0 +1,1 @@
+"""The client's distribution; `src/tdmr` is what is shipped."""

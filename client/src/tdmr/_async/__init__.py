@@ -1,0 +1,1 @@
+"""The asynchronous client. Its twin in `_sync` is generated from it (client/tools)."""

@@ -1,0 +1,194 @@
+"""One job, and what can be done with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from tdmr import models
+from tdmr._async import _io
+from tdmr._bound import adopt, parse
+from tdmr._display import card_html
+from tdmr._waiting import Deadline
+from tdmr._watching import Watch
+from tdmr.errors import JobEnded
+from tdmr.model import Model
+from tdmr.progress import Display, display_for, duration
+from tdmr.updates import EndUpdate, ProgressUpdate, Update
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from tdmr._async.jobs import AsyncJobs
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class AsyncJob(models.Job):
+    """A job. Its fields are as they were when it was last read: `refresh`, `wait` and `stream` read it anew."""
+
+    _jobs: AsyncJobs = PrivateAttr()
+
+    @classmethod
+    def bound(cls, jobs: AsyncJobs, data: Mapping[str, Any]) -> Self:
+        """A job that knows where it comes from."""
+        job = parse(cls, data)
+        job._jobs = jobs
+        return job
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+    async def refresh(self) -> Self:
+        """Read it anew."""
+        return adopt(self, await self._jobs.get(self.id))
+
+    async def stream(self, *, last_id: str | None = None) -> AsyncIterator[Update]:
+        """What happens, as it happens: events, points of the curves, progress and, last, the end. Lost connections and
+        a restarted service are gone over silently, with nothing lost and nothing twice."""
+        async for update in self._jobs.stream(self, last_id=last_id):
+            if isinstance(update, ProgressUpdate):
+                adopt(self, update)
+            elif isinstance(update, EndUpdate):
+                adopt(self, update.job)
+            yield update
+
+    async def wait(self, *, progress: bool | Display = False, timeout: float | None = None) -> Self:
+        """Wait until it has succeeded.
+
+        Args:
+            progress: show how far it is; in a terminal and a notebook as a bar, elsewhere a line for each stage and
+                10 %.
+            timeout: seconds to wait at the most; looked at whenever something of the job changes.
+
+        Raises:
+            JobEnded: it has failed or was cancelled; the message says why.
+            TimedOut: it takes longer. The job goes on.
+        """
+        display, deadline = display_for(progress), Deadline(timeout)
+        watch = Watch(display)
+        try:
+            if timeout is None:
+                async for update in self.stream():
+                    watch.tell(update)
+            else:
+                await self._poll(watch, deadline)
+        finally:
+            display.close()
+        return self.check()
+
+    async def _poll(self, watch: Watch, deadline: Deadline) -> None:
+        while True:
+            watch.tell(ProgressUpdate.model_validate(self.model_dump(include=_SHOWN)))
+            if self.has_ended:
+                return
+            adopt(self, await self._jobs.get(self.id, wait=deadline.at_most(30, f"the job {self.id}")))
+
+    def check(self) -> Self:
+        """
+        Raises:
+            JobEnded: it has ended without success, or is paused.
+        """
+        if self.state in ("failed", "cancelled"):
+            raise JobEnded(self.id, self.state, self.error)
+        return self
+
+    async def download(
+        self, folder: str | os.PathLike[str], *, student: str | None = None, progress: bool | Display = True
+    ) -> Model:
+        """Download its files, each checked against its SHA-256; an interrupted call goes on when it is made again.
+
+        Args:
+            folder: is made where it is not there.
+            student: only this one's files, of a job with several.
+
+        Raises:
+            JobEnded: it has not succeeded.
+        """
+        if self.state != "succeeded":
+            await self.refresh()
+        if self.state != "succeeded":
+            raise JobEnded(self.id, self.state, self.error)
+        display = display_for(progress)
+        try:
+            await self._jobs.download(self, folder, student=student, display=display)
+        finally:
+            display.close()
+        return await _io.in_thread(Model, Path(folder), student)
+
+    async def predict(
+        self, image: str | os.PathLike[str] | bytes, *, top_k: int | None = None, student: str | None = None
+    ) -> models.Prediction:
+        """Try the student on one image, on the service."""
+        return await self._jobs.predict(self, image, top_k=top_k, student=student)
+
+    async def events(self) -> Sequence[models.JobEvent]:
+        """All that happened so far, oldest first."""
+        return await self._jobs.events(self).to_list()
+
+    async def curves(self, *, stage: str | None = None) -> Sequence[models.MetricPoint]:
+        """The curves so far."""
+        return await self._jobs.curves(self, stage=stage)
+
+    async def evaluation(self, *, student: str | None = None) -> models.Evaluation:
+        """Accuracy with intervals; the student beside its teacher."""
+        return await self._jobs.evaluation(self, student=student)
+
+    async def artifacts(self) -> Sequence[models.Artifact]:
+        """The published files; none until it has succeeded."""
+        return await self._jobs.artifacts(self)
+
+    async def cancel(self) -> Self:
+        """Stop it for good."""
+        return adopt(self, await self._jobs.cancel(self))
+
+    async def pause(self) -> Self:
+        """Stop it until `resume`."""
+        return adopt(self, await self._jobs.pause(self))
+
+    async def resume(self) -> Self:
+        """Let a paused job go on."""
+        return adopt(self, await self._jobs.resume(self))
+
+    async def retry(self) -> AsyncJob:
+        """A new job that goes on where this one failed."""
+        return await self._jobs.retry(self)
+
+    async def rerun(self) -> AsyncJob:
+        """A new job with the same spec and data, from the start."""
+        return await self._jobs.rerun(self)
+
+    async def delete(self) -> None:
+        """Delete it with its files."""
+        await self._jobs.delete(self)
+
+    def __repr__(self) -> str:
+        stage = f", {self.stage}" if self.stage and self.state == "running" else ""
+        return f"<{type(self).__name__} {self.id} {self.state}{stage}, {self.progress:.0%}>"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        spec = self.spec if isinstance(self.spec, dict) else self.spec.model_dump()
+        accuracy = self.metrics.get("student_accuracy", self.metrics.get("val_accuracy"))
+        rows = {
+            "teacher": spec.get("teacher"),
+            "student": spec.get("student") or ", ".join(spec.get("students") or ()) or None,
+            "method": spec.get("method"),
+            "stage": self.stage,
+            "progress": f"{self.progress:.0%}",
+            "left": None if self.eta_seconds is None else duration(self.eta_seconds),
+            "queue": f"{self.queue.position}, {self.queue.reason}" if self.queue else None,
+            "accuracy": None if accuracy is None else f"{accuracy:.1%}",
+            "error": self.error.detail if self.error else None,
+        }
+        return card_html(self.id, self.state, rows)
+
+
+_SHOWN = {"state", "stage", "progress", "eta_seconds", "queue", "metrics"}

@@ -1,0 +1,167 @@
+# Generated from _async by client/tools; not to be edited.
+"""Data sets: upload, wait, read the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from tdmr import models
+from tdmr._bound import adopt, parse
+from tdmr._display import card_html
+from tdmr._sources import source_of
+from tdmr._sync import _io
+from tdmr._sync._pages import Pages
+from tdmr._sync._transport import Transport
+from tdmr._sync._uploading import upload
+from tdmr._waiting import Deadline
+from tdmr.errors import DatasetRejected
+from tdmr.progress import Display, display_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_WAIT_SECONDS = 30
+"""How long the service holds a request back until something has changed."""
+
+
+class Dataset(models.Dataset):
+    """A data set, and what can be done with it."""
+
+    _datasets: Datasets = PrivateAttr()
+
+    @classmethod
+    def bound(cls, datasets: Datasets, data: Mapping[str, Any]) -> Self:
+        """A data set that knows where it comes from."""
+        dataset = parse(cls, data)
+        dataset._datasets = datasets
+        return dataset
+
+    def refresh(self) -> Self:
+        """Read it anew."""
+        return adopt(self, self._datasets.get(self.id))
+
+    def wait(self, *, progress: bool | Display = False, timeout: float | None = None) -> Self:
+        """Wait until the service has checked every file.
+
+        Raises:
+            DatasetRejected: it cannot be used; the message says why.
+            TimedOut: it takes longer than `timeout` seconds. The import goes on.
+        """
+        display, deadline = display_for(progress), Deadline(timeout)
+        try:
+            while self.state == "validating":
+                display.show(f"Checking {self.name}", self.progress)
+                wait = deadline.at_most(_WAIT_SECONDS, f"the data set {self.id}")
+                adopt(self, self._datasets.get(self.id, wait=wait))
+            if self.state == "rejected":
+                raise DatasetRejected(self.id, self.error)
+            display.show(f"Checking {self.name}", 1.0, _contents(self))
+        finally:
+            display.close()
+        return self
+
+    def report(self) -> models.DatasetReport:
+        """What the import found: images per class and split, skipped files, duplicates, leaks, advice."""
+        return self._datasets.report(self.id)
+
+    def delete(self) -> None:
+        """Delete it with its files; refused while a job that has not ended uses it."""
+        self._datasets.delete(self.id)
+
+    def __repr__(self) -> str:
+        contents = _contents(self)
+        return f"<{type(self).__name__} {self.id} {self.name!r} {self.state}{f', {contents}' if contents else ''}>"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        counts = ", ".join(f"{count:,} {split}" for split, count in (self.counts or {}).items()) or None
+        classes = ", ".join((self.classes or [])[:10]) + (", …" if len(self.classes or []) > 10 else "")
+        rows = {"id": self.id, "images": counts, "classes": self.class_count, "named": classes or None}
+        return card_html(self.name, self.state, rows | {"rejected": self.error.detail if self.error else None})
+
+
+class Datasets:
+    """`client.datasets`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        data: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        wait: bool = True,
+        progress: bool | Display = True,
+        timeout: float | None = None,
+    ) -> Dataset:
+        """Upload images and wait until the service has checked them.
+
+        Args:
+            data: a folder, an archive (zip, tar, tar.gz, tar.zst), or the address of one. Of a folder everything is
+                sent but dot-files and what systems leave behind; links are followed. An upload that is interrupted,
+                even by the end of this process, goes on when the same call is made again.
+            name: what the data set is called, the name of the folder or file unless given.
+            wait: also wait for the import. Without it the data set may still turn out to be rejected.
+            timeout: seconds to wait for the import.
+
+        Raises:
+            UploadFailed: it cannot be read.
+            DatasetRejected: the service cannot use it.
+        """
+        display = display_for(progress)
+        source = _io.in_thread(source_of, data)
+        try:
+            upload_id, memory = upload(self._transport, source, display)
+        finally:
+            display.close()
+        body = {"upload_id": upload_id} | ({} if name is None else {"name": name})
+        # the same upload gives the same data set, however often it is asked for
+        found = self._transport.json("POST", "/v1/datasets", json=body, repeatable=True)
+        _io.in_thread(memory.forget)
+        dataset = Dataset.bound(self, found)
+        return dataset.wait(progress=progress, timeout=timeout) if wait else dataset
+
+    def get(self, dataset_id: str, *, wait: float | None = None) -> Dataset:
+        """
+        Args:
+            wait: seconds to wait for a change first; at most 60.
+        """
+        params = {} if wait is None else {"wait": round(wait)}
+        found = self._transport.json("GET", f"/v1/datasets/{dataset_id}", params=params)
+        return Dataset.bound(self, found)
+
+    def list(self, *, limit: int | None = None) -> Pages[models.DatasetSummary]:
+        """All data sets, newest first; their classes are counted but not named."""
+        return Pages(self._transport, "/v1/datasets", models.DatasetSummary.model_validate, {}, limit)
+
+    def classes(self, dataset_id: str, *, limit: int | None = None) -> Pages[models.DatasetClass]:
+        """All classes in the order of a student's outputs, with their images per split."""
+        path = f"/v1/datasets/{dataset_id}/classes"
+        return Pages(self._transport, path, models.DatasetClass.model_validate, {}, limit)
+
+    def report(self, dataset_id: str) -> models.DatasetReport:
+        """What the import found."""
+        found = self._transport.json("GET", f"/v1/datasets/{dataset_id}/report", params={"format": "json"})
+        return parse(models.DatasetReport, found)
+
+    def report_html(self, dataset_id: str) -> str:
+        """The report as one page with thumbnails, to save and share."""
+        response = self._transport.request("GET", f"/v1/datasets/{dataset_id}/report", params={"format": "html"})
+        return response.text
+
+    def delete(self, dataset_id: str) -> None:
+        """Delete it with its files."""
+        self._transport.request("DELETE", f"/v1/datasets/{dataset_id}")
+
+
+def _contents(dataset: models.Dataset) -> str:
+    if dataset.images is None:
+        return ""
+    return f"{dataset.images:,} images, {dataset.class_count:,} classes"

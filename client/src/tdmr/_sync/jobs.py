@@ -1,0 +1,216 @@
+# Generated from _async by client/tools; not to be edited.
+"""Jobs: what is asked of them one by one, by id."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tdmr import models
+from tdmr._bound import parse
+from tdmr._downloads import target_of
+from tdmr._sync import _io
+from tdmr._sync._downloading import download
+from tdmr._sync._pages import Pages
+from tdmr._sync._streaming import stream
+from tdmr._sync._transport import Transport
+from tdmr._sync.job import Job
+from tdmr.errors import NoModel
+from tdmr.progress import Display
+from tdmr.updates import Update, read_update
+
+Options = models.Model | Mapping[str, Any]
+"""Of a stage: its model, or a mapping of those options that differ from their defaults."""
+
+
+class Jobs:
+    """`client.jobs`. Wherever a job is asked for, its id will do."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        *,
+        dataset: models.DatasetSummary | models.Dataset | str,
+        teacher: str | None = None,
+        student: str | None = None,
+        students: Sequence[str] | None = None,
+        method: str | None = None,
+        image_size: int | None = None,
+        pretrained: bool | None = None,
+        balance: str | None = None,
+        views: Options | None = None,
+        reprogram: Options | None = None,
+        distill: Options | None = None,
+        export: Options | None = None,
+        constraints: Options | None = None,
+        seed: int | None = None,
+        priority: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+        **more: Any,
+    ) -> Job:
+        """Queue a job. What is not given has the service's default.
+
+        Args:
+            dataset: one that is ready, or its id.
+            teacher: a name of `client.teachers`.
+            student: a name of `client.students`; or `students`, several that learn from one reprogrammed teacher.
+            method: `tdmr`, or a baseline such as `kd` or `scratch`.
+            views, reprogram, distill, export: options of the stages.
+            constraints: what the device demands; the file that meets it is chosen.
+            metadata: your own labels, to find it by.
+            webhook_url: is told how it ends.
+            idempotency_key: a second call with the same key and content returns the same job. A fresh one unless given.
+            more: what a newer service takes.
+        """
+        given = dict(
+            teacher=teacher, student=student, students=students, method=method, image_size=image_size,
+            pretrained=pretrained, balance=balance, views=views, reprogram=reprogram, distill=distill, export=export,
+            constraints=constraints, seed=seed, priority=priority, metadata=metadata,
+            webhook_url=webhook_url, **more,
+        )  # fmt: skip
+        body: dict[str, Any] = {"dataset_id": dataset if isinstance(dataset, str) else dataset.id}
+        body |= {name: _plain(value) for name, value in given.items() if value is not None}
+        return self.submit(body, idempotency_key=idempotency_key)
+
+    def submit(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Queue a job as it is written in a `job.yaml`."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        # the key makes it safe to repeat
+        found = self._transport.json("POST", "/v1/jobs", json=body, headers=headers, repeatable=True)
+        return Job.bound(self, found)
+
+    def get(self, job: models.Job | str, *, wait: float | None = None) -> Job:
+        """
+        Args:
+            wait: seconds to wait for a change first; at most 60.
+        """
+        params = {} if wait is None else {"wait": round(wait)}
+        return Job.bound(self, (self._transport.json("GET", _path(job), params=params)))
+
+    def list(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> Pages[Job]:
+        """All jobs, newest first.
+
+        Args:
+            state: only those in this state, or in one of these.
+            metadata: only those with these pairs.
+            limit: at most so many.
+        """
+        params: dict[str, Any] = {} if state is None else {"state": [state] if isinstance(state, str) else list(state)}
+        params |= {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
+        return Pages(self._transport, "/v1/jobs", lambda data: Job.bound(self, data), params, limit)
+
+    def cancel(self, job: models.Job | str) -> Job:
+        """A running job is stopped within seconds."""
+        return self._act(job, "cancel")
+
+    def pause(self, job: models.Job | str) -> Job:
+        """A running job writes a checkpoint and frees its worker."""
+        return self._act(job, "pause")
+
+    def resume(self, job: models.Job | str) -> Job:
+        """Return a paused job to its place in the queue."""
+        return self._act(job, "resume")
+
+    def retry(self, job: models.Job | str) -> Job:
+        """A new job that goes on from the checkpoint of a failed one."""
+        return self._act(job, "retry")
+
+    def rerun(self, job: models.Job | str) -> Job:
+        """A new job with the same spec and data, from the start."""
+        return self._act(job, "rerun")
+
+    def delete(self, job: models.Job | str) -> None:
+        """Delete an ended, queued or paused job with its files."""
+        self._transport.request("DELETE", _path(job))
+
+    def stream(self, job: models.Job | str, *, last_id: str | None = None) -> Iterator[Update]:
+        """What happens, as it happens, from the beginning to the end of the job; lost connections and a restarted
+        service are gone over silently, with nothing lost and nothing twice.
+
+        Args:
+            last_id: the `id` of a former stream's frame, to go on behind it.
+        """
+        for frame in stream(self._transport, f"{_path(job)}/events", last_id):
+            if (update := read_update(frame)) is not None:
+                yield update
+
+    def events(self, job: models.Job | str) -> Pages[models.JobEvent]:
+        """All that happened so far, oldest first."""
+        return Pages(self._transport, f"{_path(job)}/events", models.JobEvent.model_validate, {}, None)
+
+    def curves(self, job: models.Job | str, *, stage: str | None = None) -> Sequence[models.MetricPoint]:
+        """The curves so far."""
+        params = {} if stage is None else {"stage": stage}
+        found = self._transport.json("GET", f"{_path(job)}/metrics", params=params)
+        return parse(models.Curves, found).points
+
+    def evaluation(self, job: models.Job | str, *, student: str | None = None) -> models.Evaluation:
+        """Accuracy with intervals, per class, confusions and calibration; the student beside its teacher."""
+        params = {} if student is None else {"student": student}
+        found = self._transport.json("GET", f"{_path(job)}/evaluation", params=params)
+        return parse(models.Evaluation, found)
+
+    def artifacts(self, job: models.Job | str) -> Sequence[models.Artifact]:
+        """The published files; none until the job has succeeded."""
+        data = (self._transport.json("GET", f"{_path(job)}/artifacts"))["data"]
+        return [parse(models.Artifact, one) for one in data]
+
+    def predict(
+        self,
+        job: models.Job | str,
+        image: str | os.PathLike[str] | bytes,
+        *,
+        top_k: int | None = None,
+        student: str | None = None,
+    ) -> models.Prediction:
+        """Try the student on one image, on the service."""
+        content = image if isinstance(image, bytes) else _io.in_thread(Path(image).read_bytes)
+        kind = None if isinstance(image, bytes) else mimetypes.guess_type(os.fspath(image))[0]
+        headers = {"Content-Type": kind if kind and kind.startswith("image/") else "application/octet-stream"}
+        params = {name: value for name, value in (("top_k", top_k), ("student", student)) if value is not None}
+        path = f"{_path(job)}/predict"
+        found = self._transport.json("POST", path, content=content, headers=headers, params=params, repeatable=True)
+        return parse(models.Prediction, found)
+
+    def download(
+        self, job: models.Job | str, folder: str | os.PathLike[str], *, student: str | None, display: Display
+    ) -> Sequence[Path]:
+        """Every file, or those of one student of several. What is there already is not sent again."""
+        artifacts = self.artifacts(job)
+        if student is not None:
+            artifacts = [one for one in artifacts if "/" not in one.name or one.name.startswith(f"{student}/")]
+        if not artifacts:
+            raise NoModel("The job has no files.")
+        targets = []
+        for artifact in artifacts:
+            target = target_of(Path(folder), artifact.name)
+            download(self._transport, f"{_path(job)}/artifacts/{artifact.name}", artifact, target, display)
+            targets.append(target)
+        return targets
+
+    def _act(self, job: models.Job | str, action: str) -> Job:
+        return Job.bound(self, (self._transport.json("POST", f"{_path(job)}/{action}")))
+
+
+def _path(job: models.Job | str) -> str:
+    return f"/v1/jobs/{job if isinstance(job, str) else job.id}"
+
+
+def _plain(value: Any) -> Any:
+    """Of a model only what was set: a default is the service's to know."""
+    if isinstance(value, models.Model):
+        return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    return dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,75 @@
+"""A user's own script passes the strictest checks, and a mistake in it does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow  # mypy reads pydantic and httpx2 first
+
+SCRIPT = """
+import asyncio
+
+from tdmr import AsyncTdmr, Guess, Job, JobEnded, Tdmr, models, problems
+
+with Tdmr("http://127.0.0.1:8000", timeout=30) as client:
+    data = client.datasets.create("photos/", progress=False)
+    counts: dict[str, int] = data.counts or {}
+    job: Job = client.jobs.create(
+        dataset=data,
+        teacher="resnet18.a1_in1k",
+        student="resnet50",
+        distill=models.DistillConfig(image_steps=1000),
+        views={"hflip": False},
+    )
+    for update in job.stream():
+        if update.type == "metrics":
+            steps: list[int] = [point.step for point in update.points]
+        elif update.type == "end":
+            ended: str = update.job.state
+    try:
+        job.wait(timeout=3.5)
+    except JobEnded as error:
+        print(error.code, error.hint)
+    guess: Guess = job.download("model/").predict("cat.jpg")
+    shares: tuple[tuple[str, float], ...] = guess.ranking
+    try:
+        failed: list[str] = [one.id for one in client.jobs.list(state="failed")]
+    except problems.RateLimited as problem:
+        print(problem.retry_after)
+    accuracy: float | None = job.metrics.get("student_accuracy")
+
+
+async def use() -> None:
+    async with AsyncTdmr() as client:
+        async for one in client.jobs.list(limit=3):
+            print((await one.refresh()).progress + 1.0)
+
+
+asyncio.run(use())
+"""
+
+
+def checked(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """By mypy alone, in a folder without our own settings."""
+    (folder / "script.py").write_text(script)
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--warn-unreachable", "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_is_clean_under_mypy_strict(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    done = checked(tmp_path, SCRIPT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_has_its_mistakes_found(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    done = checked(tmp_path, SCRIPT.replace("steps: list[int]", "steps: list[str]").replace("dataset=data", "data=7"))
+    assert "expected List[str]" in done.stdout and 'Missing named argument "dataset"' in done.stdout
