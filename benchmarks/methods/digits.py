@@ -17,7 +17,7 @@ from benchmarks import RESULTS
 from benchmarks.common.cells import Cell, Line, find, read, run_cells
 from benchmarks.common.table import NOTHING, by_seed, differences, markdown, paired, spread
 from benchmarks.common.training import Machine, machine_name, run_training
-from worker.demo.digits import write_digits_zip
+from app.demo.digits import write_digits_zip
 from worker.demo.spec import IMAGE_SIZE, demo_spec
 
 METHODS = ("scratch", "kd", "reprogrammed-kd", "tdmr")

@@ -25,7 +25,7 @@ from benchmarks.service.api_store import empty_schema
 from benchmarks.service.supervised import Supervised, free_port
 from benchmarks.service.upgrade import facts
 from benchmarks.service.upgrade.site import API, ROLES, Site, Version, earlier_version, this_version
-from worker.demo.digits import write_digits_zip
+from app.demo.digits import write_digits_zip
 from worker.demo.service import TERMINAL, Client
 from worker.demo.spec import demo_spec
 
