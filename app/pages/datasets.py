@@ -5,7 +5,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -105,9 +105,9 @@ async def dataset_page(
     blobs: AppBlobs,
     after: AfterClass = None,
 ) -> Response:
-    def read(session: ReadSession) -> dict[str, object]:
+    def read(session: ReadSession) -> dict[str, Any]:
         row = datasets.find(session, caller.tenant, dataset_id)
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "row": row,
             "dataset": DatasetListed.from_row(row),
             "report": None,

@@ -6,7 +6,7 @@ from app.api.deps import AppSettings, CurrentCaller, ReadSession
 from app.domain.errors import CatalogEmpty
 from app.domain.states import TERMINAL_JOB_STATES, JobState
 from app.pages.deps import CurrentViewer, seen
-from app.pages.job_lines import lines
+from app.pages.job_lines import JobLine, lines
 from app.pages.rendering import page
 from app.pages.routing import page_router
 from app.services import catalog, datasets, jobs, overview
@@ -23,9 +23,9 @@ def home(
 ) -> Response:
     tenant, quotas = caller.tenant, settings.quotas
 
-    def some(states: frozenset[JobState] | set[JobState], limit: int) -> list[object]:
+    def some(states: frozenset[JobState] | set[JobState], limit: int) -> list[JobLine]:
         found = jobs.page(session, tenant, after=None, limit=limit, states=sorted(states)).items
-        return list(lines(session, quotas, tenant, found))
+        return lines(session, quotas, tenant, found)
 
     counts = overview.count_jobs(session, tenant)
     newest = datasets.page(session, tenant, after=None, limit=1).items
@@ -39,7 +39,7 @@ def home(
         "home.html",
         counts=counts,
         running=some({JobState.RUNNING}, RUNNING),
-        waiting=some({JobState.QUEUED, JobState.PAUSED}, WAITING),
+        waiting=sorted(some({JobState.QUEUED, JobState.PAUSED}, WAITING), key=_place),
         ended=some(set(TERMINAL_JOB_STATES), ENDED),
         imports=overview.imports(session, tenant, IMPORTS),
         workers=overview.seen_workers(session, tenant, settings.lease_seconds),
@@ -53,3 +53,8 @@ def home(
 async def form_again(noun: str) -> Response:
     """Where the address of a form is opened, of which a page stood there."""
     return seen({"jobs": "/jobs/new", "keys": "/keys", "sign-in": "/sign-in"}.get(noun, "/"))
+
+
+def _place(line: JobLine) -> int:
+    """The next one first, paused ones last."""
+    return line.job.queue.position if line.job.queue else 10**9

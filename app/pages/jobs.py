@@ -1,6 +1,6 @@
 """`/jobs` and `/jobs/{id}`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from app import queue
 from app.api.deps import AppBlobs, AppNotifier, AppSettings, CurrentCaller, ReadSession, WriteSession, read_in_turn
 from app.api.params import METADATA_PARAMETER_DOCS, AfterJob, MetadataFilter
-from app.db.models import Job
+from app.db.models import Job, JobEvent
 from app.db.queries import jobs as queries
 from app.domain.access import Caller
 from app.domain.errors import InvalidRequest, NotFound, TdmrError
@@ -65,7 +65,7 @@ async def job_page(
     blobs: AppBlobs,
     student: str | None = None,
 ) -> Response:
-    def read(session: ReadSession) -> dict[str, object]:
+    def read(session: ReadSession) -> dict[str, Any]:
         row = jobs.find(session, caller.tenant, job_id)
         [line] = lines(session, settings.quotas, caller.tenant, [row])
         events = _last_events(session, caller.tenant, row.id)
@@ -90,7 +90,7 @@ async def job_page(
     return page(request, viewer, "job.html", **found)
 
 
-def _results(files: JobFiles, values: dict[str, object]) -> dict[str, object]:
+def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
     """What of it takes reading files: no session is open meanwhile."""
     line, evaluation, shown = values["line"], values["evaluation"], values["shown"]
     assert isinstance(line, JobLine)
@@ -191,7 +191,7 @@ def _done(action: str, session: WriteSession, settings: Settings, caller: Caller
             raise InvalidRequest("A job knows no such action.", param="action")
 
 
-def _last_events(session: ReadSession, tenant: str, job_id: str) -> list[object]:
+def _last_events(session: ReadSession, tenant: str, job_id: str) -> list[JobEvent]:
     """The youngest, oldest first; a job seldom has more than some hundred."""
     last = queries.last_event(session, job_id) or 0
     return list(jobs.events(session, tenant, job_id, after=max(0, last - EVENTS_READ), limit=EVENTS_READ).items)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import BackgroundTasks, Request, Response
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.api.deps import AppNotifier, AppSettings, CurrentCaller, ReadSession, WriteSession
 from app.db.models import Dataset
+from app.domain.catalog import StudentCard, TeacherCard
 from app.domain.config import ExportConfig
 from app.domain.errors import CatalogEmpty, InvalidSpec, TdmrError
 from app.domain.methods import METHODS
@@ -144,7 +146,10 @@ def _form(
         for row in datasets.page(session, tenant, after=None, limit=DATASETS).items
         if row.state == DatasetState.READY
     ]
-    chosen = list(spec.get("students") or filter(None, [spec.get("student")]))
+    named = spec.get("students") or filter(None, [spec.get("student")])
+    chosen = [name for name in named if name.partition(".")[0] in offer.students]
+    teacher = spec.get("teacher") if spec.get("teacher") in offer.teachers else None
+    offered = sorted(offer.students.values(), key=partial(_student_order, chosen))
     return page(
         request,
         viewer,
@@ -153,17 +158,14 @@ def _form(
         problem=problem,
         spec=spec,
         chosen=chosen,
+        by_name=[name for name in chosen if name not in offer.students],
+        teacher=teacher,
         datasets=_with_chosen(session, tenant, ready, spec.get("dataset_id")),
-        teachers=sorted(
-            offer.teachers.values(), key=lambda card: (card.refused is not None, card.source != "local", card.name)
-        )[:MODELS],
+        teachers=sorted(offer.teachers.values(), key=_teacher_order)[:MODELS],
         teacher_total=len(offer.teachers),
-        students=sorted(
-            offer.students.values(),
-            key=lambda card: (card.name not in chosen, card.refused is not None, card.parameters),
-        )[:MODELS],
+        students=offered[:MODELS],
         student_total=len(offer.students),
-        preset=next((name for name in FIRST_STUDENTS if name in offer.students), ""),
+        preset=offered[0].name if offered else "",
         methods=list(METHODS.values()),
         groups=knobs.groups(),
         formats=knobs.FORMATS,
@@ -172,6 +174,18 @@ def _form(
             f"{group}.{name}": value for group in knobs.GROUPS for name, value in (spec.get(group) or {}).items()
         },
     )
+
+
+def _teacher_order(card: TeacherCard) -> tuple[Any, ...]:
+    """What lies on a worker first: nothing has to be downloaded. Of those the largest, which knows most."""
+    is_local = card.source == "local"
+    return card.refused is not None, not is_local, -(card.parameters or 0) if is_local else 0, card.name
+
+
+def _student_order(chosen: Sequence[str], card: StudentCard) -> tuple[Any, ...]:
+    """What was chosen, then what is good to begin with, then by size; timm's own test networks last."""
+    first = FIRST_STUDENTS.index(card.name) if card.name in FIRST_STUDENTS else len(FIRST_STUDENTS)
+    return card.name not in chosen, card.refused is not None, first, card.name.startswith("test_"), card.parameters
 
 
 def _with_chosen(session: Session, tenant: str, ready: list[Dataset], chosen: str | None) -> Sequence[Dataset]:

@@ -47,7 +47,7 @@ def dataset_names(session: Session, tenant: str, dataset_ids: Iterable[str]) -> 
     """By id, of those that (still) exist."""
     asked = (Dataset.tenant == tenant, Dataset.id.in_(set(dataset_ids)))
     rows = session.execute(select(Dataset.id, Dataset.name).where(*asked))
-    return dict(row.tuple() for row in rows)
+    return {row.id: row.name for row in rows}
 
 
 def list_in_state(session: Session, tenant: str, state: DatasetState, limit: int) -> Sequence[Dataset]:
