@@ -32,7 +32,8 @@ async function load() {
 function swap(fresh) {
   for (const part of document.querySelectorAll("[data-live][id]")) {
     const other = fresh.getElementById(part.id);
-    if (!other || other.outerHTML === part.dataset.seen || other.innerHTML === part.innerHTML) continue;
+    if (!other || other.innerHTML === part.innerHTML) continue;
+    if (part.querySelector("details[open]")) continue; // someone reads it
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
     if (focused && !focused.id) continue; // nothing is taken from under someone's fingers
     part.replaceWith(other);

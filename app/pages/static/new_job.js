@@ -81,9 +81,30 @@ async function estimate() {
 
 function told(found) {
   const parts = [];
-  if (typeof found.seconds === "number") parts.push(paragraph(`About ${duration(found.seconds)} of training.`, "lead"));
-  for (const warning of found.warnings || []) parts.push(paragraph(typeof warning === "string" ? warning : warning.detail, "notice"));
+  if (found.seconds) {
+    parts.push(paragraph(`About ${duration(found.seconds.expected)}`, "lead"));
+    parts.push(paragraph(`${duration(found.seconds.low)} to ${duration(found.seconds.high)} on ${found.machines.join(" or ")}${found.measured ? "" : ", in part interpolated"}`, "hint"));
+    const stages = Object.entries(found.stages).filter(([, each]) => each);
+    parts.push(pairs(stages.map(([stage, each]) => [stage, duration(each.expected)])));
+  } else parts.push(paragraph(`How long it will take cannot be told yet: ${found.unknown.seconds || "nothing was measured"}.`, "hint"));
+  if (found.memory_bytes) parts.push(paragraph(`${(found.memory_bytes.expected / 1e9).toFixed(1)} GB of memory at its peak.`, "hint"));
+  if (found.estimated_start) parts.push(paragraph(`A worker would take it at about ${new Date(found.estimated_start).toLocaleTimeString()}.`, "hint"));
+  for (const { detail } of found.limits) parts.push(paragraph(detail, "notice"));
+  for (const warning of found.warnings) parts.push(paragraph(warning, "notice"));
   return parts;
+}
+
+function pairs(entries) {
+  const list = document.createElement("dl");
+  list.className = "pairs small";
+  for (const [name, value] of entries) {
+    const term = document.createElement("dt");
+    const definition = document.createElement("dd");
+    term.textContent = name;
+    definition.textContent = value;
+    list.append(term, definition);
+  }
+  return list;
 }
 
 function paragraph(words, kind) {
