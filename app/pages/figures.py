@@ -11,6 +11,10 @@ MATRIX_SHOWN = 40
 """Classes of a confusion matrix that fits on a page; with more, its most frequent confusions are listed instead."""
 
 
+LINE, LABEL = 14.0, 150.0
+"""Pixels that a label of the chart of latencies takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A mark of an axis."""
@@ -28,6 +32,7 @@ class Dot:
     file: Candidate
     role: str
     label_x: float
+    label_y: float
     anchor: str
 
 
@@ -67,13 +72,16 @@ def tradeoff(comparison: Comparison, constraints: Constraints | None, chosen: st
     def y(accuracy: float) -> float:
         return round(14 + (height - bottom - 14) * (y_high - accuracy) / (y_high - y_low), 1)
 
-    dots = []
+    dots: list[Dot] = []
     for file in files:
-        place = x(file.latency_ms or 0.0)
+        place, top = x(file.latency_ms or 0.0), y(file.accuracy)
         role = "chosen" if file.file == chosen else "best" if file.pareto else ""
-        near_edge = place > width - 130
+        near_edge = place > width - 150
+        label_y = top + 4
+        while any(abs(label_y - dot.label_y) < LINE and abs(place - dot.x) < LABEL for dot in dots):
+            label_y += LINE  # under the label that would be in its way
         dots.append(
-            Dot(place, y(file.accuracy), file, role, place + (-9 if near_edge else 9), "end" if near_edge else "start")
+            Dot(place, top, file, role, place - 9 if near_edge else place + 9, label_y, "end" if near_edge else "start")
         )
     front = sorted(((dot.x, dot.y) for dot in dots if dot.file.pareto), key=lambda at: at[0])
     return Tradeoff(

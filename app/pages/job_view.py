@@ -12,6 +12,7 @@ from app.db.models import JobEvent
 from app.domain.evaluation import Evaluation
 from app.domain.manifest import Manifest
 from app.domain.methods import find_method
+from app.domain.model_selection import Choice
 from app.domain.states import Stage
 from app.pages.job_lines import JobLine
 
@@ -62,6 +63,14 @@ def read_evaluation(stored: Mapping[str, Any] | None) -> Evaluation | None:
     """None where there is none, or another version wrote it in a way that this one cannot read."""
     try:
         return None if stored is None else Evaluation.model_validate(stored)
+    except ValidationError:
+        return None
+
+
+def read_choice(stored: Choice | Mapping[str, Any] | None) -> Choice | None:
+    """As `read_evaluation`."""
+    try:
+        return None if stored is None else Choice.model_validate(stored)
     except ValidationError:
         return None
 

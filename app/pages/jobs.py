@@ -16,7 +16,7 @@ from app.domain.states import TERMINAL_JOB_STATES, JobState
 from app.pages import figures
 from app.pages.deps import CurrentViewer, Posted, seen, text_of
 from app.pages.job_lines import JobLine, lines
-from app.pages.job_view import LEAD, explained_method, file_lines, possible, read_evaluation, stages
+from app.pages.job_view import LEAD, explained_method, file_lines, possible, read_choice, read_evaluation, stages
 from app.pages.rendering import page
 from app.pages.routing import page_router
 from app.pages.verdict import verdict
@@ -95,10 +95,10 @@ def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
     line, evaluation, shown = values["line"], values["evaluation"], values["shown"]
     assert isinstance(line, JobLine)
     prefix = f"{shown}/" if line.spec.get("students") and shown else ""
-    choice = line.job.choice
-    chosen = (choice.get("file") if isinstance(choice, dict) else choice.file) if choice else None
+    choice = read_choice(line.job.choice)
+    chosen = choice.file if choice else None
     comparison = files.comparison() if evaluation else None
-    constraints = choice.constraints if choice and not isinstance(choice, dict) else None
+    constraints = choice.constraints if choice else None
     manifest = files.manifest(prefix) if evaluation else None
     events = values["events"]
     steps = [int(match[1]) for event in events if event.code == "labels_lead" and (match := LEAD.search(event.message))]
@@ -114,14 +114,14 @@ def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
         "evaluation": evaluation,
         "verdict": verdict(evaluation) if evaluation else None,
         "matrix": figures.matrix(evaluation) if evaluation else None,
-        "confusions": [cell for cell in evaluation.cells if cell.label != cell.predicted][:12] if evaluation else [],
+        "confusions": [cell for cell in evaluation.cells if cell.label != cell.predicted][:8] if evaluation else [],
         "bins": figures.reliability(evaluation.judged) if evaluation else [],
         "tradeoff": figures.tradeoff(comparison, constraints, chosen) if comparison else None,
         "comparison": comparison,
         "manifest": manifest,
         "files": file_lines({name: file.bytes for name, file in files.by_name.items()}, prefix, manifest, chosen),
         "prefix": prefix,
-        "choice": choice if choice and not isinstance(choice, dict) else None,
+        "choice": choice,
         "labels_lead": steps[-1] if steps else None,
         "round_steps": (line.spec.get("reprogram") or {}).get("steps"),
         "is_ended": line.job.state in TERMINAL_JOB_STATES,

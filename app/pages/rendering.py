@@ -144,12 +144,12 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
 def points(value: float) -> str:
     """A difference of fractions: `+1.2 points`."""
-    return f"{100 * value:+.1f} points".replace("-", "−")
+    return f"{100 * value:+.1f}\u00a0points".replace("-", "−")
 
 
 def short(object_id: str) -> str:

@@ -120,6 +120,7 @@ export class Curves {
     ctx.save();
     ctx.strokeStyle = ctx.fillStyle = colour("soft");
     ctx.setLineDash([3, 4]);
+    ctx.textAlign = "left";
     ctx.font = `${11 * devicePixelRatio}px system-ui`;
     for (const [step, words] of at) {
       const x = plot.valToPos(step, "x", true);
