@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = (
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Vary": "Accept, Cookie",
+    "Vary": "Accept",
     # what a signed-in person saw is not shown to whoever comes back to the machine
     "Cache-Control": "private, no-cache",
 }

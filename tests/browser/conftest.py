@@ -12,6 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 from tests.browser.running import Service, Stack, Watched, free_port
 from tests.support import lacking
 
+PATIENT = {"TDMR_HEARTBEAT_SECONDS": "1", "TDMR_FENCE_SECONDS": "100", "TDMR_LEASE_SECONDS": "200"}
+"""No worker is lost in these tests, however busy the machine is."""
+
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
@@ -19,6 +22,7 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     def make(**changes: str) -> Service:
         stack = Stack(tmp_path / "stack", {"TDMR_STORAGE_URL": (tmp_path / "blobs").as_uri()}, one_home=True)
+        stack.environment |= PATIENT
         made.append(stack)
         service = Service(stack, free_port(), {"TDMR_REQUEST_SECONDS": "120", **changes})
         service.start_workers()

@@ -135,6 +135,7 @@ def test_the_keyboard_alone_signs_in_and_submits(make_service: Callable[..., Ser
     expect(page.get_by_role("alert")).to_contain_text("not valid")
     page.keyboard.type(KEY)
     page.keyboard.press("Enter")
+    page.wait_for_url("**/datasets")
     page.goto(service.url)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
