@@ -11,8 +11,8 @@ MATRIX_SHOWN = 40
 """Classes of a confusion matrix that fits on a page; with more, its most frequent confusions are listed instead."""
 
 
-LINE, LABEL = 14.0, 150.0
-"""Pixels that a label of the chart of latencies takes."""
+LINE, LETTER = 14.0, 7.5
+"""Pixels of a label in the chart of latencies: between two lines, and of a letter at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,18 @@ def tradeoff(comparison: Comparison, constraints: Constraints | None, chosen: st
         return round(14 + (height - bottom - 14) * (y_high - accuracy) / (y_high - y_low), 1)
 
     dots: list[Dot] = []
+    taken: list[tuple[float, float, float]] = []
     for file in files:
         place, top = x(file.latency_ms or 0.0), y(file.accuracy)
         role = "chosen" if file.file == chosen else "best" if file.pareto else ""
-        near_edge = place > width - 150
+        long, to_left = LETTER * len(file.file), place > width - 150
+        left_end, right_end = (place - 9 - long, place - 9) if to_left else (place + 9, place + 9 + long)
         label_y = top + 4
-        while any(abs(label_y - dot.label_y) < LINE and abs(place - dot.x) < LABEL for dot in dots):
+        while any(abs(label_y - at) < LINE and begin < right_end and left_end < end for at, begin, end in taken):
             label_y += LINE  # under the label that would be in its way
-        dots.append(
-            Dot(place, top, file, role, place - 9 if near_edge else place + 9, label_y, "end" if near_edge else "start")
-        )
+        taken.append((label_y, left_end, right_end))
+        at = right_end if to_left else left_end
+        dots.append(Dot(place, top, file, role, at, label_y, "end" if to_left else "start"))
     front = sorted(((dot.x, dot.y) for dot in dots if dot.file.pareto), key=lambda at: at[0])
     return Tradeoff(
         width,
