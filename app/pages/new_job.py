@@ -27,7 +27,7 @@ from app.services.catalog import Offer
 
 router = page_router()
 
-DATASETS, MODELS = 100, 400
+DATASETS, MODELS = 100, 200
 """Of what a form offers; a name that is not among them can be typed in."""
 FIRST_STUDENTS = ("mobilenetv3_small_050", "mobilenetv3_small_100", "resnet18")
 
