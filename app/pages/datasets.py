@@ -114,9 +114,7 @@ async def dataset_page(
             "classes": [],
             "has_more": False,
             "review_key": None,
-            "jobs": lines(
-                session, settings.quotas, caller.tenant, overview.jobs_on(session, caller.tenant, row.id, JOBS)
-            ),
+            "jobs": lines(session, settings, caller.tenant, overview.jobs_on(session, caller.tenant, row.id, JOBS)),
         }
         if row.state == DatasetState.READY:
             found = datasets.classes(session, caller.tenant, row.id, after=after, limit=CLASSES)

@@ -25,7 +25,7 @@ def home(
 
     def some(states: frozenset[JobState] | set[JobState], limit: int) -> list[JobLine]:
         found = jobs.page(session, tenant, after=None, limit=limit, states=sorted(states)).items
-        return lines(session, quotas, tenant, found)
+        return lines(session, settings, tenant, found)
 
     counts = overview.count_jobs(session, tenant)
     newest = datasets.page(session, tenant, after=None, limit=1).items

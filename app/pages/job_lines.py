@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.api.schemas import JobRead
 from app.db.models import Job
-from app.domain.access import Quotas
 from app.domain.spec import JobSpec
-from app.services import jobs, overview
+from app.services import jobs, overview, timing
+from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class JobLine:
         return self.job.state in {"succeeded", "failed", "cancelled"}
 
 
-def lines(session: Session, defaults: Quotas, tenant: str, rows: Sequence[Job]) -> list[JobLine]:
-    places = jobs.queue_positions(session, defaults, rows)
+def lines(session: Session, settings: Settings, tenant: str, rows: Sequence[Job]) -> list[JobLine]:
+    places = jobs.queue_positions(session, settings.quotas, rows)
+    starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
     names = overview.dataset_names(session, tenant, rows)
-    return [JobLine(JobRead.from_row(row, places), names.get(row.dataset_id)) for row in rows]
+    return [JobLine(JobRead.from_row(row, places, starts), names.get(row.dataset_id)) for row in rows]

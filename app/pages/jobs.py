@@ -46,7 +46,7 @@ def job_list(
         request,
         viewer,
         "jobs.html",
-        lines=lines(session, settings.quotas, caller.tenant, found.items),
+        lines=lines(session, settings, caller.tenant, found.items),
         has_more=found.has_more,
         after=after,
         chosen=[each.value for each in state],
@@ -67,7 +67,7 @@ async def job_page(
 ) -> Response:
     def read(session: ReadSession) -> dict[str, Any]:
         row = jobs.find(session, caller.tenant, job_id)
-        [line] = lines(session, settings.quotas, caller.tenant, [row])
+        [line] = lines(session, settings, caller.tenant, [row])
         events = _last_events(session, caller.tenant, row.id)
         shown = student if student in line.students else line.students[0] if line.students else None
         evaluation = None
@@ -149,7 +149,7 @@ def confusion_cell(
     found = next((cell for cell in cells if (cell.label, cell.predicted) == (label, predicted)), None)
     if found is None:
         raise NotFound("No image of this class got this answer.", hint="Go back to the job.")
-    [line] = lines(session, settings.quotas, caller.tenant, [row])
+    [line] = lines(session, settings, caller.tenant, [row])
     return page(request, viewer, "cell.html", line=line, cell=found, student=student)
 
 

@@ -33,7 +33,7 @@ def queue_page(
         for group in overview.queue_groups(session, settings.quotas)
     ]
     found = jobs.page(session, caller.tenant, after=after, limit=LISTED, states=[JobState.QUEUED])
-    waiting = lines(session, settings.quotas, caller.tenant, found.items)
+    waiting = lines(session, settings, caller.tenant, found.items)
     return page(
         request,
         viewer,

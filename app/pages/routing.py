@@ -15,6 +15,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import READING
+from app.api.short_paths import prefers_html
 from app.domain.errors import InvalidRequest, NotFound, StoreUnavailable, TdmrError, Unauthorized
 from app.pages.rendering import error_page
 
@@ -23,8 +24,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def asks_for_page(scope: Scope) -> bool:
-    """Whether it names `text/html` among what it accepts: browsers do, programs do not."""
-    return "text/html" in Headers(scope=scope).get("accept", "").lower()
+    """Whether it is a browser's request, rather than a program's."""
+    return prefers_html(Headers(scope=scope).get("accept", ""))
 
 
 class PageRoute(APIRoute):

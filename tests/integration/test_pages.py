@@ -25,7 +25,7 @@ from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
 from tests.unit.app.reports.planted import evaluation, manifest
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
-PAGES = ("/", "/jobs", "/datasets", "/queue", "/jobs/new", "/keys", "/audit", "/tenants")
+PAGES = ("/", "/jobs", "/datasets", "/queue", "/webhooks", "/jobs/new", "/keys", "/audit", "/tenants")
 
 
 def get(http: TestClient, path: str) -> Response:
@@ -185,6 +185,23 @@ class TestForms:
         key_id = service.http.get("/v1/keys").json()["data"][0]["id"]
         assert post(service.http, f"/forms/keys/{key_id}/revoke").status_code == 303
         assert service.http.get("/v1/keys").json()["data"] == []
+
+    def test_a_webhook_is_made_tried_and_deleted(self, service: Service) -> None:
+        made = post(service.http, "/forms/webhooks", url="https://example.com/hook", event_types="job.*")
+        secret = re.search(r"whsec_[\w+/=-]+", made.text)
+        assert made.status_code == 200 and secret is not None and made.headers["Cache-Control"] == "no-store"
+        [webhook] = service.http.get("/v1/webhooks").json()["data"]
+        address, form = f"/webhooks/{webhook['id']}", f"/forms/webhooks/{webhook['id']}"
+        assert secret[0] not in get(service.http, address).text
+        assert post(service.http, form, action="test").headers["Location"] == address
+        assert "webhook.test" in get(service.http, address).text
+        [delivery] = service.http.get(f"/v1{address}/deliveries").json()["data"]
+        assert post(service.http, form, action="redeliver", delivery_id=delivery["id"]).status_code == 303
+        assert post(service.http, form, action="disable").status_code == 303
+        assert "disabled" in get(service.http, "/webhooks").text
+        assert post(service.http, form, action="explode").status_code == 422
+        assert post(service.http, form, action="delete").headers["Location"] == "/webhooks"
+        assert get(service.http, address).status_code == 404
 
     def test_quotas_of_a_tenant(self, service: Service) -> None:
         key_of(service, "acme")
