@@ -11,8 +11,6 @@ from typing import Any
 Schema = dict[str, Any]
 REF = "#/components/schemas/"
 NAMES = {
-    "JobSpec-Input": "JobCreate",
-    "JobSpec-Output": "JobSpec",
     "DatasetListed": "DatasetSummary",
     "AuditRead": "AuditEntry",
     "KeyRead": "ApiKey",

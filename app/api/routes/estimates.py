@@ -22,7 +22,7 @@ from app.domain.errors import (
     UnknownTeacher,
     UnsupportedMediaType,
 )
-from app.domain.spec import JobSpec
+from app.domain.spec import JobCreate
 from app.services import jobs
 from app.services.catalog import learn_methods
 from app.services.estimates import Bounds
@@ -55,7 +55,7 @@ def know_methods(session: ReadSession) -> None:
     ),
 )
 def estimate_job(
-    spec: Annotated[JobSpec, Body(openapi_examples=NEW_JOBS)],
+    wanted: Annotated[JobCreate, Body(openapi_examples=NEW_JOBS)],
     caller: ReadingCaller,
     session: ReadSession,
     _methods: Annotated[None, Depends(know_methods)],
@@ -66,5 +66,5 @@ def estimate_job(
     workers have measured on their kind of machine, in idle time and in earlier jobs; what was not measured is
     interpolated between networks by their arithmetic, or null."""
     bounds = Bounds(settings.job_hours, settings.child_memory_gb, settings.cache_gb)
-    found = jobs.estimate(session, settings.quotas, caller, spec, bounds, settings.lease_seconds)
+    found = jobs.estimate(session, settings.quotas, caller, wanted.spec(), bounds, settings.lease_seconds)
     return as_json(EstimateRead.from_estimate(found))
