@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.evaluation import Evaluation, PredictorScores
-from app.domain.model_selection import Candidate, Comparison, Constraints
+from app.domain.manifest import Manifest
+from app.domain.model_selection import Candidate, Comparison, Constraints, mark_front
 
 MATRIX_SHOWN = 40
 """Classes of a confusion matrix that fits on a page; with more, its most frequent confusions are listed instead."""
@@ -97,6 +98,24 @@ def tradeoff(comparison: Comparison, constraints: Constraints | None, chosen: st
         [Tick(y(value), f"{100 * value:g} %") for value in _ticks(y_low, y_high)],
         None if slow is None else x(slow),
         None if least is None else y(least),
+    )
+
+
+def own_files(manifest: Manifest, evaluation: Evaluation, student: str) -> Comparison:
+    """The files of a job's only student, as `comparison.json` has those of several."""
+    found = []
+    for name, measured in manifest.measured.items():
+        parity = manifest.parity.get(name)
+        one = [each for each in measured.latencies if each.device == "cpu" and each.batch == 1]
+        lost = (parity.accuracy_loss or 0.0) if parity else 0.0
+        latency = one[0].p50_ms if one else None
+        accuracy = evaluation.judged.top1 - lost
+        found.append(Candidate(student=student, file=name, accuracy=accuracy, latency_ms=latency, bytes=measured.bytes))
+    return Comparison(
+        latency=f"Median of the timed calls with one image on the worker's CPU ({manifest.cpu or 'unknown'}).",
+        accuracy=f"Top-1 on {evaluation.images:,} {evaluation.split.value} images.",
+        files=tuple(mark_front(found)),
+        choice=None,
     )
 
 

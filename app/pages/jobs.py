@@ -97,9 +97,11 @@ def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
     prefix = f"{shown}/" if line.spec.get("students") and shown else ""
     choice = read_choice(line.job.choice)
     chosen = choice.file if choice else None
-    comparison = files.comparison() if evaluation else None
-    constraints = choice.constraints if choice else None
     manifest = files.manifest(prefix) if evaluation else None
+    comparison = files.comparison() if evaluation else None
+    if comparison is None and manifest and evaluation:
+        comparison = figures.own_files(manifest, evaluation, str(shown))
+    constraints = choice.constraints if choice else None
     events = values["events"]
     steps = [int(match[1]) for event in events if event.code == "labels_lead" and (match := LEAD.search(event.message))]
     return {

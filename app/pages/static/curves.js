@@ -19,7 +19,10 @@ export class Curves {
     this.waiting = false;
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", () => { this.forget(); this.later(); });
-    addEventListener("resize", () => this.resize());
+    // a chart gets narrower when the next one comes beside it
+    this.sizes = new ResizeObserver((found) => {
+      for (const { target, contentRect } of found) this.plotOf(target)?.setSize({ width: Math.floor(contentRect.width), height: 220 });
+    });
   }
 
   add(points) {
@@ -107,7 +110,9 @@ export class Curves {
       ],
       hooks: { draw: [(plot) => this.marks(plot, stage, colour)] },
     };
-    return { box, latest, target, plot: new window.uPlot(options, data, target) };
+    const plot = new window.uPlot(options, data, target);
+    this.sizes.observe(target);
+    return { box, latest, target, plot };
   }
 
   // upright lines: a round of self-training begins; the labels take the lead
@@ -150,8 +155,9 @@ export class Curves {
     return SHARES.has(name) ? `${(100 * value).toFixed(1)} %` : value.toPrecision(3);
   }
 
-  resize() {
-    for (const { plot, target } of this.plots.values()) plot.setSize({ width: target.clientWidth, height: 220 });
+  plotOf(target) {
+    for (const each of this.plots.values()) if (each.target === target) return each.plot;
+    return null;
   }
 
   forget() {
