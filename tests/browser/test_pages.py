@@ -63,7 +63,7 @@ def test_a_first_student_by_clicks_alone_and_everything_is_accessible(service: S
         "/keys",
         "/audit",
     ]
-    for path in [*paths, "/audit", "/tenants", "/nowhere"]:
+    for path in [*paths, "/webhooks", "/audit", "/tenants", "/nowhere"]:
         page.goto(service.url + path)
         assert axe(page) == [], path
     me.require_clean(service.url)
