@@ -38,6 +38,7 @@ from app.api.timeout import Deadline
 from app.api.uploads.multipart import FORM_OVERHEAD_BYTES
 from app.api.uploads.tus import Tus
 from app.logs import configure_logging
+from app.pages import install as install_pages
 from app.settings import Settings
 
 JSON_BODY_BYTES = 2**20
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestContext, seconds=telemetry.request_seconds)
     app.add_middleware(ShortPaths, nouns=_nouns(routers))
     app.add_middleware(AnswerHeaders)  # added last, so it is around everything
+    install_pages(app)
     for router in routers:
         app.include_router(router)
     app.webhooks.include_router(webhooks.sent)

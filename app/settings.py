@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     `host`; pages of these names may also change something. Where neither this nor `api_key` is set, the four are all
     names there are; with `api_key` alone any name will do."""
 
+    session_hours: float = Field(default=12, gt=0)
+    """A browser that signed in with an API key has to do so again after this long."""
     rate_limit: int | None = Field(default=None, ge=0)
     """Requests a minute of one key (one address where no key is sent). None: 600 where keys are asked for, else no
     limit; 0: no limit. Counted in the broker where that is Redis, else by this process."""

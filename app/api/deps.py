@@ -24,10 +24,10 @@ from app.api.resources import AppResources
 from app.api.telemetry import Telemetry
 from app.db.engine import Store
 from app.domain.access import OPERATOR_TENANT, Caller, Scope
-from app.domain.errors import Unauthorized
+from app.domain.errors import CsrfTokenInvalid, Unauthorized
 from app.domain.failpoints import failpoint
 from app.inference.predictor import Predictor
-from app.services import keys, tickets
+from app.services import keys, sessions, tickets
 from app.services.answer_marks import AnswerMarks
 from app.settings import Settings
 from app.storage.blobs import Blobs
@@ -35,6 +35,9 @@ from app.storage.partial import PartialUploads
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 Found = TypeVar("Found")
+SESSION_COOKIE = "tdmr_session"
+CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
+FORM = "application/x-www-form-urlencoded"
 LOCAL = "local"
 """The actor where no key is required."""
 
@@ -59,15 +62,20 @@ def _held(pick: Callable[[AppResources], object]) -> Any:
 async def identify(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
-    """The caller; the request counts towards its rate limit.
+    """The caller, by a key or by the session of a browser; the request counts towards its rate limit.
 
     Raises:
         Unauthorized: if a key is required or sent, and it is not valid.
+        CsrfTokenInvalid: if a session would change something and no page of its own has sent the request.
         TooManyRequests: over the rate limit.
     """
     held = resources_of(request)
     if credentials is None and held.settings.api_key is None:
         caller: Caller | None = Caller(OPERATOR_TENANT, LOCAL)
+    elif credentials is None and (secret := request.cookies.get(SESSION_COOKIE)):
+        caller = await run_in_threadpool(held.sessions.find, secret)
+        if caller is not None and request.method not in READING:
+            await _require_csrf_token(request, secret)
     else:
         key = credentials.credentials if credentials else ""
         caller = await run_in_threadpool(held.authenticator.find, key)
@@ -92,6 +100,15 @@ async def _let_in(request: Request, caller: Caller | None, refusal: Unauthorized
     return replace(caller, address=address)
 
 
+async def _require_csrf_token(request: Request, secret: str) -> None:
+    token = request.headers.get(CSRF_HEADER, "")
+    if not token and request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
+        sent = (await request.form()).get(CSRF_FIELD)  # of a page; no route of the API takes such a body
+        token = sent if isinstance(sent, str) else ""
+    if not sessions.is_csrf_token(secret, token):
+        raise CsrfTokenInvalid(CsrfTokenInvalid.example, hint="Reload the page and try again.", param=CSRF_HEADER)
+
+
 def revalidation(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Callable[[], None]:
@@ -101,7 +118,12 @@ def revalidation(
     """
 
     def revalidate() -> None:
-        if credentials is not None and resources_of(request).authenticator.find(credentials.credentials) is None:
+        held, secret = resources_of(request), request.cookies.get(SESSION_COOKIE)
+        if credentials is not None:
+            is_valid = held.authenticator.find(credentials.credentials) is not None
+        else:
+            is_valid = held.settings.api_key is None or (secret is not None and held.sessions.find(secret) is not None)
+        if not is_valid:
             raise Unauthorized("The API key is no longer valid.", hint="Use another key.", param="Authorization")
 
     return revalidate

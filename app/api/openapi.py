@@ -12,6 +12,7 @@ from app.api.openapi_schemas import REF, example_of, polish
 from app.api.problems import PROBLEM_JSON, Problem, problem_type
 from app.domain.errors import (
     CATALOGUE,
+    CsrfTokenInvalid,
     Forbidden,
     HostNotAllowed,
     InternalError,
@@ -183,6 +184,8 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     everywhere: list[type[TdmrError]] = [InternalError, HostNotAllowed, InvalidRequest]
     if method not in SAFE_METHODS:
         everywhere.append(OriginNotAllowed)
+        if path.startswith("/v1/"):
+            everywhere.append(CsrfTokenInvalid)
     if path.startswith("/v1/"):
         everywhere += [Unauthorized, Forbidden, TooManyRequests, StoreUnavailable]
     if path in {"/readyz", "/metrics"}:

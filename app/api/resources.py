@@ -21,6 +21,7 @@ from app.queue import make_celery
 from app.services import uploads
 from app.services.answer_marks import AnswerMarks
 from app.services.authentication import Authenticator
+from app.services.sessions import Sessions
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.partial import PartialUploads
@@ -46,6 +47,7 @@ class AppResources:
     celery: Celery
     notifier: JobNotifier
     authenticator: Authenticator
+    sessions: Sessions
     limiter: RateLimiter
     predictor: Predictor
     report_pages: ReportPages
@@ -70,6 +72,7 @@ async def open_resources(settings: Settings, telemetry: Telemetry) -> AsyncItera
         celery=celery,
         notifier=JobNotifier(celery),
         authenticator=Authenticator(store, settings.api_key),
+        sessions=Sessions(store, settings.api_key),
         limiter=RateLimiter(settings),
         predictor=Predictor(
             blobs,

@@ -44,6 +44,25 @@ class ApiKey(Base):
     __table_args__ = (Index(None, "tenant", "id"),)
 
 
+class WebSession(Base):
+    """A browser that has signed in with an API key. It ends with that key, at its expiry, or when it signs out."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    """Of the secret in the browser's cookie."""
+    key_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the key that was typed in: another TDMR_API_KEY ends the sessions of the one before."""
+    tenant: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(Id)
+    """Id of the key; `bootstrap` for TDMR_API_KEY."""
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "expires_at"),)
+
+
 class AuditEntry(Base):
     """Who changed what, and when. Written in the transaction of the change, so neither is there without the other."""
 

@@ -9,7 +9,7 @@ _FORM = re.compile(r"[a-z]{2,6}_[0-9A-HJKMNP-TV-Z]{26}")
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id; `prefix` is `ds`, `job`, `key`, `aud`, `req`, `upl`, `wk`, `wh`, `evt`, `dlv`."""
+    """A fresh id; `prefix` is `ds`, `job`, `key`, `aud`, `req`, `ses`, `upl`, `wk`, `wh`, `evt`, `dlv`."""
     return f"{prefix}_{ULID()}"
 
 

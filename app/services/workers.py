@@ -20,6 +20,9 @@ class Life:
     device: str
     silent_seconds: float
     """Since its last sign of life."""
+    id: str = ""
+    machine: str | None = None
+    """Its kind: processor, threads, GPU; None of one that trains nothing."""
 
     def is_recent(self, lease_seconds: float) -> bool:
         """Whether it counts as alive: it gives several signs in this time."""
@@ -40,7 +43,7 @@ def say_goodbye(session: Session, worker_id: str) -> None:
 def lives(session: Session) -> list[Life]:
     """Of all workers that have registered, but for those that were told to stop or are forgotten."""
     return [
-        Life(worker.hostname, worker.queue, worker.device, silent.total_seconds())
+        Life(worker.hostname, worker.queue, worker.device, silent.total_seconds(), worker.id, worker.machine)
         for worker, silent in queries.unstopped_workers(session)
         if silent < FORGOTTEN
     ]

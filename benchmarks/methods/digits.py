@@ -1,7 +1,7 @@
 """The demo's task, every method, several seeds: `python -m benchmarks.methods.digits [--seeds 0 1 2] [--labels 2]`.
 
 Each cell is one run of `python -m worker.training` on handwritten digits with a few labels per class, and one line in
-the results file; a second call goes on where the first one stopped. The spec is the demo's (worker/demo/spec.py).
+the results file; a second call goes on where the first one stopped. The spec is the demo's (app/demo/spec.py).
 """
 
 import argparse
@@ -13,12 +13,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.demo.digits import write_digits_zip
+from app.demo.spec import IMAGE_SIZE, demo_spec
 from benchmarks import RESULTS
 from benchmarks.common.cells import Cell, Line, find, read, run_cells
 from benchmarks.common.table import NOTHING, by_seed, differences, markdown, paired, spread
 from benchmarks.common.training import Machine, machine_name, run_training
-from worker.demo.digits import write_digits_zip
-from worker.demo.spec import IMAGE_SIZE, demo_spec
 
 METHODS = ("scratch", "kd", "reprogrammed-kd", "tdmr")
 HEADER = ("method", "student", "− scratch", "− kd", "probe", "reprogrammed teacher", "s")

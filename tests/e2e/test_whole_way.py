@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from app.demo.digits import write_digits_zip
 from app.imaging import fit_square, open_rgb
-from worker.demo.digits import write_digits_zip
 from worker.demo.service import TERMINAL, Client, running_service
 from worker.verify import verify
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from app.demo.digits import write_digits_zip
+from app.demo.spec import IMAGE_SIZE, TEACHER, demo_spec
 from app.domain.states import JobState
-from worker.demo.digits import write_digits_zip
 from worker.demo.service import POLL_SECONDS, TERMINAL, Client, DemoError, running_service
-from worker.demo.spec import IMAGE_SIZE, TEACHER, demo_spec
 
 METHODS = {"tdmr": "TDMR", "scratch": "from scratch"}
 

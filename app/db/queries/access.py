@@ -1,11 +1,12 @@
 """Queries about keys, tenants and the audit trail."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db.access_models import ApiKey, AuditEntry, Tenant
+from app.db.access_models import ApiKey, AuditEntry, Tenant, WebSession
 from app.db.engine import insert
 from app.db.ids import is_id
 from app.db.queries.page import Page, page_of
@@ -63,3 +64,18 @@ def lock_tenant(session: Session, name: str) -> None:
 
 def list_tenants(session: Session) -> Sequence[Tenant]:
     return session.scalars(select(Tenant).order_by(Tenant.name)).all()
+
+
+def find_session(session: Session, sha256: str) -> WebSession | None:
+    """By the digest of its secret; expired or not."""
+    return session.scalar(select(WebSession).where(WebSession.sha256 == sha256))
+
+
+def delete_session(session: Session, sha256: str) -> str | None:
+    """Its id; None if there is none."""
+    gone = delete(WebSession).where(WebSession.sha256 == sha256).returning(WebSession.id)
+    return session.scalar(gone)
+
+
+def delete_expired_sessions(session: Session, now: datetime) -> None:
+    session.execute(delete(WebSession).where(WebSession.expires_at <= now))

@@ -44,6 +44,19 @@ def list_datasets(session: Session, tenant: str, *, after: str | None, limit: in
     return page_of(session, statement, limit)
 
 
+def dataset_names(session: Session, tenant: str, dataset_ids: Iterable[str]) -> dict[str, str]:
+    """By id, of those that (still) exist."""
+    asked = (Dataset.tenant == tenant, Dataset.id.in_(set(dataset_ids)))
+    rows = session.execute(select(Dataset.id, Dataset.name).where(*asked))
+    return {row.id: row.name for row in rows}
+
+
+def list_in_state(session: Session, tenant: str, state: DatasetState, limit: int) -> Sequence[Dataset]:
+    """Newest first."""
+    statement = select(Dataset).where(Dataset.tenant == tenant, Dataset.state == state).options(defer(Dataset.report))
+    return session.scalars(statement.order_by(Dataset.id.desc()).limit(limit)).all()
+
+
 def stamps(session: Session, dataset_ids: Sequence[str]) -> list[Stamp]:
     """Of those that exist, whosever they are."""
     columns = (Dataset.id, Dataset.state, Dataset.epoch, Dataset.updated_at)

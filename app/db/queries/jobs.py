@@ -110,6 +110,30 @@ def list_jobs(
     return page_of(session, statement, limit)
 
 
+def list_on_dataset(session: Session, tenant: str, dataset_id: str, limit: int) -> Sequence[Job]:
+    """Newest first."""
+    on_it = select(Job).where(Job.dataset_id == dataset_id, Job.tenant == tenant).options(defer(Job.evaluation))
+    return session.scalars(on_it.order_by(Job.id.desc()).limit(limit)).all()
+
+
+def count_jobs(session: Session, tenant: str) -> dict[JobState, int]:
+    """A tenant's jobs by state; a state without any is left out."""
+    rows = session.execute(select(Job.state, func.count()).where(Job.tenant == tenant).group_by(Job.state))
+    return {JobState(state): count for state, count in rows}
+
+
+def running_on_workers(session: Session) -> list[tuple[str, str, str]]:
+    """Worker, job and tenant of each running job."""
+    rows = session.execute(select(Job.worker_id, Job.id, Job.tenant).where(Job.state == JobState.RUNNING))
+    return [(worker, job_id, tenant) for worker, job_id, tenant in rows if worker is not None]
+
+
+def queue_groups(session: Session, max_running: int | None = None) -> list[Group]:
+    """What waits, by priority and tenant, the next ones first; `max_running` as for `queue_positions`."""
+    groups = _queue_order(session, max_running).groups.values()
+    return sorted(groups, key=lambda group: (-group.priority, group.free == 0, group.precedence))
+
+
 def queue_positions(
     session: Session, job_ids: Sequence[str], max_running: int | None = None
 ) -> dict[str, QueuePosition]:
@@ -290,6 +314,12 @@ def last_metric(session: Session, job_id: str) -> int:
 
 def list_artifacts(session: Session, job_id: str) -> Sequence[Artifact]:
     return session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)).all()
+
+
+def artifact_bytes(session: Session, tenant: str) -> int:
+    """Of all published files of a tenant's jobs."""
+    files = select(func.coalesce(func.sum(Artifact.bytes), 0)).join(Job, Job.id == Artifact.job_id)
+    return session.scalar(files.where(Job.tenant == tenant)) or 0
 
 
 def get_artifact(session: Session, job_id: str, name: str) -> Artifact | None:

@@ -53,6 +53,16 @@ class OriginNotAllowed(
     """A browser sent this request for a page of another origin."""
 
 
+class CsrfTokenInvalid(
+    TdmrError,
+    code="csrf_token_invalid",
+    title="The page's token is missing or out of date",
+    status=403,
+    example="The request carries a session cookie and no valid X-CSRF-Token.",
+):
+    """A change that rides on a browser's session must carry the token of a page of that session."""
+
+
 class NotFound(TdmrError, code="not_found", title="Not found", status=404, example="There is no such job."):
     """The object does not exist, or belongs to another tenant."""
 

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
-from worker.demo.digits import write_digits_zip
+from app.demo.digits import load, write_digits_zip
 
 Written = Callable[..., dict[str, bytes]]
 
@@ -36,6 +37,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 def part(files: dict[str, bytes], split: str) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if PurePosixPath(name).parts[0] == split}
+
+
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    ink, targets = load()
+    source = load_digits()
+    assert (ink == source.images).all() and (targets == source.target).all()
 
 
 class TestLayout:

@@ -1,0 +1,71 @@
+"""A service for each test, and one Chromium for all."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+
+from tests.browser.running import Service, Stack, Watched, free_port
+from tests.support import lacking
+
+PATIENT = {"TDMR_HEARTBEAT_SECONDS": "1", "TDMR_FENCE_SECONDS": "100", "TDMR_LEASE_SECONDS": "200"}
+"""No worker is lost in these tests, however busy the machine is."""
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    made: list[Stack] = []
+
+    def make(**changes: str) -> Service:
+        stack = Stack(tmp_path / "stack", {"TDMR_STORAGE_URL": (tmp_path / "blobs").as_uri()}, one_home=True)
+        stack.environment |= PATIENT
+        made.append(stack)
+        service = Service(stack, free_port(), {"TDMR_REQUEST_SECONDS": "120", **changes})
+        service.start_workers()
+        service.start_api()
+        return service
+
+    try:
+        yield make
+    finally:
+        for stack in made:
+            sys.stdout.write(stack.logs())  # shown when the test fails
+            stack.close()
+
+
+@pytest.fixture
+def service(make_service: Callable[..., Service]) -> Service:
+    """Empty, on loopback, without a key."""
+    return make_service()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    path = shutil.which("chromium") or lacking("no chromium is installed")
+    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # which root cannot have
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def person(chromium: Browser) -> Iterator[Callable[..., Watched]]:
+    """Browsers that know nothing of each other."""
+    opened: list[BrowserContext] = []
+
+    def open_(**options: Any) -> Watched:
+        opened.append(chromium.new_context(**options))
+        return Watched(opened[-1])
+
+    yield open_
+    for context in opened:
+        context.close()
