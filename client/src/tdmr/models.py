@@ -198,6 +198,13 @@ class Choice(Model):
     """All this in a sentence or two."""
 
 
+class ChosenLayout(Model):
+    """Which of the offered readings is meant."""
+
+    layout: str
+    """An id of `layout.readings`."""
+
+
 class ClassProbability(Model):
     """The predicted probability of one class."""
 
@@ -226,6 +233,105 @@ class ClassScore(Model):
     """Wilson's; None without a denominator."""
     recall_interval: tuple[float, float] | None = None
     """Wilson's; None without a denominator."""
+
+
+class Compared(Model):
+    """One side of a difference."""
+
+    job_id: str
+    """The student's job."""
+    student: str | None = None
+    """As the spec calls it; null for a job that trains none."""
+
+
+class ComparedFile(Model):
+    """An exported file."""
+
+    name: str
+    """As in the job's list of files."""
+    bytes: int
+    """Its size."""
+    latency_ms: float | None = None
+    """Median of one image on the worker's CPU; null if it was not measured. Compare it only where `cpu` is the same."""
+    threads: int | None = None
+    """With which it was measured."""
+    top1_agreement: float | None = None
+    """Part of the evaluated images on which it answers as the trained student does."""
+    max_logit_difference: float | None = None
+    """The largest distance from the trained student's logits."""
+    accuracy_loss: float | None = None
+    """Of int8: the student's accuracy less the file's."""
+
+
+class ComparedStudent(Model):
+    """A student of one of the jobs, or of a job that trains none its probe."""
+
+    student: str | None = None
+    """As the spec calls it; null for a job that trains none."""
+    split: str | None = None
+    """The images that it was judged on: `test`, or `val` or `train` where there are no test images."""
+    images: int | None = None
+    """How many."""
+    top1: float | None = None
+    """Accuracy; null where `note` says why."""
+    top1_interval: tuple[float, float] | None = None
+    """Wilson's 95 % interval of this accuracy alone. Whether two students differ is told by `differences`."""
+    macro_f1: float | None = None
+    """Mean F1 over the classes that have images."""
+    teacher_top1: float | None = None
+    """Of the reprogrammed teacher on the same images."""
+    files: list[ComparedFile]
+    """Its exported files."""
+    note: str | None = None
+    """Why something is missing."""
+
+
+Stage: TypeAlias = Literal["prepare", "reprogram", "distill", "evaluate", "export"] | str
+"""What a running job is doing. Stands beside the state, never inside it."""
+
+
+class CurveSeries(Model):
+    """One curve, thinned out to at most 100 points."""
+
+    stage: Stage
+    """The stage that it belongs to."""
+    name: str
+    """Of the metric: `loss`, or with several students `resnet18/loss`."""
+    steps: list[int]
+    """Of its points."""
+    values: list[float]
+    """As many as `steps`."""
+
+
+JobState: TypeAlias = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"] | str
+"""The state of a job. `succeeded`, `failed` and `cancelled` are final."""
+
+
+class ComparedJob(Model):
+    """One of the jobs."""
+
+    id: str
+    """The job's id."""
+    state: JobState
+    """Only a job that has succeeded has accuracies and files."""
+    method: str
+    """How its students learned."""
+    dataset_id: str
+    """The data set that it ran on."""
+    dataset_digest: str | None = None
+    """Equal for equal images, labels and splits, also in different data sets; null if the job's files do not tell."""
+    created_at: datetime
+    """When it was created."""
+    started_at: datetime | None = None
+    """When a worker first began with it."""
+    finished_at: datetime | None = None
+    """When it ended."""
+    cpu: str | None = None
+    """The processor on which its files were timed."""
+    students: list[ComparedStudent]
+    """In the order in which they were trained."""
+    curves: list[CurveSeries]
+    """One for each metric."""
 
 
 class JudgedImage(Model):
@@ -270,10 +376,6 @@ class Constraints(Model):
     """Least top-1 accuracy, as a fraction, on the images that the student is evaluated on."""
 
 
-Stage: TypeAlias = Literal["prepare", "reprogram", "distill", "evaluate", "export"] | str
-"""What a running job is doing. Stands beside the state, never inside it."""
-
-
 class MetricPoint(Model):
     """One point of the training curves."""
 
@@ -293,7 +395,7 @@ class Curves(Model):
     """By stage and step."""
 
 
-DatasetState: TypeAlias = Literal["validating", "ready", "rejected"] | str
+DatasetState: TypeAlias = Literal["validating", "needs_answer", "ready", "rejected"] | str
 """The state of a data set's import. `ready` and `rejected` are final."""
 
 
@@ -310,6 +412,44 @@ class Failure(Model):
     """How to fix it."""
 
 
+Split: TypeAlias = Literal["train", "val", "test", "unlabelled"] | str
+"""What an image is for."""
+
+
+class OfferedReading(Model):
+    """One way to read an archive."""
+
+    id: str
+    """Names it: `folders:2`, `table:train.csv`."""
+    sentence: str
+    """`4 classes from the second folder level, splits from `Training` and `Testing`.`"""
+    class_count: int
+    """All classes, also those that are not named."""
+    classes: list[str]
+    """The first 20."""
+    counts: dict[str, int] = Field(default_factory=dict)
+    """Split to images, as far as the archive gives splits."""
+    evidence: list[str] = Field(default_factory=list)
+    """Sentences: what speaks for it."""
+
+
+class Understanding(Model):
+    """What the import has understood of an archive, and what it has not."""
+
+    sentence: str
+    """What was understood; or, where it asks, what is possible."""
+    reading: str
+    """The id of the reading that was taken, or that is the likeliest."""
+    evidence: list[str] = Field(default_factory=list)
+    """Sentences: what speaks for it."""
+    ignored: list[str] = Field(default_factory=list)
+    """Sentences about what was not used, each with the reason."""
+    warnings: list[str] = Field(default_factory=list)
+    """Sentences about how it was read; they stand among the report's too."""
+    readings: list[OfferedReading] = Field(default_factory=list)
+    """Ways to read it that give different classes, the likeliest first; one alone where there is no other."""
+
+
 class Dataset(Model):
     """A data set with its classes."""
 
@@ -319,7 +459,8 @@ class Dataset(Model):
     name: str
     """As it was named, or its file's name."""
     state: DatasetState
-    """A job needs a data set that is `ready`."""
+    """A job needs a data set that is `ready`. One in `needs_answer` can be read in several ways: choose one with `POST
+    /v1/datasets/{dataset_id}/layout`."""
     progress: float
     """Progress of the import, 0 to 1; restarts if another worker takes over."""
     bytes: int
@@ -340,6 +481,10 @@ class Dataset(Model):
     """When it was uploaded."""
     updated_at: datetime
     """When its state or progress last changed."""
+    layout: Understanding | None = None
+    """How the archive was read, with the evidence and what else it could have been. In the state `needs_answer` its
+    `readings` are those to choose from with `POST /v1/datasets/{dataset_id}/layout`. Null until the import has
+    ended, if it was rejected, and for data sets that an earlier version imported."""
     classes: list[str] | None = None
     """The first 200 class names in the order of the student's outputs; null until ready. `GET
     /v1/datasets/{dataset_id}/classes` lists all `class_count` of them."""
@@ -362,6 +507,17 @@ class DatasetFromUpload(Model):
 
     upload_id: str
     """A completed upload of `POST /v1/uploads`."""
+    layout: str | None = None
+    """The reading that is meant, as an import has offered it in `layout.readings`, or what its id begins with:
+    `folders`, `table`, `coco`, ..."""
+    encoding: str | None = None
+    """Of names in a zip, and of tables, that are not UTF-8: `gbk`, `cp932`, `cp850`, ... Default: guessed."""
+    labels_column: str | None = None
+    """The heading of the column that tells the class. Default: found by its name and its content."""
+    unlabelled_classes: list[str] | None = None
+    """Classes whose images have no label; `unlabeled` and `no_label` always mean that."""
+    stretch: bool | None = None
+    """Spread the values of images with more than 8 bits over black to white, all alike."""
     name: str | None = None
     """Default: the `filename` or `name` of its Upload-Metadata."""
 
@@ -373,19 +529,15 @@ class DatasetNews(Model):
     """`GET /v1/datasets/{id}` has the whole data set."""
     object: Literal["dataset"] = "dataset"
     state: str
-    """`ready` or `rejected`."""
+    """`ready`, `rejected` or `needs_answer`."""
     name: str
     """Name of the uploaded archive."""
     images: int | None = None
-    """Number of usable images; null of one that was rejected."""
+    """Number of usable images; null unless it is ready."""
     class_count: int | None = None
-    """Number of classes; null of one that was rejected."""
+    """Number of classes; null unless it is ready."""
     error: dict[str, Any] | None = None
     """Of one that was rejected: `code`, `title`, `detail`, `hint`."""
-
-
-Split: TypeAlias = Literal["train", "val", "test", "unlabelled"] | str
-"""What an image is for."""
 
 
 class ImageCopy(Model):
@@ -463,6 +615,8 @@ class DatasetReport(Model):
     """`given` by the archive, or `stratified, seed N` where the import made the split."""
     digest: str = ""
     """Digest of the content: equal for equal images, labels and splits."""
+    layout: Understanding | None = None
+    """How the archive was read; None where an earlier version has imported it."""
 
 
 class DatasetSummary(Model):
@@ -474,7 +628,8 @@ class DatasetSummary(Model):
     name: str
     """As it was named, or its file's name."""
     state: DatasetState
-    """A job needs a data set that is `ready`."""
+    """A job needs a data set that is `ready`. One in `needs_answer` can be read in several ways: choose one with `POST
+    /v1/datasets/{dataset_id}/layout`."""
     progress: float
     """Progress of the import, 0 to 1; restarts if another worker takes over."""
     bytes: int
@@ -502,9 +657,21 @@ class DatasetUpload(Model):
 
     file: str
     """zip, tar, tar.gz or tar.zst: one folder per class, optionally inside `train/`, `val/` and `test/`, with an
-    optional `unlabeled/`; or images with a `labels.csv` or `metadata.jsonl`."""
+    optional `unlabeled/`; images with a table that names them; the export of a labelling tool; or a single parquet
+    file with images and labels."""
     name: str | None = None
     """Default: the name of the file."""
+    layout: str | None = None
+    """The reading that is meant, as an import has offered it in `layout.readings`, or what its id begins with:
+    `folders`, `table`, `coco`, ... All of these are read from Upload-Metadata and from JSON too."""
+    encoding: str | None = None
+    """Of names in a zip, and of tables, that are not UTF-8: `gbk`, `cp932`, `cp850`, ... Default: guessed."""
+    labels_column: str | None = None
+    """The heading of the column that tells the class. Default: found by its name and its content."""
+    unlabelled_classes: str | None = None
+    """Classes whose images have no label; `unlabeled` and `no_label` always mean that. With commas between them."""
+    stretch: Literal["true", "false"] | str | None = None
+    """Spread the values of images with more than 8 bits over black to white, all alike."""
 
 
 class DeliveryAttempt(Model):
@@ -532,6 +699,7 @@ EventType: TypeAlias = (
         "job.failed",
         "job.cancelled",
         "dataset.ready",
+        "dataset.needs_answer",
         "dataset.rejected",
         "webhook.test",
     ]
@@ -554,6 +722,7 @@ class Delivery(Model):
     event_id: str
     """The event; the same for all receivers and attempts. Sent as `webhook-id`."""
     event_type: EventType
+    """What it tells."""
     object_id: str
     """Id of the job, data set or webhook that it is about."""
     state: DeliveryState
@@ -1026,10 +1195,6 @@ class JobSpec(Model):
     """Labels of your own: at most 16 pairs of text. `GET /v1/jobs?metadata[key]=value` filters by them."""
 
 
-JobState: TypeAlias = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"] | str
-"""The state of a job. `succeeded`, `failed` and `cancelled` are final."""
-
-
 class QueuePosition(Model):
     """The position of a queued job."""
 
@@ -1115,6 +1280,62 @@ class Job(Model):
     """When a worker first began with it."""
     finished_at: datetime | None = None
     """When it ended."""
+    files_deleted_at: datetime | None = None
+    """When the job's files were deleted because of their age; its evaluation and curves are kept."""
+
+
+class JobCancel(Model):
+    """How to cancel a job."""
+
+    keep_preview: bool = False
+    """Keep the previews that there are, as the job's files. Ask for `student.preview.onnx` before; what was not asked
+    for is kept as `student.preview.safetensors` alone."""
+
+
+class SpecDifference(Model):
+    """An option in which the jobs differ."""
+
+    path: str
+    """Its dotted name: `distill.temperature`."""
+    values: dict[str, Any]
+    """By job id; null where the job's spec has no such option."""
+
+
+class StudentDifference(Model):
+    """Two students on the very same images. Only those count on which one alone is right."""
+
+    first: Compared
+    """The student that is compared."""
+    second: Compared
+    """The one that it is compared with."""
+    images: int | None = None
+    """On which both were judged."""
+    difference: float | None = None
+    """Top-1 of `second` minus top-1 of `first`; null where `reason` says why."""
+    interval: tuple[float, float] | None = None
+    """Newcombe's 95 % score interval for paired proportions. If it contains 0, these images do not show which is
+    better. It does not cover the training seed."""
+    only_first: int | None = None
+    """Images on which `first` alone is right."""
+    only_second: int | None = None
+    """Images on which `second` alone is right."""
+    p_value: float | None = None
+    """McNemar's exact test, two-sided."""
+    reason: str | None = None
+    """Why there is no difference to tell: other images, other labels, or no answers for each image."""
+
+
+class JobComparison(Model):
+    """Jobs side by side, in the order in which they were named."""
+
+    object: Literal["job_comparison"] = "job_comparison"
+    """Always `job_comparison`."""
+    jobs: list[ComparedJob]
+    """In the order in which they were named."""
+    spec_differences: list[SpecDifference]
+    """Only the options in which they differ, by name."""
+    differences: list[StudentDifference]
+    """Each pair of students, within and between jobs; with more than ten students, the first one with each other."""
 
 
 class ReprogramConfig(Model):
@@ -1219,46 +1440,6 @@ class JobCreate(Model):
     /v1/webhooks/default/rotate-secret` shows one)."""
 
 
-class JobEstimateCreate(Model):
-    """The body of `POST /v1/jobs`: a training spec, the data it runs on, and how it is queued."""
-
-    dataset_id: str
-    """A data set that is `ready`."""
-    teacher: str | None = None
-    """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
-    student: str | None = None
-    """The architecture to train, from `GET /v1/students`."""
-    students: list[str] | None = None
-    """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
-    pretrained: bool = False
-    """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
-    image_size: int = 160
-    """Side in pixels of the student's square input."""
-    method: str = "tdmr"
-    """How the student learns. All methods run in the same loop with the same budget and the same views."""
-    balance: Literal["none", "sampling", "loss"] | str = "none"
-    """What to do about rare classes. `sampling` shows labelled images of all classes equally often; `loss` weighs the
-    cross-entropy by the inverse of the class's frequency, mean 1; `none` takes the data as it is."""
-    views: ViewConfig = Field(default_factory=ViewConfig)
-    """How images are cut."""
-    reprogram: ReprogramConfig = Field(default_factory=ReprogramConfig)
-    """Stage 1: the teacher's proxy space."""
-    distill: DistillConfig = Field(default_factory=DistillConfig)
-    """Stage 2: the student learns."""
-    export: ExportConfig = Field(default_factory=ExportConfig)
-    """The formats of the student."""
-    constraints: Constraints | None = None
-    """What the device and the task demand. The most accurate file that fits is chosen; if none fits, the job says
-    which comes closest and by how much it misses, and succeeds all the same. `{}` asks for the most accurate file."""
-    seed: int = 0
-    """Fixes initial weights, batch order and jitter: on one CPU the same seed gives the same student, where the way of
-    computing is remembered in the worker's cache or fixed by TDMR_PRECISION."""
-    priority: int = 0
-    """Higher runs earlier among queued jobs."""
-    metadata: dict[str, str] = Field(default_factory=dict)
-    """Labels of your own: at most 16 pairs of text. `GET /v1/jobs?metadata[key]=value` filters by them."""
-
-
 class JobEvent(Model):
     """An event in the life of a job."""
 
@@ -1317,6 +1498,21 @@ class Preprocessing(Model):
     """Of the array that the student takes."""
 
 
+class PreviewMark(Model):
+    """What a preview is: never the finished student."""
+
+    student: str
+    """As the spec calls it."""
+    step: int
+    """Steps that it had trained."""
+    steps: int
+    """Steps that it will have trained in the end."""
+    val_accuracy: float | None = None
+    """On the validation images, at this step; null if the data set has none."""
+    teacher_agreement: float | None = None
+    """Without validation images: the part of images on which it answers as its teacher does."""
+
+
 class Prediction(Model):
     """A student's prediction for one image."""
 
@@ -1331,6 +1527,8 @@ class Prediction(Model):
     """Most probable first."""
     preprocessing: Preprocessing
     """Preprocessing applied to the image, from the manifest."""
+    preview: PreviewMark | None = None
+    """With `preview=true`: which student of the moment this was; null for a finished one."""
     latency_ms: float
     """Time of the network alone on one thread, without loading and decoding."""
 
@@ -1382,6 +1580,7 @@ Subscription: TypeAlias = (
         "job.failed",
         "job.cancelled",
         "dataset.ready",
+        "dataset.needs_answer",
         "dataset.rejected",
     ]
     | str
@@ -1467,6 +1666,7 @@ class WebhookEvent(Model):
     """The event, for all its receivers and attempts; also the header `webhook-id`."""
     object: Literal["event"] = "event"
     type: EventType
+    """What it tells."""
     timestamp: datetime
     """When it happened."""
     data: JobNews | DatasetNews | WebhookNews

@@ -20,6 +20,13 @@ class ChecksumMismatch(APIError):
     status = 460
 
 
+class CsrfTokenInvalid(APIError):
+    """The page's token is missing or out of date (403)."""
+
+    code = "csrf_token_invalid"
+    status = 403
+
+
 class DatasetInUse(APIError):
     """A job uses this data set (409)."""
 
@@ -52,6 +59,13 @@ class FileLost(APIError):
     """A stored file is lost (410)."""
 
     code = "file_lost"
+    status = 410
+
+
+class FilesDeleted(APIError):
+    """The job's files were deleted (410)."""
+
+    code = "files_deleted"
     status = 410
 
 
@@ -181,6 +195,20 @@ class PredictionsBusy(APIError):
     status = 503
 
 
+class PreviewGone(APIError):
+    """There is no preview any more (410)."""
+
+    code = "preview_gone"
+    status = 410
+
+
+class PreviewNotReady(APIError):
+    """There is no preview yet (409)."""
+
+    code = "preview_not_ready"
+    status = 409
+
+
 class QueueQuotaExceeded(APIError):
     """Too many queued jobs (429)."""
 
@@ -249,6 +277,13 @@ class Unauthorized(APIError):
 
     code = "unauthorized"
     status = 401
+
+
+class UnknownLayout(APIError):
+    """The import does not offer this reading (422)."""
+
+    code = "unknown_layout"
+    status = 422
 
 
 class UnknownStudent(APIError):
@@ -324,11 +359,13 @@ class WebhookExists(APIError):
 BY_CODE: dict[str, type[APIError]] = {
     "bytes_quota_exceeded": BytesQuotaExceeded,
     "checksum_mismatch": ChecksumMismatch,
+    "csrf_token_invalid": CsrfTokenInvalid,
     "dataset_in_use": DatasetInUse,
     "dataset_not_ready": DatasetNotReady,
     "destination_refused": DestinationRefused,
     "disk_full": DiskFull,
     "file_lost": FileLost,
+    "files_deleted": FilesDeleted,
     "forbidden": Forbidden,
     "host_not_allowed": HostNotAllowed,
     "idempotency_key_in_flight": IdempotencyKeyInFlight,
@@ -347,6 +384,8 @@ BY_CODE: dict[str, type[APIError]] = {
     "origin_not_allowed": OriginNotAllowed,
     "precondition_failed": PreconditionFailed,
     "predictions_busy": PredictionsBusy,
+    "preview_gone": PreviewGone,
+    "preview_not_ready": PreviewNotReady,
     "queue_quota_exceeded": QueueQuotaExceeded,
     "range_not_satisfiable": RangeNotSatisfiable,
     "rate_limited": RateLimited,
@@ -357,6 +396,7 @@ BY_CODE: dict[str, type[APIError]] = {
     "too_large": TooLarge,
     "too_many_webhooks": TooManyWebhooks,
     "unauthorized": Unauthorized,
+    "unknown_layout": UnknownLayout,
     "unknown_student": UnknownStudent,
     "unknown_teacher": UnknownTeacher,
     "unsupported_media_type": UnsupportedMediaType,
