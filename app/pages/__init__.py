@@ -6,12 +6,12 @@ form, answered by a redirect; what moves is a small ES module in `static/`. Noth
 
 from fastapi import FastAPI
 
-from app.pages import access, datasets, home, jobs, new_job, queue, routing, sign_in, static_files, webhooks
+from app.pages import access, compare, datasets, home, jobs, new_job, queue, routing, sign_in, static_files, webhooks
 
 
 def install(app: FastAPI) -> None:
     """Add the pages. They stand aside for whoever asks for no page, so they come before the API's routes."""
-    for module in (home, new_job, jobs, datasets, queue, webhooks, sign_in, access):
+    for module in (home, new_job, compare, jobs, datasets, queue, webhooks, sign_in, access):
         app.include_router(module.router)
     app.include_router(datasets.pictures)
     app.router.routes.append(static_files.files)

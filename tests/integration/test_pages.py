@@ -25,7 +25,7 @@ from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
 from tests.unit.app.reports.planted import evaluation, manifest
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
-PAGES = ("/", "/jobs", "/datasets", "/queue", "/webhooks", "/jobs/new", "/keys", "/audit", "/tenants")
+PAGES = ("/", "/jobs", "/jobs/compare", "/datasets", "/queue", "/webhooks", "/jobs/new", "/keys", "/audit", "/tenants")
 
 
 def get(http: TestClient, path: str) -> Response:
@@ -120,6 +120,14 @@ class TestShown:
         answer = get(service.http, f"/jobs/{job_id}/cell?label=cat&predicted=dog")
         assert answer.status_code == 200 and "taken for" in answer.text and "cat/1.png" in answer.text
         assert get(service.http, f"/jobs/{job_id}/cell?label=cat&predicted=cow").status_code == 404
+
+    def test_jobs_side_by_side(self, service: Service) -> None:
+        first, second = ended(service), service.submit(seed=7)
+        text = get(service.http, f"/jobs/compare?job={first}&job={second}").text
+        assert "What was asked for differently" in text and "seed" in text and first in text and second in text
+        assert get(service.http, f"/jobs/compare?ids={first},{second}").status_code == 200
+        assert "Choose two to ten" in get(service.http, f"/jobs/compare?job={first}").text
+        assert get(service.http, f"/jobs/compare?job={first}&job=job_{'0' * 26}").status_code == 404
 
     def test_a_job_of_another_version_is_shown_as_far_as_it_can_be_read(self, service: Service) -> None:
         job_id = ended(service)
