@@ -86,10 +86,11 @@ def test_bad_input_row06_an_unknown_field(service: Service) -> None:
         ("reprogram.stepz", "Did you mean 'steps'?"),
         ("distil", "Did you mean 'distill'?"),
     ]
+    of_upload = "Known fields: layout, encoding, labels_column, unlabelled_classes, stretch, upload_id, name."
     for path, body, hint in (
         ("/v1/keys", {"name": "n", "root": True}, "Known fields: name, scopes, expires_in_days, tenant."),
         ("/v1/keys", {"name": "n", "scope": []}, "Did you mean 'scopes'?"),
-        ("/v1/datasets", {"upload_id": "x", "more": 1}, "Known fields: upload_id, name."),
+        ("/v1/datasets", {"upload_id": "x", "more": 1}, of_upload),
     ):
         answer = service.http.post(path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -69,7 +69,8 @@ class TestOfAnotherVersion:
         register_payload(store, "a", {"networks": [new_id("wk")]})  # offers are remembered by digest
         with store.write() as session:
             catalog.register(session, "b", "training", "cpu", offer("y"))
-        assert students(store) == ["y"]
+        with caplog.at_level("WARNING", "app"):  # another test may have asked for less
+            assert students(store) == ["y"]
         assert "another version" in caplog.text
 
     def test_alone_it_is_as_good_as_none(self, store: Store) -> None:
