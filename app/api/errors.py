@@ -88,11 +88,18 @@ def _http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that the path supports; the router names those of its first route alone."""
+    """The methods that the path supports. The router names those of its first route alone, and `/v1/jobs/estimate` is
+    also a path of the shape `/v1/jobs/{job_id}`: the first shape is meant."""
+    alike = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    shape = getattr(alike[0], "path", None) if alike else None
     return [
         method
         for method in METHODS
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+        if any(
+            getattr(route, "path", None) == shape
+            and route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in alike
+        )
     ]
 
 

@@ -73,7 +73,8 @@ class Kept:
     def prune(self, what: str, days: float = DAYS, *, dry_run: bool = False) -> tuple[int, int]:
         rule, before = RULES[what], utcnow() - timedelta(days=days)
         ids = retention.find_old(self.store, rule, before)
-        return tuple(retention.prune(self.store, self.blobs, rule, before, ids, dry_run=dry_run))
+        amount = retention.prune(self.store, self.blobs, rule, before, ids, dry_run=dry_run)
+        return amount.count, amount.bytes
 
     def ids(self) -> set[str]:
         with self.store.read() as session:
