@@ -88,18 +88,12 @@ def _http_error(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that the path supports. The router names those of its first route alone, and `/v1/jobs/estimate` is
-    also a path of the shape `/v1/jobs/{job_id}`: the first shape is meant."""
-    alike = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    shape = getattr(alike[0], "path", None) if alike else None
+    """The methods that the path supports, all of them in one router. `/v1/jobs/estimate` has the shape of
+    `/v1/jobs/{job_id}` too: the router that comes first is meant."""
+    path, routers = request.scope, request.app.routes
+    meant = next((router for router in routers if router.matches(path)[0] is not Match.NONE), None)
     return [
-        method
-        for method in METHODS
-        if any(
-            getattr(route, "path", None) == shape
-            and route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in alike
-        )
+        method for method in METHODS if meant is not None and meant.matches({**path, "method": method})[0] is Match.FULL
     ]
 
 

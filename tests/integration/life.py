@@ -51,8 +51,9 @@ class Expected:
 
 
 def row_of(row: Job | JobEvent | JobMetric | Artifact) -> tuple[object, ...]:
-    """All columns, but for the checkpoint that an ended job leaves to its heir."""
-    names = (attribute.key for attribute in row.__mapper__.column_attrs if attribute.key != "checkpoint_key")
+    """All columns, but for the checkpoint that an ended job leaves to its heir, and the time of the query."""
+    names = (attribute.key for attribute in row.__mapper__.column_attrs)
+    names = (name for name in names if name not in {"checkpoint_key", "read_at"})
     return tuple(getattr(row, name) for name in names)
 
 
