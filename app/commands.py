@@ -13,6 +13,7 @@ COMMANDS = {
         "worker": "Run one worker.",
         "migrate": "Migrate the database (TDMR_DATABASE_URL) to the schema of this version.",
         "check": "Check that database, broker and storage answer and that workers give signs of life.",
+        "prune": "Delete old jobs, files, events, curves and audit lines, and orphans in the storage.",
         "keys": "Create, list and revoke API keys directly in the database (TDMR_DATABASE_URL).",
         "tenants": "List tenants and set their quotas directly in the database (TDMR_DATABASE_URL).",
     },
