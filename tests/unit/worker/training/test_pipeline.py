@@ -230,7 +230,7 @@ class TestSeveralStudents:
     def test_the_job_vouches_for_the_files_of_all(self, both: Outcome) -> None:
         manifest = both.manifest
         files = {file["name"]: file["sha256"] for file in manifest["files"]}
-        own = ("student.ts", "student.safetensors", "evaluation.json", "manifest.json")
+        own = ("student.ts", "student.safetensors", "evaluation.json", "answers.csv", "manifest.json")
         own += (*FIGURES, "model_card.md", "model_card.html")
         # without timing there is a table, and nothing to plot
         assert set(files) == {f"{name}/{file}" for name in STUDENTS for file in own} | SHARED | {"comparison.json"}
