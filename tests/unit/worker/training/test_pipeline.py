@@ -297,6 +297,7 @@ class TestProbe:
         outcome = run_training(spec(method="probe", student=student), shapes, tmp_path / "out")
         manifest = outcome.manifest
         assert {file["name"] for file in manifest["files"]} == {
+            "answers.csv",
             "evaluation.json",
             "probe.safetensors",
             "data_review.json",
