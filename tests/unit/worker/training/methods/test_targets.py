@@ -12,6 +12,7 @@ from app.domain.files import sha256_file
 from app.domain.progress import LINE, EventLine, MetricLine
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
+from app.domain.states import Stage
 from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import picture
 from worker.training.data.pools import Images
@@ -111,7 +112,9 @@ class TestReuse:
         assert "reprogram_reused" not in first.events
         assert again.last_metrics == first.last_metrics
         assert "val_accuracy" in again.last_metrics
-        assert again.run.reporter.expected["prepare"] < first.run.reporter.expected["prepare"]
+        plans = again.run.reporter.plan, first.run.reporter.plan
+        assert plans[0] is not None and plans[1] is not None
+        assert plans[0].seconds(Stage.PREPARE) < plans[1].seconds(Stage.PREPARE)
         for name in ("probe.safetensors", "reprogrammed.safetensors"):
             assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
