@@ -1,6 +1,7 @@
 """When jobs will end and begin, as far as anybody can know."""
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -24,7 +25,8 @@ def remaining_seconds(job: Job) -> float | None:
         return 0.0
     if job.state != JobState.RUNNING or job.expected_end is None or job.expected_end <= job.read_at:
         return None
-    return round((job.expected_end - job.read_at).total_seconds(), 1)
+    # up, not to the nearest: a running job has never 0 left
+    return math.ceil((job.expected_end - job.read_at) / timedelta(seconds=0.1)) / 10
 
 
 def expected_end(job: Job) -> datetime | None:
