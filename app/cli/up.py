@@ -8,19 +8,24 @@ import subprocess
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import click
 
 from app.cli.common import host_option, port_option, read_settings, read_url, service_file
+from app.db.engine import Store
 from app.db.migrate import upgrade
+from app.domain.errors import CatalogEmpty
 from app.private import keep_private
 from app.queue import DATASETS_QUEUE, TRAINING_QUEUE
+from app.services import catalog, workers
 from app.settings import Settings
 
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 0.5
+"""Between two looks for the training worker, until it is there."""
 LEAVE_SECONDS = 10.0
 """Beyond a child's own grace, for what a process does when it is told to stop: hand its job back, end its requests."""
 API = "API"
@@ -40,9 +45,10 @@ def up(host: str | None, port: int | None) -> None:
     """Start the whole service on this machine: API, an import worker and a training worker.
 
     All data is kept in TDMR_HOME (.tdmr in the current folder): SQLite, messages, blobs. It prints the address once it
-    accepts requests, and writes it to service.json. Ctrl-C or SIGTERM stops everything; a running job returns to the
-    queue and continues at the next start. A worker that exits is started again; one that keeps exiting, or an API that
-    exits, stops everything.
+    accepts requests, and writes it to service.json; a second line says that the training worker is ready, too. After
+    that only warnings are printed; TDMR_LOG_LEVEL=info adds a line for each request and step. Ctrl-C or SIGTERM stops
+    everything; a running job returns to the queue and continues at the next start. A worker that exits is started
+    again; one that keeps exiting, or an API that exits, stops everything.
     """
     settings = read_settings(host=host, port=port)
     try:
@@ -63,24 +69,59 @@ def _run(settings: Settings) -> None:
     commands |= {f"{queue} worker": [*tdmr, "worker", f"--queue={queue}"] for queue in (DATASETS_QUEUE, TRAINING_QUEUE)}
     processes: dict[str, subprocess.Popen[bytes]] = {}
     exits: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_RESTARTS))
+    # a person reads this, and four processes' steps are not for people; who sets the variable gets what it says
+    environment = {"TDMR_LOG_LEVEL": "warning"} | os.environ
+    news = _news(settings)
     try:
         for name, command in commands.items():
-            processes[name] = _start(command)
-        listening = False
+            processes[name] = _start(command, environment)
         while True:
             for name in commands:
                 if (status := processes[name].poll()) is not None:
                     _forgive(name, status, exits[name])
-                    processes[name] = _start(commands[name])
-            if not listening and (url := read_url(settings)):
-                listening = True
-                click.echo(f"tdmr listens on {url}; data is in {settings.root}")
-                click.echo(f"Reference: {url}/docs. Ctrl-C stops it.")
+                    processes[name] = _start(commands[name], environment)
+            if (line := next(news, None)) is not None:
+                click.echo(line)
             time.sleep(POLL_SECONDS)
     except _Told:
         click.echo("Stopping …", err=True)
     finally:
         _stop(list(processes.values()), settings.stop_grace_seconds + LEAVE_SECONDS)
+
+
+def _news(settings: Settings) -> Iterator[str | None]:
+    """What to print at each look: nothing mostly, then that the API listens, then that a job can be run."""
+    began = time.monotonic()
+    while (url := read_url(settings)) is None:
+        yield None
+    yield (
+        f"tdmr listens on {url}. Open it in a browser; the API's reference is {url}/docs.\n"
+        f"Data is in {settings.root}. Ctrl-C stops the service."
+    )
+    store, looked = Store(settings.database), 0.0
+    try:
+        while True:
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                if (ready := _ready(store, looked - began)) is not None:
+                    yield ready
+                    return
+            yield None
+    finally:
+        store.close()
+
+
+def _ready(store: Store, up_seconds: float) -> str | None:
+    """None until the training worker has registered: the rows of one that was killed are older than we are."""
+    with store.read() as session:
+        lives = workers.lives(session)
+        if not any(life.queue == TRAINING_QUEUE and life.silent_seconds < up_seconds for life in lives):
+            return None
+        try:
+            offer = catalog.offer(session)
+        except CatalogEmpty:
+            return None
+    return f"Ready: {len(offer.teachers):,} teachers, {len(offer.students):,} students."
 
 
 def _forgive(name: str, status: int, exits: deque[float]) -> None:
@@ -101,10 +142,10 @@ def _forgive(name: str, status: int, exits: deque[float]) -> None:
     click.echo(f"{exited} Starting it again.", err=True)
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # worker.child becomes the command and dies with us; in a session of its own Ctrl-C reaches only this process
     launcher = [sys.executable, "-m", "worker.child", str(os.getpid())]
-    return subprocess.Popen([*launcher, *command], stdin=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen([*launcher, *command], env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
