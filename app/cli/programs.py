@@ -39,8 +39,8 @@ def demo(teacher: str | None, seed: int | None, labels_per_class: int | None, ou
     """Distil a student for handwritten digits, from upload to download.
 
     Starts the service on a free port of this machine, uploads a data set with very few labels, runs a job through the
-    public API, downloads the student and checks the downloaded file. Needs the extras `worker` and `demo`, and no
-    network unless --teacher names a teacher from timm's hub.
+    public API, downloads the student and checks the downloaded file. Needs the extra `worker`, and no network unless
+    --teacher names a teacher from timm's hub.
     """
     options = {"--teacher": teacher, "--seed": seed, "--labels-per-class": labels_per_class, "--out": out}
     given = [f"{name}={value}" for name, value in options.items() if value is not None]

@@ -23,8 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.service import TERMINAL, Client, running_client
 from benchmarks.common.table import NOTHING, markdown
-from worker.demo.service import TERMINAL, Client, running_service
 
 RESULTS = Path(__file__).parents[1] / "results" / "eta.jsonl"
 POINTS = (10, 25, 50, 75, 90)
@@ -85,7 +85,7 @@ def main() -> int:
     if todo:
         options.home.mkdir(parents=True, exist_ok=True)
         os.environ |= {"TDMR_HUB": "false", "TDMR_MODELS_DIR": str(options.weights.resolve())}
-        with running_service(options.home / "home", options.home / "service.log") as client:
+        with running_client(options.home / "home", options.home / "service.log") as client:
             client.wait_for_worker()
             dataset = client.upload(options.data / "sign-digits.zip")["id"]
             wait_until_measured(client, CASES[todo[0]] | {"dataset_id": dataset})

@@ -23,7 +23,7 @@ import onnxruntime
 from app.domain.manifest import Preprocessing
 from app.domain.previews import PREVIEW_ONNX, PREVIEW_WEIGHTS
 from app.imaging import clean_square, open_rgb
-from worker.demo.service import TERMINAL, Client, running_service
+from benchmarks.common.service import TERMINAL, Client, running_client
 
 MOMENTS = (0.25, 0.5, 0.75)
 _POLL_SECONDS = 0.5
@@ -65,7 +65,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "service.log")
-        with running_service(Path(folder, "home"), log) as client:
+        with running_client(Path(folder, "home"), log) as client:
             client.wait_for_worker()
             dataset = client.upload(options.data)
             job = client.submit(spec | {"dataset_id": dataset["id"]})

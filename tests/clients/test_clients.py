@@ -2,6 +2,8 @@
 
 import fcntl
 import hashlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Running
+from tests.clients.conftest import KEY, Running
 from tests.support import lacking
 
 HERE = Path(__file__).parent
@@ -22,7 +24,7 @@ DONE = "downloaded 11 bytes"
 
 
 @pytest.mark.timeout(2 * RUN_SECONDS)
-def test_a_python_client_does_what_the_readme_does(running: Running, tmp_path: Path) -> None:
+def test_a_python_client_takes_a_job_all_the_way(running: Running, tmp_path: Path) -> None:
     generate = [sys.executable, "-m", "openapi_python_client", "generate", "--meta=none", f"--path={running.document}"]
     generate += [f"--config={HERE / 'python' / 'config.yml'}", f"--output-path={tmp_path / 'tdmr_client'}"]
     assert "Endpoint will not be generated" not in run(generate, tmp_path)
@@ -33,7 +35,7 @@ def test_a_python_client_does_what_the_readme_does(running: Running, tmp_path: P
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 2 * RUN_SECONDS)
-def test_a_typescript_client_does_what_the_readme_does(
+def test_a_typescript_client_takes_a_job_all_the_way(
     running: Running, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     assert pytestconfig.cache is not None
@@ -43,6 +45,21 @@ def test_a_typescript_client_does_what_the_readme_does(
     run(["node", "generate.mjs", str(running.document), "api.ts"], tmp_path)
     run(["node", "node_modules/typescript/bin/tsc", "--project", "tsconfig.json"], tmp_path)
     assert DONE in run(["node", "built/use.js"], tmp_path, running.environment())
+
+
+def test_curl_does_what_the_page_says(running: Running, tmp_path: Path) -> None:
+    page = (HERE.parents[1] / "docs" / "api.md").read_text()
+    section = page.partition("## By hand, with curl\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    (tmp_path / "demo-out").mkdir()
+    shutil.copy(running.archive, tmp_path / "demo-out" / "digits.zip")
+    (tmp_path / ".curlrc").write_text(f'header = "Authorization: Bearer {KEY}"\n')
+    script = "".join(blocks).replace("http://127.0.0.1:8000", running.url)
+    said = run(["bash", "-euxo", "pipefail", "-c", script], tmp_path, {"HOME": str(tmp_path)})
+    assert "event: end" in said
+    assert (tmp_path / "student.onnx").read_bytes() == (tmp_path / "model" / "student.onnx").read_bytes()
+    assert json.loads((tmp_path / "model" / "manifest.json").read_text())["files"]
 
 
 def node_packages(cache: Path) -> Path:

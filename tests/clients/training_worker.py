@@ -1,4 +1,4 @@
-"""A training worker that offers the networks of the README's job, and trains with the stand-in of the fault tests.
+"""A training worker that offers the networks of the page's job, and trains with the stand-in of the fault tests.
 
 python training_worker.py FOLDER
 """

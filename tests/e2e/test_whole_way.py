@@ -15,7 +15,7 @@ import pytest
 
 from app.demo.digits import write_digits_zip
 from app.imaging import fit_square, open_rgb
-from worker.demo.service import TERMINAL, Client, running_service
+from benchmarks.common.service import TERMINAL, Client, running_client
 from worker.verify import verify
 
 SPEC: dict[str, Any] = {
@@ -40,7 +40,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("TDMR_API_KEY", "a key for the test")
     log = tmp_path / "service.log"
     try:
-        with running_service(tmp_path / "home", log) as client:
+        with running_client(tmp_path / "home", log) as client:
             if request.param == "production":
                 assert client.http.get("/v1/jobs").status_code == 401
                 client.http.headers["Authorization"] = "Bearer a key for the test"

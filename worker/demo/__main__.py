@@ -5,9 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from rich.table import Table
 
 from app.demo.digits import write_digits_zip
 from app.demo.spec import IMAGE_SIZE, TEACHER, demo_spec
-from app.domain.states import JobState
-from worker.demo.service import POLL_SECONDS, TERMINAL, Client, DemoError, running_service
+from tdmr import Job, Tdmr, TdmrError, models, problems
+from worker.demo.service import POLL_SECONDS, START_SECONDS, DemoError, running_service
 
 METHODS = {"tdmr": "TDMR", "scratch": "from scratch"}
 
@@ -33,53 +32,74 @@ def main() -> int:
     console = Console()
     try:
         return run(arguments, console)
-    except DemoError as error:
+    except (DemoError, TdmrError) as error:
         console.print(f"[bold red]The demo stopped.[/] {error}")
         return 1
+    except KeyboardInterrupt:
+        console.print("Stopped, and the service with it.")
+        return 130
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Returns the exit status: 0 when every downloaded file agrees with what was trained."""
     began = time.monotonic()
     out: Path = arguments.out
+    # a home of its own: the demo must not meet the jobs of a service that someone uses
+    home = out / "home"
     out.mkdir(parents=True, exist_ok=True)
-    for method in METHODS:
-        shutil.rmtree(out / method, ignore_errors=True)
+    for folder in (*(out / method for method in METHODS), home):
+        shutil.rmtree(folder, ignore_errors=True)
     archive = out / "digits.zip"
     write_digits_zip(archive, labels_per_class=arguments.labels_per_class, seed=arguments.seed, side=IMAGE_SIZE)
     console.print(f"[bold]1[/] Starting the service; its log is {out / 'service.log'}")
-    # a home of its own: the demo must not meet the jobs of a service that someone uses
-    with (
-        tempfile.TemporaryDirectory(prefix="tdmr-demo-") as home,
-        running_service(Path(home), out / "service.log") as client,
-    ):
-        console.print(f"  It listens on {client.url}")
-        client.wait_for_worker()
-        console.print(
-            f"[bold]2[/] POST /v1/datasets: 1,797 handwritten digits, {arguments.labels_per_class} labels a class"
-        )
-        dataset = client.upload(archive)
-        console.print("  " + ", ".join(f"{count:,} {split}" for split, count in dataset["counts"].items()))
-        console.print("[bold]3[/] POST /v1/jobs, twice: the same student, distilled and from scratch")
+    with running_service(home.resolve(), out / "service.log") as url, Tdmr(url) as client:
+        console.print(f"  It listens on {url}: open it in a browser to look on")
+        wait_for_worker(client)
+        console.print(f"[bold]2[/] Uploading 1,797 handwritten digits, {arguments.labels_per_class} labels a class")
+        dataset = client.datasets.create(archive, progress=False)
+        console.print("  " + ", ".join(f"{count:,} {split}" for split, count in (dataset.counts or {}).items()))
+        console.print("[bold]3[/] Two jobs: the same student, distilled and from scratch")
         jobs = {
-            method: client.submit(demo_spec(method, arguments.teacher, arguments.seed) | {"dataset_id": dataset["id"]})
+            method: client.jobs.submit(
+                demo_spec(method, arguments.teacher, arguments.seed) | {"dataset_id": dataset.id}
+            )
             for method in METHODS
         }
-        finished = watch(client, jobs, console)
-        console.print("[bold]4[/] GET /v1/jobs/…/artifacts: the students")
-        for method, job in finished.items():
-            client.download(job["id"], out / method)
-        console.print(f"[bold]5[/] Checking the files in {out} on the test images, as downloaded")
+        watch(jobs, console)
+        console.print(f"[bold]4[/] Downloading the students and checking the files in {out} on the test images")
+        for method, job in jobs.items():
+            job.download(out / method, progress=False)
         reports = {method: check(out / method, archive) for method in METHODS}
-        evaluations = {method: client.get(f"/v1/jobs/{job['id']}/evaluation") for method, job in finished.items()}
-    console.print(results(evaluations, finished, arguments.teacher))
+        evaluations = {method: job.evaluation() for method, job in jobs.items()}
+    console.print(results(evaluations, arguments.teacher))
     console.print(files(reports))
-    console.print(f"{time.monotonic() - began:.0f} s in all. The service is stopped; `make up` starts it to stay.")
+    gain = _top1(evaluations["tdmr"]) - _top1(evaluations["scratch"])
+    console.print(f"Distilled, the student gains [bold]{100 * gain:+.1f} points[/] over the same one from scratch.")
+    console.print(f"Its model card: {out / 'tdmr' / 'model_card.html'}")
+    console.print(f"Both jobs on pages: TDMR_HOME={home} {Path(sys.executable).parent / 'tdmr'} up", soft_wrap=True)
+    console.print(f"{time.monotonic() - began:.0f} s in all. The service is stopped; `make up` starts one to stay.")
     return 0 if all(report["ok"] for report in reports.values()) else 1
 
 
-def watch(client: Client, jobs: dict[str, dict[str, Any]], console: Console) -> dict[str, dict[str, Any]]:
-    """Follow the jobs to their end, with bars on a terminal and a line per stage elsewhere."""
+def wait_for_worker(client: Tdmr) -> None:
+    """Until a worker has said what it can build."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            client.students.list(limit=1).to_list()
+        except problems.NoWorkerYet as error:  # which the client has tried again for a while
+            if time.monotonic() > deadline:
+                raise DemoError("No worker has announced itself; see the service's log.") from error
+        else:
+            return
+
+
+def watch(jobs: Mapping[str, Job], console: Console) -> None:
+    """Follow the jobs to their end, with bars on a terminal and a line per stage elsewhere.
+
+    Raises:
+        JobEnded: one has failed.
+    """
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
@@ -92,25 +112,18 @@ def watch(client: Client, jobs: dict[str, dict[str, Any]], console: Console) -> 
             for method in jobs
         }
         seen: dict[str, str] = {}
-        while any(job["state"] not in TERMINAL for job in jobs.values()):
+        while not all(job.has_ended for job in jobs.values()):
             time.sleep(POLL_SECONDS)
-            for method in jobs:
-                jobs[method] = job = client.get(f"/v1/jobs/{jobs[method]['id']}")
-                status = job["stage"] or "starting" if job["state"] == JobState.RUNNING else job["state"]
-                progress.update(
-                    bars[method],
-                    completed=job["progress"],
-                    stage=status,
-                    so_far=_so_far(job["metrics"]),
-                    eta=_eta(job["eta_seconds"]) if job["state"] == JobState.RUNNING else "",
-                )
-                if job["state"] in TERMINAL - {JobState.SUCCEEDED}:
-                    error = job["error"] or {"detail": f"The job ended as {job['state']}."}
-                    raise DemoError(" ".join(filter(None, [error["detail"], error.get("hint")])))
+            for method, job in jobs.items():
+                job.refresh().check()
+                is_running = job.state == "running"
+                status = (job.stage or "starting") if is_running else job.state
+                eta = "" if not is_running or job.eta_seconds is None else f"{job.eta_seconds:.0f} s left"
+                so_far = _so_far(job.metrics)
+                progress.update(bars[method], completed=job.progress, stage=status, so_far=so_far, eta=eta)
                 if not console.is_terminal and seen.get(method) != status:
                     seen[method] = status
-                    console.print(f"  {METHODS[method]}: {status} {_so_far(job['metrics'])}")
-    return jobs
+                    console.print(f"  {METHODS[method]}: {status} {so_far}".rstrip())
 
 
 def check(folder: Path, archive: Path) -> dict[str, Any]:
@@ -123,26 +136,26 @@ def check(folder: Path, archive: Path) -> dict[str, Any]:
     return report
 
 
-def results(evaluations: dict[str, dict[str, Any]], jobs: dict[str, dict[str, Any]], teacher: str) -> Table:
+def results(evaluations: Mapping[str, models.Evaluation], teacher: str) -> Table:
     """Everybody on the same test images."""
     learnt, scratch = evaluations["tdmr"], evaluations["scratch"]
-    table = Table(title=f"Accuracy on {learnt['images']} test images", title_justify="left")
+    table = Table(title=f"Accuracy on {learnt.images} test images", title_justify="left")
     table.add_column("who")
     table.add_column("top-1", justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column("what it is")
-    student = jobs["tdmr"]["spec"]["student"]
-    steps = jobs["tdmr"]["spec"]["distill"]["image_steps"]
-    rows: Sequence[tuple[str, dict[str, Any] | None, str]] = (
-        ("teacher, linear probe", learnt["probe"], f"{teacher}, frozen"),
-        ("teacher, reprogrammed", learnt["teacher"], "the same, in the proxy space"),
-        ("[bold]student, TDMR[/]", learnt["student"], f"{student}, {steps:,} image steps"),
-        ("student, from scratch", scratch["student"], f"{student}, {steps:,} image steps"),
+    spec = demo_spec("tdmr")
+    what = f"{spec['student']}, {spec['distill']['image_steps']:,} image steps"
+    rows: Sequence[tuple[str, models.PredictorScores | None, str]] = (
+        ("teacher, linear probe", learnt.probe, f"{teacher}, frozen"),
+        ("teacher, reprogrammed", learnt.teacher, "the same, in the proxy space"),
+        ("[bold]student, TDMR[/]", learnt.student, what),
+        ("student, from scratch", scratch.student, what),
     )
-    for who, scores, what in rows:
+    for who, scores, description in rows:
         if scores is not None:
-            low, high = scores["top1_interval"]
-            table.add_row(who, f"{scores['top1']:.1%}", f"{low:.1%} – {high:.1%}", what)
+            low, high = scores.top1_interval
+            table.add_row(who, f"{scores.top1:.1%}", f"{low:.1%} – {high:.1%}", description)
     return table
 
 
@@ -167,7 +180,7 @@ def files(reports: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _so_far(metrics: dict[str, float]) -> str:
+def _so_far(metrics: Mapping[str, float]) -> str:
     for name, words in (("student_accuracy", "test"), ("val_accuracy", "validation")):
         if name in metrics:
             return f"{words} accuracy {metrics[name]:.1%}"
@@ -176,8 +189,9 @@ def _so_far(metrics: dict[str, float]) -> str:
     return ""
 
 
-def _eta(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.0f} s left"
+def _top1(evaluation: models.Evaluation) -> float:
+    assert evaluation.student is not None, "only `probe` trains none"
+    return evaluation.student.top1
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from typing import Any
 from app.demo.digits import write_digits_zip
 from app.demo.spec import demo_spec
 from benchmarks import RESULTS
+from benchmarks.common.service import TERMINAL, Client
 from benchmarks.service.api_store import empty_schema
 from benchmarks.service.supervised import Supervised, free_port
 from benchmarks.service.upgrade import facts
 from benchmarks.service.upgrade.site import API, ROLES, Site, Version, earlier_version, this_version
-from worker.demo.service import TERMINAL, Client
 
 SERVER = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 SHORT, LONG = 2_400, 60_000

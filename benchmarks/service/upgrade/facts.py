@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from worker.demo.service import Client
+from benchmarks.common.service import Client
 
 Facts = dict[str, Any]
 

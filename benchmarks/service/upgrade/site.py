@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 from sqlalchemy import make_url
 
+from benchmarks.common.service import Client
 from benchmarks.service.supervised import Supervised, free_port
-from worker.demo.service import Client
 
 ROOT = Path(__file__).parents[3]
 API, DATASETS, TRAINING = "api", "datasets", "training"
