@@ -13,11 +13,13 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from app.db.models import DEFAULT_TENANT, Job
+from app.domain.access import Caller
 from app.domain.states import JobState
 from app.services import job_actions
 from benchmarks.service.workers import WorkerBench, wait_for, worker_bench
 
-REQUESTS: dict[str, tuple[Callable[[Session, str, str], Job], JobState]] = {
+CALLER = Caller(DEFAULT_TENANT, "local")
+REQUESTS: dict[str, tuple[Callable[[Session, Caller, str], Job], JobState]] = {
     "cancel": (job_actions.cancel, JobState.CANCELLED),
     "pause": (job_actions.pause, JobState.PAUSED),
 }
@@ -43,7 +45,7 @@ def _measure(bench: WorkerBench, request: str) -> tuple[float, float]:
     wait_for((out / "half way").exists)
     pid = int((out / "pid").read_text())
     with bench.store.write() as session:
-        action(session, DEFAULT_TENANT, job_id)
+        action(session, CALLER, job_id)
     began = time.monotonic()
     wait_for(lambda: not _lives(pid), pause=0.005)
     gone = time.monotonic()
