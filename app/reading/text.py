@@ -3,8 +3,6 @@
 import re
 from typing import NamedTuple
 
-from charset_normalizer import from_bytes
-
 from app.domain.errors import DatasetRejected
 from app.reading.encodings import guess
 
@@ -77,7 +75,11 @@ def _guessed(name: str, data: bytes, encoding: str | None) -> Text | None:
     lines = b"\n".join(line for line in data[: 16 * _SAMPLE].splitlines() if not line.isascii())[:_SAMPLE]
     words = re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", lines)[:2_000]
     scored = guess(words)
-    best = None if scored is not None and scored.score > _SURE else from_bytes(lines, cp_isolation=_COMMON).best()
+    best = None
+    if scored is None or scored.score <= _SURE:
+        from charset_normalizer import from_bytes  # noqa: PLC0415  a training reads such names never
+
+        best = from_bytes(lines, cp_isolation=_COMMON).best()
     likely = [best.encoding] if best is not None else []
     likely += [scored.encoding] if scored is not None else []
     for guessed in (*likely, "cp1252", "latin-1"):

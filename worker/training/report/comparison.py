@@ -9,7 +9,6 @@ from app.domain.manifest import Measurement
 from app.domain.model_selection import Candidate, Choice, Comparison, choose, mark_front
 from app.domain.spec import TrainingSpec
 from worker.training.export.latency import cpu_name
-from worker.training.report.pareto import draw_pareto
 from worker.training.run import Run
 
 COMPARISON_NAME, PLOT_NAME = "comparison.json", "pareto.svg"
@@ -71,6 +70,8 @@ def write_comparison(run: Run, contenders: Sequence[Contender]) -> list[str]:
         temporary.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if not any(file.latency_ms for file in comparison.files):
         return [COMPARISON_NAME]
+    from worker.training.report.pareto import draw_pareto  # noqa: PLC0415  matplotlib: most jobs draw no such plot
+
     with replaced_atomically(run.out_dir / PLOT_NAME) as temporary:
         draw_pareto(comparison, temporary)
     return [COMPARISON_NAME, PLOT_NAME]

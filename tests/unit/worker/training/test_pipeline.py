@@ -267,9 +267,10 @@ class TestSeveralStudents:
         assert whole["decode"] + whole["teacher"] <= whole["prepare"]
         for name in STUDENTS:
             own = manifest_of(both.out_dir / name)["seconds"]
-            assert set(own) == {*Stage, "decode", "teacher", "preview"}
+            assert set(own) - {"preview"} == {*Stage, "decode", "teacher"}
             assert own["prepare"] == whole["prepare"]
-            for stage in ("distill", "evaluate", "export", "preview"):
+            # whether there was time for a preview is the machine's to say
+            for stage in ("distill", "evaluate", "export", *({"preview"} & set(own))):
                 assert 0 < own[stage] == whole[f"{stage}/{name}"] < whole[stage]
 
     def test_goes_on_in_the_middle_of_the_second_without_training_the_first_again(
