@@ -62,6 +62,8 @@ def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[floa
     return job, progress
 
 
+ON_ONE_STACK = pytest.mark.parametrize("client", ["embedded"], indirect=True)
+"""What a job trains changes nothing in the stack; what the stacks do differently, tests/faults has on both."""
 FIGURES = {"classes.svg", "confusion_matrix.svg", "reliability.svg", "training_curves.svg"}
 OF_A_STUDENT = FIGURES | {"model_card.md", "model_card.html", "evaluation.json", "manifest.json", "student.safetensors"}
 OF_A_STUDENT |= {"answers.csv"}
@@ -126,9 +128,7 @@ class TestWholeWay:
         assert right == pytest.approx(evaluation["student"]["top1"])
 
     @pytest.mark.timeout(600)  # three jobs
-    @pytest.mark.parametrize(
-        "client", ["embedded"], indirect=True
-    )  # what students there are changes nothing in the stack
+    @ON_ONE_STACK
     def test_several_students_and_a_probe_of_one_teacher(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
         dataset = client.upload(tmp_path / "digits.zip")
@@ -165,6 +165,7 @@ class TestWholeWay:
         assert evaluation["student"] is None
         assert evaluation["probe"]["top1"] == job["metrics"]["probe_accuracy"]
 
+    @ON_ONE_STACK
     def test_cancel_frees_the_worker_for_the_next_job(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
         dataset = client.upload(tmp_path / "digits.zip")
@@ -182,6 +183,7 @@ class TestWholeWay:
         done, _ = wait(client, short)
         assert done["state"] == "succeeded"
 
+    @ON_ONE_STACK
     def test_a_job_that_cannot_train_fails_in_words(self, client: Client, tmp_path: Path) -> None:
         write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
         dataset = client.upload(tmp_path / "digits.zip")

@@ -6,7 +6,7 @@ from stack import REAL, TOY, Stack, wait_for
 from app.domain.states import JobState
 
 
-@pytest.mark.slow
+@pytest.mark.slow_fault
 @pytest.mark.timeout(900)  # four jobs of the real training, and workers that start with torch
 def test_another_host_makes_the_same_student(stack: Stack, dataset: str) -> None:
     stack.start_api()
