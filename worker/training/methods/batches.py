@@ -19,6 +19,10 @@ from worker.training.run import Run
 _JITTER_SEED = 2_000_003
 _LABELS_SEED = 4_000_037  # labelled images come in an order of their own too
 
+SMALL_BATCH = 64
+"""So many images a batch may have in any case. Of fewer training images it shows some several times, each time cut
+anew: one image a batch less would be one step more for the same budget, and a step costs more than an image."""
+
 
 class BatchSource:
     """The batch of a step. Depends on the seed, the step and, where there is one, the handover alone."""
@@ -29,9 +33,12 @@ class BatchSource:
         self.targets = targets
         wanted = run.spec.distill.batch_size
         count = len(images.pools.training)
-        self.batch_size = min(wanted, count)
+        self.batch_size = min(wanted, max(count, SMALL_BATCH))
         if self.batch_size < wanted:
-            run.reporter.event("batch_clamped", f"Stage 2 uses batches of {count}: there are no more training images.")
+            run.reporter.event(
+                "batch_clamped",
+                f"Stage 2 uses batches of {self.batch_size}: there are {count} training images.",
+            )
         self.keys = images.pools.training.keys
         self.labels = images.pools.training.labels
         balanced = self.labels if run.spec.balance == "sampling" else None
