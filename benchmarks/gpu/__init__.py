@@ -1,0 +1,1 @@
+"""What a GPU is worth to a job: `python -m benchmarks.gpu`."""
