@@ -69,7 +69,7 @@ class Client:
 
     def check_files(self, job_id: str) -> bool:
         """Download every artefact of a job and compare it with what is told of it. False: the service is away."""
-        listed = self.get(f"/v1/jobs/{job_id}/artifacts", limit=100)
+        listed = self.get(f"/v1/jobs/{job_id}/artifacts")
         if listed is None:
             return False
         for artifact in listed["data"]:

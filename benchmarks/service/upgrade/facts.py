@@ -23,7 +23,7 @@ def of_job(client: Client, job_id: str, image: bytes | None = None) -> Facts:
         "curves": client.get(f"{path}/metrics")["points"],
     }
     if facts["job"]["state"] == "succeeded":
-        listed = client.get(f"{path}/artifacts", limit=100)["data"]
+        listed = client.get(f"{path}/artifacts")["data"]
         facts |= {
             "files": listed,
             "hashes": {file["name"]: _sha256(client, f"{path}/artifacts/{file['name']}") for file in listed},
