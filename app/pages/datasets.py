@@ -4,10 +4,12 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Depends, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app import queue
@@ -23,10 +25,11 @@ from app.api.deps import (
     read_in_turn,
 )
 from app.api.params import AfterClass, AfterDataset
+from app.api.preconditions import matches
 from app.api.schemas import DatasetListed
 from app.db.models import Dataset
 from app.demo.digits import write_digits_zip
-from app.domain.dataset import DatasetReport, Sample, Split
+from app.domain.dataset import DatasetReport, Sample, Split, Understanding
 from app.domain.errors import InvalidRequest
 from app.domain.files import sha256_file
 from app.domain.states import DatasetState
@@ -34,7 +37,7 @@ from app.pages.deps import CurrentViewer, Posted, seen, text_of
 from app.pages.job_lines import lines
 from app.pages.rendering import page
 from app.pages.routing import PlainRoute, page_router
-from app.services import dataset_images, dataset_pictures, datasets, overview
+from app.services import dataset_images, dataset_pictures, datasets, overview, thumbnails
 from app.services.datasets import Upload
 
 router = page_router()
@@ -42,6 +45,7 @@ pictures = page_router(PlainRoute)
 
 LISTED, CLASSES, PICTURES, JOBS = 25, 100, 60, 6
 DEMO_NAME = "handwritten-digits.zip"
+UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 SPLIT_WORDS = {Split.UNLABELLED: "unlabeled"}
 """As a labels.csv calls it."""
 
@@ -111,6 +115,8 @@ async def dataset_page(
             "row": row,
             "dataset": DatasetListed.from_row(row),
             "report": None,
+            "layout": _understood(row),
+            "answer_by": row.updated_at + timedelta(hours=settings.keep_unanswered_hours),
             "classes": [],
             "has_more": False,
             "review_key": None,
@@ -168,7 +174,25 @@ async def image(request: Request, dataset_id: str, path: str, caller: CurrentCal
     """One image at its full size. Under one address it never changes."""
     row = await _ready(request, caller.tenant, dataset_id)
     found = await run_in_threadpool(dataset_images.picture, blobs, row, path)
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(found.content, media_type=found.media_type, headers=UNCHANGING)
+
+
+@pictures.get("/thumbnails/{dataset_id}")
+async def small_image(
+    request: Request,
+    dataset_id: str,
+    path: str,
+    caller: CurrentCaller,
+    blobs: AppBlobs,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """One image as grids show it."""
+    row = await _ready(request, caller.tenant, dataset_id)
+    gallery = await run_in_threadpool(dataset_images.gallery, blobs, row)
+    headers = {**UNCHANGING, "ETag": thumbnails.etag(gallery.named(path))}
+    if matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    found = await run_in_threadpool(thumbnails.thumbnail, blobs, row, path)
     return Response(found.content, media_type=found.media_type, headers=headers)
 
 
@@ -190,6 +214,21 @@ async def corrected_labels(
     return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
+@router.post("/forms/datasets/{dataset_id}/layout")
+def answer(
+    dataset_id: str,
+    caller: CurrentCaller,
+    form: Posted,
+    session: WriteSession,
+    notifier: AppNotifier,
+    background: BackgroundTasks,
+) -> Response:
+    """One of the readings that the import offers was chosen."""
+    dataset = datasets.answer(session, caller, dataset_id, text_of(form, "layout"))
+    background.add_task(notifier.notify, queue.IMPORT_TASK, dataset.id)
+    return seen(f"/datasets/{dataset.id}")
+
+
 @router.post("/forms/datasets/{dataset_id}")
 def act(dataset_id: str, caller: CurrentCaller, form: Posted, session: WriteSession, blobs: AppBlobs) -> Response:
     if text_of(form, "action") != "delete":
@@ -205,6 +244,14 @@ async def _ready(request: Request, tenant: str, dataset_id: str) -> Dataset:
         return row
 
     return await read_in_turn(request, find)
+
+
+def _understood(dataset: Dataset) -> Understanding | None:
+    """None where nothing was told, or another version told it in a way that this one cannot read."""
+    try:
+        return None if dataset.layout is None else Understanding.model_validate(dataset.layout)
+    except ValidationError:
+        return None
 
 
 def _labels_csv(classes: tuple[str, ...], samples: tuple[Sample, ...], corrections: dict[str, str]) -> str:

@@ -42,6 +42,7 @@ def home(
         waiting=sorted(some({JobState.QUEUED, JobState.PAUSED}, WAITING), key=_place),
         ended=some(set(TERMINAL_JOB_STATES), ENDED),
         imports=overview.imports(session, tenant, IMPORTS),
+        unanswered=overview.unanswered(session, tenant, IMPORTS),
         workers=overview.seen_workers(session, tenant, settings.lease_seconds),
         storage=overview.storage(session, quotas, tenant),
         newest=newest[0] if newest else None,

@@ -56,6 +56,11 @@ def imports(session: Session, tenant: str, limit: int) -> Sequence[Dataset]:
     return dataset_queries.list_in_state(session, tenant, DatasetState.VALIDATING, limit)
 
 
+def unanswered(session: Session, tenant: str, limit: int) -> Sequence[Dataset]:
+    """Data sets whose owner has to say how they are meant."""
+    return dataset_queries.list_in_state(session, tenant, DatasetState.NEEDS_ANSWER, limit)
+
+
 def dataset_names(session: Session, tenant: str, jobs: Iterable[Job]) -> Mapping[str, str]:
     """Names of the jobs' data sets by id, of those that still exist."""
     return dataset_queries.dataset_names(session, tenant, {job.dataset_id for job in jobs})

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from tests.browser.running import Service, Stack, Watched, free_port
-from tests.support import lacking
+from tests.support import WAIT_SECONDS, lacking
 
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""One that shows a moving picture, and is allowed to every page."""
 PATIENT = {"TDMR_HEARTBEAT_SECONDS": "1", "TDMR_FENCE_SECONDS": "100", "TDMR_LEASE_SECONDS": "200"}
 """No worker is lost in these tests, however busy the machine is."""
 
@@ -45,6 +47,7 @@ def service(make_service: Callable[..., Service]) -> Service:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=1000 * WAIT_SECONDS)
     with sync_playwright() as started:
         yield started
 
@@ -52,7 +55,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     path = shutil.which("chromium") or lacking("no chromium is installed")
-    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # which root cannot have
+    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *CAMERA])  # no root can have one
     yield browser
     browser.close()
 

@@ -1,6 +1,6 @@
 // Keeps a page up to date: fetches it again and swaps the parts that have an id and `data-live`, where they differ.
 // Without JavaScript the page is what it was when it was loaded.
-const seconds = Number(document.body.dataset.refresh || 0);
+let timer = null;
 let waiting = null;
 let failed = 0;
 
@@ -40,6 +40,7 @@ function swap(fresh) {
     if (focused) document.getElementById(focused.id)?.focus();
   }
   if (fresh.title) document.title = fresh.title;
+  often(fresh.body.dataset.refresh);
   document.dispatchEvent(new CustomEvent("refreshed"));
 }
 
@@ -58,7 +59,13 @@ function say(words) {
   }
 }
 
-if (seconds) {
-  setInterval(() => { if (!document.hidden) refresh(); }, seconds * 1000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+// as often as the page says, which stops once nothing of it can change any more
+function often(seconds) {
+  if (document.body.dataset.refresh === seconds && timer) return;
+  document.body.dataset.refresh = seconds || "0";
+  clearInterval(timer);
+  timer = Number(seconds) ? setInterval(() => { if (!document.hidden) refresh(); }, seconds * 1000) : null;
 }
+
+often(document.body.dataset.refresh);
+document.addEventListener("visibilitychange", () => { if (!document.hidden && timer) refresh(); });
