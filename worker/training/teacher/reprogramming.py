@@ -67,7 +67,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
         leads=probe_only,
     )
     if probe_only:
-        return TaskTeacher(taps, None, probe)
+        return stage.judged(TaskTeacher(taps, None, probe))
 
     def task(reprogrammer: Reprogrammer) -> ReprogramTask:
         reprogrammer.start_at_class_means(taps.labelled, images.pools.labelled.labels)
@@ -82,7 +82,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
         leads=True,
         rounds=1 + (config.self_training if len(images.pools.unlabelled) else 0),
     )
-    return TaskTeacher(taps, reprogrammer, probe)
+    return stage.judged(TaskTeacher(taps, reprogrammer, probe))
 
 
 class _StageOne:
@@ -112,6 +112,7 @@ class _StageOne:
         self.weights_K = class_weights(labels, self.classes).to(run.device) if spec.balance == "loss" else None
         self.how = Optimisation(config.steps, config.learning_rate, config.weight_decay)
         self._statistics: dict[str, Tensor] | None = None
+        self._last: tuple[int, dict[str, float]] = (0, {})
 
     def trained(
         self,
@@ -136,6 +137,7 @@ class _StageOne:
         model = self._begun(build)
         description = {"model": name, "options": options, **self._description()}
         kept = run.cache.load_state(description)
+        last: dict[str, float] = {}
         if kept is not None:
             state, last = kept
             model.load_state_dict(state)
@@ -146,7 +148,7 @@ class _StageOne:
                 )
                 run.reporter.metric(rounds * spec.reprogram.steps, last)
         else:
-            last, guesses_NK, began = {}, None, time.monotonic()
+            guesses_NK, began = None, time.monotonic()
             for number in range(rounds):
                 if number:
                     guesses_NK, model = self._guesses(model), self._begun(build)
@@ -158,7 +160,20 @@ class _StageOne:
         with replaced_atomically(run.out_dir / f"{name}.safetensors") as temporary:
             save_file({key: value.cpu().contiguous() for key, value in model.state_dict().items()}, temporary)
         run.reporter.progress(share[1])
+        if leads:
+            self._last = rounds * spec.reprogram.steps, last
         return model.eval().requires_grad_(False)
+
+    def judged(self, teacher: TaskTeacher) -> TaskTeacher:
+        """Add to the last point of the curves how many validation images teacher and probe have right: the levels that
+        the student's curve is held against. What is delivered is the best evaluation, so its end is not the curve's."""
+        if len(self.pools.val):
+            step, values = self._last
+            levels = {"probe_val_accuracy": self._val_values(teacher.probe)["val_accuracy"]}
+            if teacher.reprogrammer is not None:
+                levels["teacher_val_accuracy"] = self._val_values(teacher.reprogrammer)["val_accuracy"]
+            self.run.reporter.metric(step, values | levels)
+        return teacher
 
     def _begun(self, build: Callable[[], Model]) -> Model:
         torch.manual_seed(self.run.spec.seed)

@@ -112,6 +112,7 @@ class TestReuse:
         assert "reprogram_reused" not in first.events
         assert again.last_metrics == first.last_metrics
         assert "val_accuracy" in again.last_metrics
+        assert {"teacher_val_accuracy", "probe_val_accuracy"} <= again.last_metrics.keys()
         plans = again.run.reporter.plan, first.run.reporter.plan
         assert plans[0] is not None and plans[1] is not None
         assert plans[0].seconds(Stage.PREPARE) < plans[1].seconds(Stage.PREPARE)
