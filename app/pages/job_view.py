@@ -95,6 +95,8 @@ _WHAT = {
     "student.torchscript.pt": "for PyTorch without Python",
     "student.pt2": "torch.export, for PyTorch",
     "student.safetensors": "the weights alone",
+    "student.preview.onnx": "the student of the moment when the job was cancelled, for ONNX Runtime",
+    "student.preview.safetensors": "its weights alone",
     "manifest.json": "everything needed to use, verify and reproduce it",
     "model_card.html": "the model card, to send along",
     "model_card.md": "the same, for a repository",

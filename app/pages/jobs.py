@@ -12,6 +12,7 @@ from app.db.models import Job, JobEvent
 from app.db.queries import jobs as queries
 from app.domain.access import Caller
 from app.domain.errors import InvalidRequest, NotFound, TdmrError
+from app.domain.previews import PREVIEW_ONNX
 from app.domain.states import TERMINAL_JOB_STATES, JobState
 from app.pages import figures
 from app.pages.deps import CurrentViewer, Posted, seen, text_of
@@ -20,7 +21,7 @@ from app.pages.job_view import LEAD, explained_method, file_lines, possible, rea
 from app.pages.rendering import page
 from app.pages.routing import page_router
 from app.pages.verdict import verdict
-from app.services import artifacts, job_actions, jobs, metrics, overview
+from app.services import artifacts, job_actions, jobs, metrics, overview, previews
 from app.services.job_files import JobFiles
 from app.settings import Settings
 
@@ -82,6 +83,7 @@ async def job_page(
             "events": events,
             "shown": shown,
             "evaluation": evaluation,
+            "previews": previews.moments(session, row),
             "files": {file.name: file for file in artifacts.listing(session, caller.tenant, row.id)},
         }
 
@@ -127,7 +129,9 @@ def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
         "labels_lead": steps[-1] if steps else None,
         "round_steps": (line.spec.get("reprogram") or {}).get("steps"),
         "is_ended": line.job.state in TERMINAL_JOB_STATES,
+        "previews": values["previews"],
         "can_try": prefix + "student.onnx" in files.by_name,
+        "kept_preview": prefix + PREVIEW_ONNX in files.by_name,
         "card": prefix + "model_card.html" if prefix + "model_card.html" in files.by_name else None,
     }
 
@@ -181,6 +185,8 @@ def _done(action: str, session: WriteSession, settings: Settings, caller: Caller
     match action:
         case "cancel":
             return job_actions.cancel(session, caller, job_id)
+        case "cancel_keeping_preview":
+            return job_actions.cancel(session, caller, job_id, keep_preview=True)
         case "pause":
             return job_actions.pause(session, caller, job_id)
         case "resume":

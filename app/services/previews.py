@@ -10,7 +10,7 @@ from app.db.queries import jobs as queries
 from app.domain.errors import NotFound, PreviewGone, PreviewNotReady
 from app.domain.previews import PREVIEW_ONNX, PREVIEW_WEIGHTS, PreviewMark
 from app.domain.spec import JobSpec
-from app.domain.states import JobState, Stage
+from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
 from app.services import jobs
 from app.services.artifacts import require_files
 from app.services.students import NamedStudent, named_student
@@ -66,6 +66,29 @@ def find(session: Session, tenant: str, job_id: str, student: str | None, name: 
         PreviewMark.model_validate(found.mark),
         is_outdated=weights is not None and weights.step > found.step,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How far a student is, and what there is of it."""
+
+    mark: PreviewMark
+    """Of its weights."""
+    onnx_step: int | None
+    """The step of its ONNX file, which may be older; None where nobody has asked for one."""
+
+
+def moments(session: Session, job: Job) -> list[Moment]:
+    """Of the students that have been validated once, in the order of the spec. None of a job that has ended."""
+    if job.state in TERMINAL_JOB_STATES:
+        return []
+    found = {(preview.student, preview.name): preview for preview in queries.list_previews(session, job.id)}
+    latest = []
+    for student in JobSpec.read(job.spec).every_student if found else ():
+        weights, onnx = found.get((student, PREVIEW_WEIGHTS)), found.get((student, PREVIEW_ONNX))
+        if weights is not None:
+            latest.append(Moment(PreviewMark.model_validate(weights.mark), onnx.step if onnx is not None else None))
+    return latest
 
 
 def want(session: Session, tenant: str, job_id: str, student: str | None) -> None:

@@ -16,12 +16,15 @@ from app.db.access_models import ApiKey, AuditEntry, WebSession
 from app.db.models import Job, utcnow
 from app.domain.access import Scope
 from app.domain.manifest import ArtifactFile
+from app.domain.previews import PREVIEW_WEIGHTS, PreviewMark
 from app.domain.progress import EventLine, MetricLine
-from app.domain.states import JobState, Stage
+from app.domain.states import JobState, Stage, StopRequest
 from app.services.authentication import CACHE_SECONDS
-from app.services.leases import claim_job, finish_job, record
+from app.services.leases import claim_job, finish_job, keep_preview, record, release_job
+from app.storage.published import StoredFile
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
+from tests.integration.test_layouts import QUESTION, asked
 from tests.unit.app.reports.planted import evaluation, manifest
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
@@ -147,6 +150,56 @@ class TestShown:
         text = get(service.http, "/jobs?state=queued&metadata[owner]=ann").text
         assert kept in text and other not in text
         assert kept not in get(service.http, "/jobs?state=failed").text
+
+
+class TestQuestion:
+    def test_shows_each_reading_and_an_answer_sends_it_to_the_import(self, service: Service) -> None:
+        dataset_id = asked(service)
+        text = get(service.http, f"/datasets/{dataset_id}").text
+        assert all(f'name="layout" value="{reading.id}" required' in text for reading in QUESTION.readings)
+        assert "rejected on" in text and "Train on it" not in text
+        assert f'href="/datasets/{dataset_id}">Choose one' in get(service.http, "/").text
+        answer = post(service.http, f"/forms/datasets/{dataset_id}/layout", layout="folders:2")
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"/datasets/{dataset_id}")
+        assert service.http.get(f"/v1/datasets/{dataset_id}").json()["state"] == "validating"
+        assert service.messages(1)
+
+    def test_of_a_reading_that_is_not_offered_is_told_as_a_page(self, service: Service) -> None:
+        answer = post(service.http, f"/forms/datasets/{asked(service)}/layout", layout="folders:9")
+        assert answer.status_code == 422 and "folders:1, folders:2" in answer.text
+
+    def test_is_answered_by_those_who_may_write_with_their_token(self, service: Service) -> None:
+        dataset_id, header = asked(service), key_of(service, "default", Scope.READ)
+        with guard(service) as http:
+            sign_in(http, secret_of(header))
+            assert "Read it like this" not in get(http, f"/datasets/{dataset_id}").text
+            url = f"/forms/datasets/{dataset_id}/layout"
+            assert post(http, url, layout="folders:1", csrf=csrf_of(http)).status_code == 403
+            sign_in(http, OPERATOR_KEY)
+            assert post(http, url, layout="folders:1").status_code == 403
+            assert post(http, url, layout="folders:1", csrf=csrf_of(http)).status_code == 303
+
+
+class TestPreview:
+    def test_is_offered_while_the_job_runs_and_kept_on_request(self, service: Service) -> None:
+        job_id = service.submit()
+        assert "Cancel, keep the preview" not in get(service.http, f"/jobs/{job_id}").text
+        with service.store.write() as session:
+            claim = claim_job(session, job_id, "wk_1")
+            assert claim is not None
+            mark = PreviewMark(student="mobilenetv3_small_050", step=1200, steps=4000, val_accuracy=0.75)
+            file = StoredFile(f"jobs/{job_id}/previews/x", 3, "0" * 64)
+            keep_preview(session, claim, mark, PREVIEW_WEIGHTS, file)
+        text = get(service.http, f"/jobs/{job_id}").text
+        assert "75.0\u00a0% on the validation images" in text and "step 1,200 of 4,000" in text
+        assert "/predict?preview=true" in text and "student.preview.onnx" in text
+        assert post(service.http, f"/forms/jobs/{job_id}", action="cancel_keeping_preview").status_code == 303
+        with service.store.write() as session:
+            job = session.get_one(Job, job_id)
+            assert (job.stop_requested, job.keep_preview) == (StopRequest.CANCEL, True)
+            assert release_job(session, claim, "stopped")
+        text = get(service.http, f"/jobs/{job_id}").text
+        assert "the student of the moment when the job was cancelled" not in text and "its weights alone" in text
 
 
 class TestForms:

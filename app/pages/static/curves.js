@@ -7,6 +7,8 @@ const WANTED = [
   ["distill", "val_accuracy", "Student: accuracy on validation images"],
   ["distill", "teacher_agreement", "Student: agreement with its teacher"],
 ];
+// what the student's accuracy is held against: both have answered the same validation images once stage 1 had ended
+const LEVELS = [["teacher", "teacher_val_accuracy", "two", [6, 4]], ["probe", "probe_val_accuracy", "three", [2, 3]]];
 
 export class Curves {
   constructor(section, place, none) {
@@ -15,7 +17,8 @@ export class Curves {
     this.none = none;
     this.points = new Map(); // stage → step → values: what a resumed attempt says of a step counts
     this.plots = new Map();
-    this.leadStep = Number(section.dataset.lead) || null;
+    this.several = section.dataset.several === "1"; // their steps count on from one to the next, an event's do not
+    this.leadStep = this.several ? null : Number(section.dataset.lead) || null;
     this.waiting = false;
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", () => { this.forget(); this.later(); });
@@ -34,6 +37,7 @@ export class Curves {
   }
 
   lead(message) {
+    if (this.several) return;
     this.leadStep = Number(/After (\d+) of/.exec(message)?.[1]) || null;
     this.forget();
     this.later();
@@ -66,20 +70,19 @@ export class Curves {
   }
 
   show(id, title, name, steps, series, stage) {
-    const level = stage === "distill" && name === "val_accuracy" ? this.teacherLevel() : null;
-    const data = [steps, ...series.map(([, values]) => values)];
-    if (level !== null) data.push(steps.map(() => level));
+    const levels = stage === "distill" && name === "val_accuracy" ? this.levels() : [];
+    const data = [steps, ...series.map(([, values]) => values), ...levels.map(({ value }) => steps.map(() => value))];
     const known = this.plots.get(id);
     if (known && known.plot.series.length === data.length) {
       known.plot.setData(data);
     } else {
       known?.box.remove();
-      this.plots.set(id, this.make(title, name, series, level, data, stage));
+      this.plots.set(id, this.make(title, name, series, levels, data, stage));
     }
     this.plots.get(id).latest.textContent = this.words(name, series.at(-1)[1].findLast((value) => value !== null));
   }
 
-  make(title, name, series, level, data, stage) {
+  make(title, name, series, levels, data, stage) {
     const box = document.createElement("div");
     box.className = "chart";
     const head = document.createElement("h3");
@@ -89,7 +92,7 @@ export class Curves {
     const target = document.createElement("div");
     target.className = "plot";
     target.setAttribute("role", "img");
-    target.setAttribute("aria-label", title);
+    target.setAttribute("aria-label", [title, ...levels.map(({ who, value }) => `${who} ${this.words(name, value)}`), ...this.marked(stage, data[0].at(-1)).map(([step, words]) => `${words} from step ${step}`)].join("; "));
     box.append(head, target);
     this.place.append(box);
     const colour = (token) => getComputedStyle(document.documentElement).getPropertyValue(`--${token}`).trim();
@@ -100,13 +103,13 @@ export class Curves {
       width: target.clientWidth || 380,
       height: 220,
       cursor: { y: false },
-      legend: { show: series.length + (level !== null) > 1, live: false },
+      legend: { show: series.length + levels.length > 1, live: false },
       scales: { x: { time: false }, y: { range: (plot, low, high) => this.range(name, low, high) } },
       axes: [{ ...axis, size: 34, values: (plot, found) => found.map((value) => value.toLocaleString("en")) }, { ...axis, size: 58, values: (plot, found) => found.map(words) }],
       series: [
         { label: "step" },
         ...series.map(([label], place) => ({ label: label || "student", stroke: colour(palette[place % 4]), width: 2, dash: place > 3 ? [6, 3] : undefined, spanGaps: true, points: { show: data[0].length < 30, size: 5 }, value: (plot, value) => words(value) })),
-        ...(level === null ? [] : [{ label: `teacher ${this.words(name, level)}`, stroke: colour("two"), width: 1.5, dash: [6, 4], points: { show: false } }]),
+        ...levels.map(({ who, value, token, dash }) => ({ label: `${who} ${this.words(name, value)}`, stroke: colour(token), width: 1.5, dash, points: { show: false } })),
       ],
       hooks: { draw: [(plot) => this.marks(plot, stage, colour)] },
     };
@@ -115,12 +118,18 @@ export class Curves {
     return { box, latest, target, plot };
   }
 
-  // upright lines: a round of self-training begins; the labels take the lead
-  marks(plot, stage, colour) {
+  // a round of self-training begins; the labels take the lead
+  marked(stage, last) {
     const at = [];
     if (stage === "distill" && this.leadStep) at.push([this.leadStep, "labels lead"]);
     const round = Number(this.section.dataset.rounds);
-    if (stage === "reprogram" && round) for (let step = round; step < plot.data[0].at(-1); step += round) at.push([step, `round ${step / round + 1}`]);
+    if (stage === "reprogram" && round) for (let step = round; step < last; step += round) at.push([step, `round ${step / round + 1}`]);
+    return at;
+  }
+
+  // upright lines
+  marks(plot, stage, colour) {
+    const at = this.marked(stage, plot.data[0].at(-1));
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.strokeStyle = ctx.fillStyle = colour("soft");
@@ -139,9 +148,9 @@ export class Curves {
     ctx.restore();
   }
 
-  teacherLevel() {
-    const found = [...(this.points.get("reprogram") || [])].sort(([a], [b]) => a - b).map(([, values]) => values.val_accuracy).filter((value) => value !== undefined);
-    return found.length ? found.at(-1) : null;
+  levels() {
+    const found = [...(this.points.get("reprogram") || []).values()];
+    return LEVELS.map(([who, name, token, dash]) => ({ who, token, dash, value: found.findLast((values) => name in values)?.[name] })).filter(({ value }) => value !== undefined);
   }
 
   range(name, low, high) {

@@ -1,7 +1,8 @@
-// A job's page: follows the job's event stream, draws its curves, tries its student.
+// A job's page: follows the job's event stream, draws its curves, has previews made.
 import { refresh } from "./live.js";
 import { call } from "./page.js";
 import { Curves } from "./curves.js";
+import { patiently } from "./try_it.js";
 
 const section = document.getElementById("curves");
 const curves = new Curves(section, document.getElementById("charts"), document.getElementById("curves-none"));
@@ -10,7 +11,11 @@ let state = null;
 function follow() {
   // the browser connects again by itself, with Last-Event-ID, also through a restart of the server
   const stream = new EventSource(section.dataset.events);
-  stream.addEventListener("metrics", (event) => curves.add(JSON.parse(event.data).points));
+  stream.addEventListener("metrics", (event) => {
+    const { points } = JSON.parse(event.data);
+    curves.add(points);
+    if (section.dataset.ended === "0" && points.some(({ values }) => Object.keys(values).some((name) => /(val_accuracy|teacher_agreement)$/.test(name)))) soon();
+  });
   stream.addEventListener("event", (event) => {
     const told = JSON.parse(event.data);
     if (told.code === "labels_lead") curves.lead(told.message);
@@ -46,76 +51,25 @@ function duration(seconds) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-// Try it
+// the student of the moment: there is one from its first validation on
+document.addEventListener("refreshed", () => {
+  const preview = document.getElementById("preview");
+  if (preview) preview.hidden = !document.querySelector("#previews li");
+});
 
-const box = document.getElementById("try");
-if (box) {
-  const seen = document.getElementById("try-seen");
-  const answer = document.getElementById("try-answer");
-  const ask = async (picture) => {
-    seen.src = URL.createObjectURL(picture);
-    seen.hidden = false;
-    answer.textContent = "…";
-    try {
-      const type = picture.type || "application/octet-stream";
-      show(await call(box.dataset.predict, { method: "POST", body: picture, headers: { "Content-Type": type } }));
-    } catch (error) {
-      answer.textContent = error.message;
-    }
-  };
-  const show = (made) => {
-    const list = document.createElement("div");
-    list.className = "guess";
-    for (const { class: name, probability } of made.predictions) {
-      const words = document.createElement("b");
-      words.textContent = name;
-      const share = document.createElement("span");
-      share.className = "num";
-      share.textContent = `${(100 * probability).toFixed(1)} %`;
-      const bar = document.createElement("progress");
-      bar.max = 1;
-      bar.value = probability;
-      bar.setAttribute("aria-label", `probability of ${name}`);
-      list.append(words, share, bar);
-    }
-    const note = document.createElement("p");
-    note.className = "hint";
-    note.textContent = `${made.file}, ${made.latency_ms.toFixed(1)} ms for the network on one thread`;
-    answer.replaceChildren(list, note);
-  };
-  document.getElementById("try-file").addEventListener("change", (event) => event.target.files[0] && ask(event.target.files[0]));
-  box.addEventListener("dragover", (event) => event.preventDefault());
-  box.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) ask(event.dataTransfer.files[0]); });
-  document.addEventListener("paste", (event) => { const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/")); if (file) ask(file); });
-  camera(ask);
-}
-
-function camera(ask) {
-  const open = document.getElementById("try-camera");
-  const video = document.getElementById("try-video");
-  const shoot = document.getElementById("try-shoot");
-  if (!navigator.mediaDevices?.getUserMedia) return;
-  open.hidden = false;
-  open.addEventListener("click", async () => {
-    try {
-      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    } catch (error) {
-      document.getElementById("try-answer").textContent = `The camera cannot be used: ${error.message}`;
-      return;
-    }
-    video.hidden = shoot.hidden = false;
-    await video.play();
-    shoot.focus();
-  });
-  shoot.addEventListener("click", () => {
-    const canvas = document.createElement("canvas");
-    canvas.width = video.videoWidth;
-    canvas.height = video.videoHeight;
-    canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob(ask, "image/jpeg", 0.92);
-    for (const track of video.srcObject.getTracks()) track.stop();
-    video.hidden = shoot.hidden = true;
-  });
-}
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-preview]");
+  if (!link || link.dataset.made) return;
+  event.preventDefault();
+  const words = link.parentElement.querySelector("[role=status]");
+  try {
+    await patiently(() => call(link.href, { headers: { Range: "bytes=0-0" } }), (told) => { words.textContent = told; });
+    words.textContent = "";
+    link.dataset.made = "yes";
+    link.click();
+  } catch (error) {
+    words.textContent = error.message;
+  }
+});
 
 addEventListener("DOMContentLoaded", follow);

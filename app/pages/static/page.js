@@ -6,7 +6,10 @@ export async function call(path, options = {}) {
   if (csrf) headers["X-CSRF-Token"] = csrf;
   const answer = await fetch(path, { ...options, headers });
   const body = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error([body?.detail, body?.hint].filter(Boolean).join(" ") || answer.statusText);
+  if (!answer.ok) {
+    const error = new Error([body?.detail, body?.hint].filter(Boolean).join(" ") || answer.statusText);
+    throw Object.assign(error, { code: body?.code, detail: body?.detail });
+  }
   return body;
 }
 
