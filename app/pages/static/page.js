@@ -49,3 +49,6 @@ function sort(head) {
   if (down) rows.reverse();
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
+
+// on a phone the navigation scrolls sideways
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
