@@ -17,7 +17,7 @@ GROUPS = {
     "views": ("How images are cut", ViewConfig),
     "reprogram": ("Stage 1: the teacher is adapted", ReprogramConfig),
     "distill": ("Stage 2: the student learns", DistillConfig),
-    "export": ("Files", ExportConfig),
+    "export": ("How files are made and measured", ExportConfig),
 }
 _ELSEWHERE = {"export.formats"}
 

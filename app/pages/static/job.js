@@ -28,7 +28,7 @@ function follow() {
     const words = document.getElementById("now");
     if (words && now.state === "running") {
       const left = now.eta_seconds === null ? "" : ` · about ${duration(now.eta_seconds)} left`;
-      words.textContent = `${Math.round(100 * now.progress)} %${left}`;
+      words.textContent = (now.stage ? `${Math.round(100 * now.progress)} %` : "starting") + left;
     }
     if (state !== null && state !== now.state + now.stage) soon();
     state = now.state + now.stage;
@@ -61,7 +61,7 @@ document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-preview]");
   if (!link || link.dataset.made) return;
   event.preventDefault();
-  const words = link.parentElement.querySelector("[role=status]");
+  const words = document.getElementById("preview-words"); // the link's own part may be swapped meanwhile
   try {
     await patiently(() => call(link.href, { headers: { Range: "bytes=0-0" } }), (told) => { words.textContent = told; });
     words.textContent = "";

@@ -27,7 +27,8 @@ let asked = 0;
 async function ask(picture) {
   const mine = ++asked;
   const student = document.getElementById("try-student")?.value || box.dataset.student;
-  const url = box.dataset.predict + (student ? `&student=${encodeURIComponent(student)}` : "");
+  const url = new URL(box.dataset.predict, location.href);
+  if (student) url.searchParams.set("student", student);
   const headers = { "Content-Type": picture.type || "application/octet-stream" };
   URL.revokeObjectURL(seen.src);
   seen.src = URL.createObjectURL(picture);

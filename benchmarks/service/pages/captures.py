@@ -29,23 +29,25 @@ SCHEMES = {
 }
 PATIENCE = 1_800_000
 """Milliseconds."""
-PER_CLASS = {"train": 30, "validation": 12, "val": 12, "test": 15}
-UNLABELLED = 150
+SHARES = {"train": 1.0, "validation": 0.5, "val": 0.5, "test": 0.8}
+"""Images of a class in each split, as a part of those in train."""
+UNLABELLED = 3
+"""Images without a label, times those of a class in train."""
 
 
-def subset(whole: Path, target: Path) -> Path:
+def subset(whole: Path, target: Path, images: int) -> Path:
     """Some images of each class and split, and some of train without a label, so that all of it takes minutes."""
     taken: dict[str, int] = {}
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(target, "w") as archive:
         for name in sorted(source.namelist()):
             split, _, rest = name.partition("/")
-            if name.endswith("/") or split not in PER_CLASS:
+            if name.endswith("/") or split not in SHARES:
                 continue
             folder, more = name.rpartition("/")[0], "unlabeled"
             taken[folder] = taken.get(folder, 0) + 1
-            if taken[folder] <= PER_CLASS[split]:
+            if taken[folder] <= SHARES[split] * images:
                 archive.writestr(name, source.read(name))
-            elif split == "train" and taken.get(more, 0) < UNLABELLED:
+            elif split == "train" and taken.get(more, 0) < UNLABELLED * images:
                 taken[more] = taken.get(more, 0) + 1
                 archive.writestr(f"{more}/{rest.rpartition('/')[2]}", source.read(name))
     return target
@@ -121,7 +123,9 @@ def capture(browser: Browser, url: str, pages: dict[str, str], out: Path) -> Non
         page = context.new_page()
         for name, path in pages.items():
             page.goto(url + path)
+            page.evaluate("scrollTo(0, document.body.scrollHeight)")
             page.wait_for_timeout(1500)
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=out / f"{name}-{scheme}.png", full_page=True)
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
@@ -151,6 +155,8 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, required=True, help="Folder of teachers.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--strip", type=Path, help="Where to write the way as one PNG.")
+    parser.add_argument("--images", type=int, default=30, help="Of a class, in train.")
+    parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--teacher", default="mobilenetv2_100.in1k")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--image-steps", type=int, default=4000)
@@ -160,7 +166,7 @@ def main() -> int:
     os.environ |= {"TDMR_MODELS_DIR": str(options.weights.resolve()), "TDMR_HUB": "false", "TDMR_MEASURE": "false"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        archive = subset(options.data, folder / "clothing.zip")
+        archive = subset(options.data, folder / "clothing.zip", options.images)
         with running_client(folder / "home", folder / "service.log") as client, chromium() as browser:
             while client.http.get("/v1/students").is_error:  # on a busy machine a worker takes its time to begin
                 time.sleep(1)
@@ -169,6 +175,7 @@ def main() -> int:
             way.page.goto(client.url)
             knobs = {
                 "image_size": options.image_size,
+                "views.count": options.views,
                 "reprogram.image_size": 2 * options.image_size,
                 "reprogram.steps": options.reprogram_steps,
                 "distill.image_steps": options.image_steps,
