@@ -10,7 +10,7 @@ model = job.download("model/")
 print(model.predict("cat.jpg"))
 """
 
-from tdmr import _version, errors, models, problems
+from tdmr import _version, errors, exports, models, problems
 from tdmr._async.client import AsyncTdmr
 from tdmr._async.datasets import AsyncDataset
 from tdmr._async.job import AsyncJob
@@ -38,6 +38,7 @@ __all__ = [
     "TdmrError",
     "__version__",
     "errors",
+    "exports",
     "models",
     "problems",
 ]

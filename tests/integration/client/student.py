@@ -56,4 +56,9 @@ def small_student(classes: tuple[str, str] = ("cat", "dog")) -> dict[str, bytes]
             }
         ],
     }
-    return {"manifest.json": json.dumps(manifest).encode(), "student.onnx": content}
+    return {
+        "manifest.json": json.dumps(manifest).encode(),
+        "student.onnx": content,
+        "student.safetensors": b"weights",
+        "model_card.md": b'---\nlicense: "unknown"\n---\n\n## Usage\n\n',
+    }

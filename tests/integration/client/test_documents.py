@@ -22,23 +22,26 @@ def place(tmp_path: Path, front: Front, surroundings: None, monkeypatch: pytest.
     Image.new("RGB", (40, 30), (20, 10, 10)).save(tmp_path / "cat.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TDMR_BASE_URL", front.url)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     return tmp_path
 
 
 def test_client(place: Path, worker: ImportWorker, trainer: None) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 9
 
     done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"^cat \d\d\.\d% \(dog", done.stdout, re.MULTILINE)
     assert "end succeeded" in done.stdout and "unknown_teacher" in done.stdout
+    assert {path.name for path in (place / "flowers").iterdir()} >= {"README.md", "config.json", "model.safetensors"}
+    assert list(place.glob("runs/job_*/events.*")) and list(place.glob("wandb/offline-run-*"))
 
 
 def test_command(place: Path, worker: ImportWorker, trainer: None) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / "command.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     (place / "bin").mkdir()
     script = place / "bin" / "tdmr"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tdmr.cli "$@"\n')

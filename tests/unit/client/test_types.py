@@ -1,5 +1,6 @@
 """A user's own script passes the strictest checks, and a mistake in it does not."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_is_clean_under_mypy_strict(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     done = checked(tmp_path, SCRIPT)
     assert done.returncode == 0, done.stdout
+
+
+def test_is_clean_as_it_is_documented(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    text = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    done = checked(tmp_path, "\n".join(blocks))
+    assert len(blocks) == 9 and done.returncode == 0, done.stdout
 
 
 def test_has_its_mistakes_found(tmp_path: Path) -> None:

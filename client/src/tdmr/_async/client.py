@@ -9,9 +9,11 @@ import httpx2
 
 from tdmr import models
 from tdmr._async._transport import AsyncTransport
+from tdmr._async.access import AsyncAudit, AsyncKeys
 from tdmr._async.catalog import AsyncStudents, AsyncTeachers
 from tdmr._async.datasets import AsyncDatasets
 from tdmr._async.jobs import AsyncJobs
+from tdmr._async.webhooks import AsyncWebhooks
 from tdmr._bound import parse
 from tdmr._config import find_config
 from tdmr._logging import configure_from_environment
@@ -54,6 +56,9 @@ class AsyncTdmr:
         self.jobs = AsyncJobs(self._transport)
         self.teachers = AsyncTeachers(self._transport)
         self.students = AsyncStudents(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
+        self.keys = AsyncKeys(self._transport)
+        self.audit = AsyncAudit(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -16,6 +16,7 @@ from tdmr._display import card_html
 from tdmr._waiting import Deadline
 from tdmr._watching import Watch
 from tdmr.errors import JobEnded
+from tdmr.exports.record import Target
 from tdmr.model import Model
 from tdmr.progress import Display, display_for, duration
 from tdmr.updates import EndUpdate, ProgressUpdate, Update
@@ -121,11 +122,31 @@ class AsyncJob(models.Job):
             display.close()
         return await _io.in_thread(Model, Path(folder), student)
 
+    async def export(self, target: Target, *, progress: bool | Display = True) -> str:
+        """Show what came of it in another tool, such as `tdmr.exports.MLflow()`; at any time, and again later.
+
+        Returns:
+            The folder or address where it is to be seen.
+
+        Raises:
+            Missing: the tool's package is not installed; the message says which.
+        """
+        display = display_for(progress)
+        try:
+            return await self._jobs.export(self, target, display=display)
+        finally:
+            display.close()
+
     async def predict(
-        self, image: str | os.PathLike[str] | bytes, *, top_k: int | None = None, student: str | None = None
+        self,
+        image: str | os.PathLike[str] | bytes,
+        *,
+        top_k: int | None = None,
+        student: str | None = None,
+        preview: bool = False,
     ) -> models.Prediction:
-        """Try the student on one image, on the service."""
-        return await self._jobs.predict(self, image, top_k=top_k, student=student)
+        """Try the student on one image, on the service; with `preview` that of the moment, while the job trains."""
+        return await self._jobs.predict(self, image, top_k=top_k, student=student, preview=preview)
 
     async def events(self) -> Sequence[models.JobEvent]:
         """All that happened so far, oldest first."""

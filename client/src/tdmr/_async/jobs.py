@@ -11,6 +11,7 @@ from typing import Any
 from tdmr import models
 from tdmr._async import _io
 from tdmr._async._downloading import download
+from tdmr._async._exporting import export
 from tdmr._async._pages import AsyncPages
 from tdmr._async._streaming import stream
 from tdmr._async._transport import AsyncTransport
@@ -18,6 +19,7 @@ from tdmr._async.job import AsyncJob
 from tdmr._bound import parse
 from tdmr._downloads import target_of
 from tdmr.errors import NoModel
+from tdmr.exports.record import Target
 from tdmr.progress import Display
 from tdmr.updates import Update, read_update
 
@@ -74,9 +76,7 @@ class AsyncJobs:
             constraints=constraints, seed=seed, priority=priority, metadata=metadata,
             webhook_url=webhook_url, **more,
         )  # fmt: skip
-        body: dict[str, Any] = {"dataset_id": dataset if isinstance(dataset, str) else dataset.id}
-        body |= {name: _plain(value) for name, value in given.items() if value is not None}
-        return await self.submit(body, idempotency_key=idempotency_key)
+        return await self.submit(_body(dataset, given), idempotency_key=idempotency_key)
 
     async def submit(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> AsyncJob:
         """Queue a job as it is written in a `job.yaml`."""
@@ -84,6 +84,29 @@ class AsyncJobs:
         # the key makes it safe to repeat
         found = await self._transport.json("POST", "/v1/jobs", json=body, headers=headers, repeatable=True)
         return AsyncJob.bound(self, found)
+
+    async def estimate(
+        self, *, dataset: models.DatasetSummary | models.Dataset | str, **options: Any
+    ) -> models.Estimate:
+        """What a job would take: seconds, memory, limits that it would run into, warnings. Nothing is queued.
+
+        Args:
+            options: as of `create`.
+        """
+        return await self.estimate_submission(_body(dataset, options))
+
+    async def estimate_submission(self, body: Mapping[str, Any]) -> models.Estimate:
+        """The same of a job as it is written in a `job.yaml`."""
+        return parse(
+            models.Estimate, await self._transport.json("POST", "/v1/jobs/estimate", json=body, repeatable=True)
+        )
+
+    async def compare(self, jobs: Sequence[models.Job | str]) -> models.JobComparison:
+        """Two to ten jobs side by side: where their specs differ, their accuracies and files, and for each pair of
+        students by how much one is better on the same images."""
+        ids = ",".join(job if isinstance(job, str) else job.id for job in jobs)
+        found = await self._transport.json("GET", "/v1/jobs/compare", params={"ids": ids})
+        return parse(models.JobComparison, found)
 
     async def get(self, job: models.Job | str, *, wait: float | None = None) -> AsyncJob:
         """
@@ -174,12 +197,18 @@ class AsyncJobs:
         *,
         top_k: int | None = None,
         student: str | None = None,
+        preview: bool = False,
     ) -> models.Prediction:
-        """Try the student on one image, on the service."""
+        """Try the student on one image, on the service.
+
+        Args:
+            preview: while the job trains, the student of the moment; `preview` of the answer says which that is.
+        """
         content = image if isinstance(image, bytes) else await _io.in_thread(Path(image).read_bytes)
         kind = None if isinstance(image, bytes) else mimetypes.guess_type(os.fspath(image))[0]
         headers = {"Content-Type": kind if kind and kind.startswith("image/") else "application/octet-stream"}
-        params = {name: value for name, value in (("top_k", top_k), ("student", student)) if value is not None}
+        given = {"top_k": top_k, "student": student, "preview": True if preview else None}
+        params = {name: value for name, value in given.items() if value is not None}
         path = f"{_path(job)}/predict"
         found = await self._transport.json(
             "POST", path, content=content, headers=headers, params=params, repeatable=True
@@ -187,10 +216,17 @@ class AsyncJobs:
         return parse(models.Prediction, found)
 
     async def download(
-        self, job: models.Job | str, folder: str | os.PathLike[str], *, student: str | None, display: Display
+        self,
+        job: models.Job | str,
+        folder: str | os.PathLike[str],
+        *,
+        student: str | None = None,
+        artifacts: Sequence[models.Artifact] | None = None,
+        display: Display,
     ) -> Sequence[Path]:
-        """Every file, or those of one student of several. What is there already is not sent again."""
-        artifacts = await self.artifacts(job)
+        """Every file, those of one student of several, or the given ones. What is there already is not sent again."""
+        if artifacts is None:
+            artifacts = await self.artifacts(job)
         if student is not None:
             artifacts = [one for one in artifacts if "/" not in one.name or one.name.startswith(f"{student}/")]
         if not artifacts:
@@ -202,12 +238,21 @@ class AsyncJobs:
             targets.append(target)
         return targets
 
+    async def export(self, job: AsyncJob, target: Target, *, display: Display) -> str:
+        """Hand the job over to a tool of `tdmr.exports`; returns where it is to be seen then."""
+        return await export(self._transport, self, job, target, display)
+
     async def _act(self, job: models.Job | str, action: str) -> AsyncJob:
         return AsyncJob.bound(self, (await self._transport.json("POST", f"{_path(job)}/{action}")))
 
 
 def _path(job: models.Job | str) -> str:
     return f"/v1/jobs/{job if isinstance(job, str) else job.id}"
+
+
+def _body(dataset: models.DatasetSummary | models.Dataset | str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    dataset_id = dataset if isinstance(dataset, str) else dataset.id
+    return {"dataset_id": dataset_id} | {name: _plain(value) for name, value in given.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -14,9 +14,11 @@ from tdmr._config import find_config
 from tdmr._logging import configure_from_environment
 from tdmr._retry import Retries
 from tdmr._sync._transport import Transport
+from tdmr._sync.access import Audit, Keys
 from tdmr._sync.catalog import Students, Teachers
 from tdmr._sync.datasets import Datasets
 from tdmr._sync.jobs import Jobs
+from tdmr._sync.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +55,9 @@ class Tdmr:
         self.jobs = Jobs(self._transport)
         self.teachers = Teachers(self._transport)
         self.students = Students(self._transport)
+        self.webhooks = Webhooks(self._transport)
+        self.keys = Keys(self._transport)
+        self.audit = Audit(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -14,11 +14,13 @@ from tdmr._bound import parse
 from tdmr._downloads import target_of
 from tdmr._sync import _io
 from tdmr._sync._downloading import download
+from tdmr._sync._exporting import export
 from tdmr._sync._pages import Pages
 from tdmr._sync._streaming import stream
 from tdmr._sync._transport import Transport
 from tdmr._sync.job import Job
 from tdmr.errors import NoModel
+from tdmr.exports.record import Target
 from tdmr.progress import Display
 from tdmr.updates import Update, read_update
 
@@ -75,9 +77,7 @@ class Jobs:
             constraints=constraints, seed=seed, priority=priority, metadata=metadata,
             webhook_url=webhook_url, **more,
         )  # fmt: skip
-        body: dict[str, Any] = {"dataset_id": dataset if isinstance(dataset, str) else dataset.id}
-        body |= {name: _plain(value) for name, value in given.items() if value is not None}
-        return self.submit(body, idempotency_key=idempotency_key)
+        return self.submit(_body(dataset, given), idempotency_key=idempotency_key)
 
     def submit(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Queue a job as it is written in a `job.yaml`."""
@@ -85,6 +85,25 @@ class Jobs:
         # the key makes it safe to repeat
         found = self._transport.json("POST", "/v1/jobs", json=body, headers=headers, repeatable=True)
         return Job.bound(self, found)
+
+    def estimate(self, *, dataset: models.DatasetSummary | models.Dataset | str, **options: Any) -> models.Estimate:
+        """What a job would take: seconds, memory, limits that it would run into, warnings. Nothing is queued.
+
+        Args:
+            options: as of `create`.
+        """
+        return self.estimate_submission(_body(dataset, options))
+
+    def estimate_submission(self, body: Mapping[str, Any]) -> models.Estimate:
+        """The same of a job as it is written in a `job.yaml`."""
+        return parse(models.Estimate, self._transport.json("POST", "/v1/jobs/estimate", json=body, repeatable=True))
+
+    def compare(self, jobs: Sequence[models.Job | str]) -> models.JobComparison:
+        """Two to ten jobs side by side: where their specs differ, their accuracies and files, and for each pair of
+        students by how much one is better on the same images."""
+        ids = ",".join(job if isinstance(job, str) else job.id for job in jobs)
+        found = self._transport.json("GET", "/v1/jobs/compare", params={"ids": ids})
+        return parse(models.JobComparison, found)
 
     def get(self, job: models.Job | str, *, wait: float | None = None) -> Job:
         """
@@ -175,21 +194,34 @@ class Jobs:
         *,
         top_k: int | None = None,
         student: str | None = None,
+        preview: bool = False,
     ) -> models.Prediction:
-        """Try the student on one image, on the service."""
+        """Try the student on one image, on the service.
+
+        Args:
+            preview: while the job trains, the student of the moment; `preview` of the answer says which that is.
+        """
         content = image if isinstance(image, bytes) else _io.in_thread(Path(image).read_bytes)
         kind = None if isinstance(image, bytes) else mimetypes.guess_type(os.fspath(image))[0]
         headers = {"Content-Type": kind if kind and kind.startswith("image/") else "application/octet-stream"}
-        params = {name: value for name, value in (("top_k", top_k), ("student", student)) if value is not None}
+        given = {"top_k": top_k, "student": student, "preview": True if preview else None}
+        params = {name: value for name, value in given.items() if value is not None}
         path = f"{_path(job)}/predict"
         found = self._transport.json("POST", path, content=content, headers=headers, params=params, repeatable=True)
         return parse(models.Prediction, found)
 
     def download(
-        self, job: models.Job | str, folder: str | os.PathLike[str], *, student: str | None, display: Display
+        self,
+        job: models.Job | str,
+        folder: str | os.PathLike[str],
+        *,
+        student: str | None = None,
+        artifacts: Sequence[models.Artifact] | None = None,
+        display: Display,
     ) -> Sequence[Path]:
-        """Every file, or those of one student of several. What is there already is not sent again."""
-        artifacts = self.artifacts(job)
+        """Every file, those of one student of several, or the given ones. What is there already is not sent again."""
+        if artifacts is None:
+            artifacts = self.artifacts(job)
         if student is not None:
             artifacts = [one for one in artifacts if "/" not in one.name or one.name.startswith(f"{student}/")]
         if not artifacts:
@@ -201,12 +233,21 @@ class Jobs:
             targets.append(target)
         return targets
 
+    def export(self, job: Job, target: Target, *, display: Display) -> str:
+        """Hand the job over to a tool of `tdmr.exports`; returns where it is to be seen then."""
+        return export(self._transport, self, job, target, display)
+
     def _act(self, job: models.Job | str, action: str) -> Job:
         return Job.bound(self, (self._transport.json("POST", f"{_path(job)}/{action}")))
 
 
 def _path(job: models.Job | str) -> str:
     return f"/v1/jobs/{job if isinstance(job, str) else job.id}"
+
+
+def _body(dataset: models.DatasetSummary | models.Dataset | str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    dataset_id = dataset if isinstance(dataset, str) else dataset.id
+    return {"dataset_id": dataset_id} | {name: _plain(value) for name, value in given.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

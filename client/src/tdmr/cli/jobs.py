@@ -11,12 +11,17 @@ import click
 
 from tdmr import Job, Tdmr, models
 from tdmr.cli.common import confirmed, print_facts, print_json, print_table, with_client, yes_option
+from tdmr.cli.estimating import estimate
+from tdmr.cli.exporting import export
 from tdmr.cli.jobfile import SCHEMA, schema, template
-from tdmr.cli.train import body_of, dataset_of, file_option, set_option, watch, watched
+from tdmr.cli.submission import announce, body_of, dataset_of, dataset_option, job_options
+from tdmr.cli.train import watch, watched
 from tdmr.cli.verdict import verdict
 from tdmr.progress import duration
 from tdmr.updates import shown_values
 
+_COMPARED = 10
+"""So many jobs the service compares at once."""
 _STATES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 
 
@@ -26,32 +31,17 @@ def jobs() -> None:
 
 
 jobs.add_command(watch)
+jobs.add_command(estimate)
+jobs.add_command(export)
 
 
 @jobs.command()
-@file_option
-@click.option("--dataset", help="A data set's id, or what to upload. Goes before the file's.")
-@click.option("--teacher", help="A name of `tdmr teachers search`.")
-@click.option("--student", "students", multiple=True, help="A name of `tdmr students search`; may be repeated.")
-@click.option("--method", help="How the student learns. [tdmr]")
-@click.option("--image-size", type=int, help="Side of the student's input in pixels. [160]")
-@set_option
+@dataset_option
+@job_options
 @click.option("--key", help="Idempotency key: a second call with it returns the same job.")
 @click.option("--watch", "and_watch", is_flag=True, help="Follow it to its end.")
 @with_client
-def create(
-    client: Tdmr,
-    file: str | None,
-    dataset: str | None,
-    teacher: str | None,
-    students: tuple[str, ...],
-    method: str | None,
-    image_size: int | None,
-    settings: dict[str, Any],
-    key: str | None,
-    and_watch: bool,
-    as_json: bool,
-) -> None:
+def create(client: Tdmr, dataset: str | None, key: str | None, and_watch: bool, as_json: bool, **options: Any) -> None:
     """Queue a job and print its id.
 
     \b
@@ -59,10 +49,8 @@ def create(
     tdmr jobs create --dataset ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC --method scratch --student mobilenetv3_small_050
     """
     found = dataset_of(client, dataset) if dataset else None
-    body = body_of(found, teacher, students, method, image_size, file, settings)
-    job = client.jobs.submit(body, idempotency_key=key)
-    for warning in job.warnings:
-        click.echo(f"! {warning}", err=True)
+    job = client.jobs.submit(body_of(found, **options), idempotency_key=key)
+    announce(job)
     if as_json:
         print_json(job)
     else:
@@ -215,6 +203,9 @@ def compare(client: Tdmr, ids: tuple[str, ...], as_json: bool) -> None:
         ),
     ]
     print_table(("", *ids), rows)
+    if 1 < len(ids) <= _COMPARED:
+        for difference in client.jobs.compare(ids).differences:
+            click.echo(_difference(difference))
 
 
 @jobs.command()
@@ -229,6 +220,17 @@ def rm(client: Tdmr, ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
         client.jobs.delete(job)
     if as_json:
         print_json({"deleted": list(ids)})
+
+
+def _difference(found: models.StudentDifference) -> str:
+    first, second = (
+        f"{one.job_id} {one.student}" if one.student else one.job_id for one in (found.first, found.second)
+    )
+    if found.difference is None or found.interval is None:
+        return f"{second} beside {first}: {found.reason}"
+    low, high = found.interval
+    points = f"{100 * found.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{second} beside {first}: {points} on the same {found.images:,} images"
 
 
 def _spec(job: Job) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tdmr.cli.datasets import datasets
 from tdmr.cli.jobs import jobs
 from tdmr.cli.models import models, predict
 from tdmr.cli.train import train, watch
+from tdmr.cli.webhooks import webhooks
 
 GROUP = "tdmr.commands"
 """Entry points of other distributions; each is a mapping with `main`, where its group is, and `commands`, name to
@@ -104,5 +105,18 @@ def tdmr() -> None:
     """
 
 
-for _command in (train, watch, datasets, jobs, models, predict, teachers, students, login, status, completion):
+for _command in (
+    train,
+    watch,
+    datasets,
+    jobs,
+    models,
+    predict,
+    teachers,
+    students,
+    webhooks,
+    login,
+    status,
+    completion,
+):
     tdmr.add_command(_command)
