@@ -20,7 +20,7 @@ from tdmr.exports import Hub, MLflow, Target, TensorBoard, WandB
 from tests.integration.client.conftest import Front, publish
 from tests.integration.client.student import small_student
 from tests.integration.conftest import Service
-from tests.integration.test_live import claimed, tell
+from tests.integration.test_live import claimed, finish, tell
 
 IMAGES_NAMED = {"evaluation.json": b"{}", "answers.csv": b"path\n", "data_review.json": b"{}"}
 LOSSES = pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 3})
@@ -122,16 +122,19 @@ class TestMLflow:
         self, service: Service, running: tuple[str, JobClaim], client: Tdmr, mlflow_uri: str
     ) -> None:
         job_id, claim = running
-        target = MLflow(mlflow_uri, experiment="mine")
-        client.jobs.get(job_id).export(target)
+        job, target = client.jobs.get(job_id), MLflow(mlflow_uri, experiment="mine")
+        job.export(target)
+        assert only_run(MlflowClient(mlflow_uri), "mine").info.status == "RUNNING"
         tell(service.store, claim, 4)
-        client.jobs.get(job_id).export(target)
+        finish(service.store, claim)
+        job.export(target)
 
         store = MlflowClient(mlflow_uri)
         run = only_run(store, "mine")
         points = store.get_metric_history(run.info.run_id, "distill/loss")
         assert sorted(one.step for one in points) == [1, 2, 3, 4]
-        assert (run.info.status, run.data.metrics["distill/loss"]) == ("RUNNING", 0.25)
+        assert (run.info.status, run.data.metrics["distill/loss"]) == ("FINISHED", 0.25)
+        assert run.data.metrics["student_accuracy"] == 0.9
 
 
 def only_run(store: MlflowClient, experiment: str) -> Run:

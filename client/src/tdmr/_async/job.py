@@ -133,7 +133,7 @@ class AsyncJob(models.Job):
         """
         display = display_for(progress)
         try:
-            return await self._jobs.export(self, target, display=display)
+            return await self._jobs.export(await self.refresh(), target, display=display)
         finally:
             display.close()
 

@@ -134,7 +134,7 @@ class Job(models.Job):
         """
         display = display_for(progress)
         try:
-            return self._jobs.export(self, target, display=display)
+            return self._jobs.export(self.refresh(), target, display=display)
         finally:
             display.close()
 

@@ -78,7 +78,9 @@ class Hub:
         if folder is not None and students:
             folder /= str(self.student)
         if folder is None or not (folder / _WEIGHTS).is_file():
-            raise NoModel("The job has no student to export: it has not succeeded, or its files were deleted.")
+            raise NoModel(
+                "The job has no student to export: it has not succeeded, trains none, or its files were deleted."
+            )
         return folder
 
 
