@@ -151,7 +151,8 @@ def _split_above(tree: _Tree, found: dict[str, Split]) -> _Tree:
             some = [_Row(row.path, row.split, row.parts[1:]) for row in some if row.parts]  # noqa: PLW2901
             below += 1
             wrapper = _only_folder(some)
-        skipped.update({row.path: NO_CLASS for row in by_top[top] if row.path not in {r.path for r in some}})
+        kept = {row.path for row in some}
+        skipped.update({row.path: NO_CLASS for row in by_top[top] if row.path not in kept})
         depths.add(below)
         rows.extend(some)
     depth = tree.depth + depths.pop() if len(depths) == 1 else -1
