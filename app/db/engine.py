@@ -101,6 +101,7 @@ def insert(session: Session, table: type[DeclarativeBase]) -> Any:
 
 
 def _make_engine(url: str, **options: Any) -> Engine:
+    options["hide_parameters"] = True  # errors are logged, and what is written may hold secrets
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS}, pool_timeout=POOL_SECONDS, **options)
         event.listen(engine, "connect", _sqlite_connect)
