@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
     func,
@@ -79,12 +80,15 @@ class Dataset(Leased, Base):
     name: Mapped[str] = mapped_column(String(256))
     state: Mapped[DatasetState] = mapped_column(String(16), default=DatasetState.VALIDATING)
     bytes: Mapped[int]
-    """Of the uploaded archive."""
+    """Of the archive; 0 until the server that it is fetched from has said so, or all has come."""
     sha256: Mapped[str] = mapped_column(String(64))
-    """Of the uploaded archive."""
+    """Of the archive; empty until it has been fetched."""
     upload_key: Mapped[str | None] = mapped_column(String(256))
-    """Storage key of the uploaded archive, which data sets with the same bytes share; None once the import has read
-    it."""
+    """Storage key of the archive, which data sets with the same bytes share; None before it has been fetched, and once
+    the import has read it."""
+    source_url: Mapped[str | None] = mapped_column(Text())
+    """The address that it is fetched from. As it was sent, secrets included, until the archive has come or the import
+    has ended; then as it is shown (`app.domain.sources.shown_url`)."""
     prepared_key: Mapped[str | None] = mapped_column(String(256))
     """Storage key of `prepared.zip` (index.json and images), once ready; shared likewise where it holds the same."""
     digest: Mapped[str | None] = mapped_column(String(64))
@@ -285,16 +289,39 @@ class JobPreview(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
-class IdempotencyKey(Base):
-    """Which job a client's Idempotency-Key made, and from which body."""
-
-    __tablename__ = "idempotency_keys"
+class Keyed:
+    """What a client's Idempotency-Key made, and from which request."""
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class IdempotencyKey(Keyed, Base):
+    """Of a job."""
+
+    __tablename__ = "idempotency_keys"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+    @property
+    def made(self) -> str:
+        """The id of the job."""
+        return self.job_id
+
+
+class DatasetIdempotencyKey(Keyed, Base):
+    """Of a data set."""
+
+    __tablename__ = "dataset_idempotency_keys"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+
+    @property
+    def made(self) -> str:
+        """The id of the data set."""
+        return self.dataset_id
 
 
 class Worker(Base):

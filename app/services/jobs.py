@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from app import log_context
-from app.db.engine import LockTimeout, lock_timeout
 from app.db.ids import new_id
 from app.db.models import Dataset, IdempotencyKey, Job, JobEvent
 from app.db.queries import datasets as dataset_queries
@@ -17,8 +16,6 @@ from app.db.queries.jobs import Stamp
 from app.db.queries.page import Page
 from app.domain.access import Caller, Quotas
 from app.domain.errors import (
-    IdempotencyKeyInFlight,
-    IdempotencyKeyReused,
     InvalidSpec,
     JobTooLong,
     NotFound,
@@ -29,15 +26,13 @@ from app.domain.methods import METHODS
 from app.domain.spec import JobSpec
 from app.domain.states import JobState
 from app.log_context import current_request_id
-from app.services import audit, catalog, datasets, estimates, quotas, timing
+from app.services import audit, catalog, datasets, estimates, idempotency, quotas, timing
 from app.services.compatibility import require_possible
 from app.services.estimates import Bounds, Estimate, Limit
 from app.services.states import FIRST_EVENT, STATE_EVENT, add_event
 
 TAKES_LONG = "takes_long"
 """The code of the event that warns of a job which nobody will want to wait for."""
-IN_FLIGHT_SECONDS = 3
-"""How long a duplicate waits for the request under way, to answer with the same job; usually milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +136,13 @@ def _submit(
     try:
         with session.begin_nested():
             job = queue(session, defaults, tenant, spec, webhook_url)
-            with lock_timeout(session, IN_FLIGHT_SECONDS):
-                session.add(IdempotencyKey(tenant=tenant, key=idempotency_key, request_sha256=sha256, job_id=job.id))
-                session.flush()
-    except (IntegrityError, QueueQuotaExceeded):
-        # a duplicate of this request was faster; it has committed, or the constraint would have let this one wait
+            key = IdempotencyKey(tenant=tenant, key=idempotency_key, request_sha256=sha256, job_id=job.id)
+            idempotency.note(session, key)
+    except (idempotency.Taken, QueueQuotaExceeded):
         earlier = _replay(session, tenant, sha256, idempotency_key)
         if earlier is None:
             raise
         return earlier
-    except LockTimeout as error:
-        raise IdempotencyKeyInFlight(
-            "An earlier request with this Idempotency-Key is still being processed.",
-            hint="Send the same request again in a few seconds.",
-            param="Idempotency-Key",
-        ) from error
     return Submission(job, replayed=False)
 
 
@@ -180,16 +167,8 @@ def _fingerprint(spec: JobSpec, webhook_url: str | None) -> str:
 
 
 def _replay(session: Session, tenant: str, sha256: str, key: str) -> Submission | None:
-    earlier = queries.get_idempotency_key(session, tenant, key)
-    if earlier is None:
-        return None
-    if earlier.request_sha256 != sha256:
-        raise IdempotencyKeyReused(
-            "This Idempotency-Key was used before with another body.",
-            hint="Use a fresh key for each new job.",
-            param="Idempotency-Key",
-        )
-    return Submission(session.get_one(Job, earlier.job_id), replayed=True)
+    job_id = idempotency.made_before(session, IdempotencyKey, tenant, key, sha256)
+    return None if job_id is None else Submission(session.get_one(Job, job_id), replayed=True)
 
 
 def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhook_url: str | None = None) -> Job:

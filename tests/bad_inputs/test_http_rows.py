@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.access import Caller
 from app.domain.spec import JobSpec
-from app.services import jobs, keys
+from app.services import idempotency, jobs, keys
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY, guard, key_of
 
@@ -174,5 +174,5 @@ def test_bad_input_row18_while_the_first_is_still_under_way(service: Service) ->
         began = time.monotonic()
         answer = service.http.post("/v1/jobs", json=spec, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_in_flight")
-        assert time.monotonic() - began >= jobs.IN_FLIGHT_SECONDS
+        assert time.monotonic() - began >= idempotency.IN_FLIGHT_SECONDS
     assert service.http.post("/v1/jobs", json=spec, headers=headers).json()["id"] == held

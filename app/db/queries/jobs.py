@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased, defer
 
 from app.db.access_models import Tenant
 from app.db.ids import is_id
-from app.db.models import Artifact, IdempotencyKey, Job, JobEvent, JobMetric, JobPreview, QueueTurn
+from app.db.models import Artifact, Job, JobEvent, JobMetric, JobPreview, QueueTurn
 from app.db.queries.page import Page, page_of
 from app.domain.fair_queue import Group, QueueOrder, QueuePosition
 from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
@@ -276,10 +276,6 @@ def want_preview(session: Session, job_id: str, student: str) -> None:
     """Ask the worker for an ONNX file. To the user nothing of the job has changed."""
     is_running = (Job.id == job_id, Job.state == JobState.RUNNING)
     session.execute(update(Job).where(*is_running).values(preview_wanted=student, updated_at=Job.updated_at))
-
-
-def get_idempotency_key(session: Session, tenant: str, key: str) -> IdempotencyKey | None:
-    return session.get(IdempotencyKey, (tenant, key), populate_existing=True)
 
 
 def list_events(session: Session, job_id: str, *, after: int, limit: int) -> Page[JobEvent]:
