@@ -1,4 +1,4 @@
-"""HTTP requests to receivers that users have named, which must not lead into the operator's network.
+"""HTTP requests to addresses that users have named, which must not lead into the operator's network.
 
 A name is resolved once. Every address it has is judged (`app.domain.addresses`), and the connection goes to one of the
 addresses that were judged, never to the name again: a name that leads elsewhere a moment later gains nothing. `Host`,
@@ -38,6 +38,10 @@ class Patience:
 
 class NotReached(Exception):
     """There was no answer. The text says why, to whoever named the receiver."""
+
+
+class TookTooLong(NotReached):
+    """There was none in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ class Outbound:
         """
         asked, deadline = address_of(url), time.monotonic() + patience.total
         address = httpcore.URL(scheme=asked.scheme, host=asked.host, port=asked.port, target=asked.target)
-        sent = {"Host": asked.authority, "Content-Length": str(len(content)), "Connection": "close", **headers}
+        length = {"Content-Length": str(len(content))} if content or method == "POST" else {}
+        sent = {"Host": asked.authority, **length, "Connection": "close", **headers}
         timeouts = {"connect": patience.connect, "read": patience.read, "write": patience.read}
         connection = httpcore.HTTPConnection(
             address.origin,
@@ -107,7 +112,8 @@ class Outbound:
             fields = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             yield Answer(answer.status, fields, answer.iter_stream())
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise NotReached(_in_words(error, patience, deadline)) from error
+            late = isinstance(error, httpcore.TimeoutException)
+            raise (TookTooLong if late else NotReached)(_in_words(error, patience, deadline)) from error
         finally:
             connection.close()
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain.access import Quotas
 from app.domain.addresses import Destinations
+from app.domain.sources import Buckets
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEYED_REQUESTS_PER_MINUTE = 600
@@ -64,8 +65,12 @@ class Settings(BaseSettings):
     """Most jobs of a tenant that run at a time; further ones wait. None: no limit."""
 
     outbound_allow: str = ""
-    """Hosts, addresses and networks, with commas between them, that webhooks may be sent to though they are not public:
-    `127.0.0.1, 10.1.0.0/16, hooks.internal`. Link-local, multicast and metadata addresses never may."""
+    """Hosts, addresses and networks, with commas between them, that webhooks may be sent to and archives fetched from
+    though they are not public: `127.0.0.1, 10.1.0.0/16, hooks.internal`. Link-local, multicast and metadata addresses
+    never may."""
+    source_buckets: str = ""
+    """Buckets, and prefixes in buckets, with commas between them, that every tenant's data sets may be fetched from
+    with the credentials of the import worker: `photos, shared/datasets/`. Empty: none."""
     max_webhooks: int = Field(default=20, ge=0, le=1000)
     """Most webhooks of a tenant. Each costs a row in the outbox for each event that it is subscribed to."""
     keep_delivery_days: float = Field(default=30, gt=0)
@@ -82,6 +87,14 @@ class Settings(BaseSettings):
     """A request whose body brings less than `upload_min_bytes_per_second` over this long ends with 408."""
     upload_min_bytes_per_second: float = Field(default=256, gt=0)
     """Least rate of a body that is waited for. Only time spent waiting for the client counts."""
+    fetch_minutes: float = Field(default=120, gt=0)
+    """Longest download of an archive from its address, by one worker; a longer one is ended and the data set
+    rejected."""
+    fetch_idle_seconds: float = Field(default=30, gt=0)
+    """A server that sends nothing for this long is asked again for the rest; one that sends less than
+    `fetch_min_bytes_per_second` over it has its data set rejected. The import worker does nothing else meanwhile."""
+    fetch_min_bytes_per_second: float = Field(default=16_384, gt=0)
+    """Least rate of a download."""
     max_unpacked_bytes: int = Field(default=100 * 2**30, gt=0)
     """Largest sum of an archive's unpacked members, in bytes."""
     max_images: int = Field(default=1_000_000, gt=0)
@@ -187,6 +200,10 @@ class Settings(BaseSettings):
             Destinations.parse(self.outbound_allow)
         except ValueError as error:
             raise ValueError(f"TDMR_OUTBOUND_ALLOW: {error}") from error
+        try:
+            Buckets.parse(self.source_buckets)
+        except ValueError as error:
+            raise ValueError(f"TDMR_SOURCE_BUCKETS: {error}") from error
         return self
 
     @cached_property
@@ -242,6 +259,11 @@ class Settings(BaseSettings):
     def destinations(self) -> Destinations:
         """What the service may connect to where a user names it."""
         return Destinations.parse(self.outbound_allow)
+
+    @property
+    def buckets(self) -> Buckets:
+        """What may be fetched with our own credentials."""
+        return Buckets.parse(self.source_buckets)
 
     @property
     def requests_per_minute(self) -> int:

@@ -49,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
         self.receiver.received.append(Received(self.path, headers, body))
         self.receiver.behaviour(self)
 
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.receiver.received.append(Received(self.path, headers, b""))
+        self.receiver.behaviour(self)
+
     def log_message(self, format: str, *arguments: object) -> None:
         pass
 

@@ -1,5 +1,7 @@
 """One import of a data set: claim → fetch the archive → child process → store the prepared data set → finish.
 
+An archive that lies at an address is downloaded and stored first.
+
 The archive is hostile until shown otherwise, so it is opened in a child. Its verdict is the user's: `rejected` says
 what is wrong with the archive, and `needs_answer` asks which of several readings is meant; then the archive is kept.
 A child that dies without a verdict is ours: it is tried once more.
@@ -8,14 +10,19 @@ A child that dies without a verdict is ours: it is tried once more.
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from app.db.queries.claims import Heartbeat
 from app.domain.dataset import DatasetReport, ImportResult, Understanding
+from app.domain.errors import BytesQuotaExceeded, DestinationRefused, SourceUnavailable
 from app.domain.files import lost_below
+from app.domain.sources import is_s3, shown_url
 from app.log_context import bound
+from app.outbound import Outbound
 from app.services import dataset_leases
 from app.services.dataset_leases import DatasetClaim
 from app.services.datasets import drop_blobs
@@ -23,16 +30,22 @@ from app.settings import Settings
 from app.storage.keys import prepared_key, preview_key
 from app.storage.published import fetch
 from worker import problems
-from worker.lease import STORE_AWAY, Lease, WorkerStopping
+from worker.downloads.bucket import BucketSource
+from worker.downloads.download import PAUSES, Bounds, Download
+from worker.downloads.part import Source
+from worker.downloads.web import WebSource
+from worker.lease import STORE_AWAY, Lease, LeaseLost, WorkerStopping
 from worker.leased_run import STORE_AWAY_AT_CLAIM, Ending, LeasedRun, LeasedWorker
 from worker.limits import Limits
 from worker.outage import first_line
 from worker.problems import Failed, Problem
-from worker.scratch import import_folder, remove
+from worker.scratch import download_folder, import_folder, remove
 
 INGEST = (sys.executable, "-m", "app.ingest")
 """Followed by ARCHIVE OUT_DIR."""
 TRIES = 2
+DOWNLOAD_SHARE = 0.5
+"""Of the progress of an import that begins with a download."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +55,10 @@ class Importer(LeasedWorker):
     """Imports data sets, one at a time."""
 
     command: Sequence[str] = INGEST
+    outbound: Outbound | None = None
+    """Reaches the addresses that archives are fetched from; None: as the settings allow."""
+    pauses: Sequence[float] = PAUSES
+    """Between the tries of a download."""
 
     def run(self, dataset_id: str) -> None:
         """Import the data set if it waits for that."""
@@ -70,18 +87,28 @@ class _Import(LeasedRun[DatasetClaim]):
         lease = Lease(worker.settings, worker.store, worker.stopping, beat=self._beat)
         folder = import_folder(worker.settings, claim.id, claim.epoch)
         super().__init__(worker, claim, lease, folder, Limits.for_import(worker.settings))
+        self._importer = worker
         self._progress, self._last_line = 0.0, ""
+        self._download_share = 0.0
+        """Of the progress."""
 
     def work(self) -> Ending:
         claim, blobs = self.claim, self.worker.blobs
-        fetch(
-            blobs,
-            claim.upload_key,
-            self.folder / "archive",
-            what="the uploaded archive",
-            hint="Upload it again.",
-            sha256=claim.sha256,
-        )
+        if claim.source_url is not None:
+            try:
+                self._download(claim.source_url)
+            except (SourceUnavailable, DestinationRefused, BytesQuotaExceeded) as error:
+                log.info("the archive is not fetched: %s", error.detail)
+                return self._rejected(problems.of_error(error))
+        else:
+            fetch(
+                blobs,
+                claim.upload_key,
+                self.folder / "archive",
+                what="the uploaded archive",
+                hint="Upload it again.",
+                sha256=claim.sha256,
+            )
         result = self._import()
         if result.question is not None:
             question = result.question
@@ -118,11 +145,56 @@ class _Import(LeasedRun[DatasetClaim]):
     def hear(self, line: str) -> None:
         """The last line is the verdict; those before it tell how far the import is."""
         if line:
-            self._last_line, self._progress = line, _progress_of(line) or self._progress
+            self._last_line, progress = line, _progress_of(line)
+            if progress:
+                self._progress = self._download_share + (1 - self._download_share) * progress
 
     def _beat(self) -> Heartbeat:
         with self.worker.store.write() as session:
             return dataset_leases.DATASETS.beat(session, self.claim, progress=self._progress)
+
+    def _download(self, url: str) -> None:
+        """Fetch the archive, store it and note that it is there, so that nobody has to fetch it again.
+
+        Raises:
+            SourceUnavailable, DestinationRefused, BytesQuotaExceeded: a verdict, in words for the user.
+        """
+        settings, claim, defaults = self.worker.settings, self.claim, self.worker.settings.quotas
+        with download_folder(settings, claim.id, claim.epoch) as folder:
+            download = Download(
+                folder,
+                self._source(url),
+                Bounds(
+                    bytes=settings.max_upload_bytes,
+                    seconds=settings.fetch_minutes * 60,
+                    idle_seconds=settings.fetch_idle_seconds,
+                    bytes_per_second=settings.fetch_min_bytes_per_second,
+                    pauses=self._importer.pauses,
+                ),
+                check=lambda: self._while_downloading(download),
+                admit=lambda size: self._held(lambda s: dataset_leases.reserve_bytes(s, defaults, claim, size)),
+            )
+            log.info("the archive is fetched from %s", shown_url(url))
+            fetched = download.run()
+            self.worker.blobs.put_file(claim.upload_key, fetched.path)
+            self._held(lambda s: dataset_leases.keep_fetched(s, defaults, claim, fetched.bytes, fetched.sha256))
+            fetched.path.replace(self.folder / "archive")
+            remove(folder)
+        self._progress = self._download_share = DOWNLOAD_SHARE
+
+    def _source(self, url: str) -> Source:
+        settings = self.worker.settings
+        if is_s3(url):
+            return BucketSource(settings.buckets, url)
+        return WebSource(self._importer.outbound or Outbound(settings.destinations), url, settings.fetch_idle_seconds)
+
+    def _while_downloading(self, download: Download) -> None:
+        self.lease.check()
+        self._progress = DOWNLOAD_SHARE * download.progress
+
+    def _held(self, change: Callable[[Session], bool]) -> None:
+        if not self.lease.write(change):
+            raise LeaseLost("it was taken over, has ended or was deleted")
 
     def _import(self) -> ImportResult:
         """The child's verdict.

@@ -25,7 +25,7 @@ from app.storage.blobs import Blobs
 from app.storage.keys import attempt_prefix, checkpoint_key, checkpoint_prefix
 from worker.lease import STORE_AWAY
 from worker.outage import Outage
-from worker.scratch import sweep_imports, sweep_jobs
+from worker.scratch import sweep_downloads, sweep_imports, sweep_jobs
 
 PRUNE_SECONDS = 60.0
 """Days are counted; a minute more does not matter."""
@@ -125,6 +125,7 @@ class Reconciler:
         self._expire_unanswered()
         sweep_jobs(self._settings, self._is_over)
         sweep_imports(self._settings)
+        sweep_downloads(self._settings, self._is_fetched)
 
     def delete_old(self) -> None:
         """Delete a batch of what is older than its setting allows; the next one at once while there is more, else in a
@@ -172,6 +173,11 @@ class Reconciler:
         with self._store.read() as session:
             job = session.get(Job, job_id)
         return job is None or job.state in TERMINAL_JOB_STATES
+
+    def _is_fetched(self, dataset_id: str) -> bool:
+        with self._store.read() as session:
+            dataset = session.get(Dataset, dataset_id)
+        return dataset is None or dataset.state != DatasetState.VALIDATING or dataset.upload_key is not None
 
     def _top_up(self, queue: str, task: str, waiting: Sequence[str]) -> None:
         if not waiting:

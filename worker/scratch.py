@@ -77,9 +77,32 @@ def import_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[P
             remove(folder)
 
 
+@contextmanager
+def download_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[Path]:
+    """A folder for an archive that is fetched. It is the former attempt's, to go on from, unless a zombie still sits in
+    that; and stays until the data set's import is over."""
+    downloads = settings.scratch / "downloads"
+    with contextlib.ExitStack() as stack:
+        folder = downloads / dataset_id
+        try:
+            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+        except FolderBusy:
+            folder = downloads / f"{dataset_id}-e{epoch}"
+            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+        yield folder
+
+
 def sweep_jobs(settings: Settings, is_over: Callable[[str], bool]) -> None:
     """Remove the folders of jobs that have ended elsewhere; `is_over` takes a job's id."""
     for folder in _folders(settings.scratch / "jobs"):
+        if is_over(folder.name.partition("-")[0]):
+            with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
+                remove(folder)
+
+
+def sweep_downloads(settings: Settings, is_over: Callable[[str], bool]) -> None:
+    """Remove what was fetched for imports that have ended; `is_over` takes a data set's id."""
+    for folder in _folders(settings.scratch / "downloads"):
         if is_over(folder.name.partition("-")[0]):
             with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
                 remove(folder)

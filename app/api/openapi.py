@@ -53,7 +53,9 @@ TAGS = [
 
 _TEXT = {"type": "string"}
 LOCATION = {"Location": {"description": "The URL of the object.", "schema": _TEXT}}
-REPLAYED = {"Idempotent-Replayed": {"description": "`true` if an earlier request created this job.", "schema": _TEXT}}
+REPLAYED = {
+    "Idempotent-Replayed": {"description": "`true` if an earlier request created this object.", "schema": _TEXT}
+}
 ETAG = {"ETag": {"description": "Send it back in If-None-Match.", "schema": _TEXT}}
 DOWNLOAD = {
     "Content-Length": {"description": "In bytes.", "schema": {"type": "integer"}},

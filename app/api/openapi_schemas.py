@@ -57,15 +57,24 @@ def polish(document: Schema) -> None:
 
 
 def _collect_bodies(document: Schema, schemas: Schema) -> None:
-    """A body's schema that has a title becomes one of the document's own, which generators can name."""
+    """A body's schema that has a title becomes one of the document's own, which generators can name; so does each of
+    several that a body may have."""
     for methods in document["paths"].values():
         for operation in methods.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 schema = content.get("schema", {})
-                if "title" in schema and "properties" in schema:
-                    schemas.update(schema.pop("$defs", {}))
-                    schemas[schema["title"]] = schema
-                    content["schema"] = {"$ref": REF + schema["title"]}
+                if "anyOf" in schema:
+                    content["schema"] = {"anyOf": [_collected(option, schemas) for option in schema["anyOf"]]}
+                elif schema:
+                    content["schema"] = _collected(schema, schemas)
+
+
+def _collected(schema: Schema, schemas: Schema) -> Schema:
+    if "title" not in schema or "properties" not in schema:
+        return schema
+    schemas.update(schema.pop("$defs", {}))
+    schemas[schema["title"]] = schema
+    return {"$ref": REF + schema["title"]}
 
 
 def _walk(node: Any, change: Callable[[Schema], None]) -> None:

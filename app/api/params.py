@@ -52,8 +52,8 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="A fresh value for each new job. A repeated request with the same value and body returns the same "
-        "job instead of creating another.",
+        description="A fresh value for each new object. A repeated request with the same value and body returns the "
+        "same object instead of creating another.",
     ),
 ]
 

@@ -17,6 +17,7 @@ from app.domain.model_selection import Choice
 from app.domain.previews import PreviewMark
 from app.domain.progress import MetricLine
 from app.domain.reproduction import Reproduction
+from app.domain.sources import shown_url
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState, Stage, StopRequest
 from app.services.timing import expected_end, remaining_seconds
@@ -65,7 +66,7 @@ class Failure(Shown):
 
 
 class DatasetListed(Shown):
-    """An uploaded archive of labelled images and the state of its import."""
+    """An archive of labelled images and the state of its import."""
 
     id: str = Field(description="Its id.", examples=["ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC"])
     object: Literal["dataset"] = "dataset"
@@ -76,10 +77,21 @@ class DatasetListed(Shown):
         examples=["ready"],
     )
     progress: float = Field(
-        description="Progress of the import, 0 to 1; restarts if another worker takes over.", examples=[1.0]
+        description="Progress of the import, 0 to 1; the first half of it is the download of an archive that is "
+        "fetched. Restarts if another worker takes over.",
+        examples=[1.0],
     )
-    bytes: int = Field(description="Size of the uploaded archive.", examples=[1048576])
-    sha256: str = Field(description="SHA-256 of the uploaded archive.", examples=[A_SHA256])
+    bytes: int = Field(
+        description="Size of the archive; of one that is fetched, 0 until its server has told it or all has come.",
+        examples=[1048576],
+    )
+    sha256: str | None = Field(
+        description="SHA-256 of the archive; null until it has been fetched.", examples=[A_SHA256]
+    )
+    source_url: str | None = Field(
+        description="The address that the archive is fetched from, without its query; null if it was uploaded.",
+        examples=["https://example.com/images.zip"],
+    )
     digest: str | None = Field(
         description="Digest of the content: equal for equal images, labels and splits.", examples=[A_SHA256]
     )
@@ -89,7 +101,7 @@ class DatasetListed(Shown):
         description="Number of images per split; null until ready.", examples=[{"train": 160, "val": 40, "test": 40}]
     )
     error: Failure | None = Field(description="Why it was rejected.")
-    created_at: datetime = Field(description="When it was uploaded.")
+    created_at: datetime = Field(description="When it was uploaded, or its address was sent.")
     updated_at: datetime = Field(description="When its state or progress last changed.")
 
     @classmethod
@@ -101,7 +113,8 @@ class DatasetListed(Shown):
             state=dataset.state,
             progress=dataset.progress,
             bytes=dataset.bytes,
-            sha256=dataset.sha256,
+            sha256=dataset.sha256 or None,
+            source_url=None if dataset.source_url is None else shown_url(dataset.source_url),
             digest=dataset.digest,
             class_count=summary.get("class_count"),
             images=summary.get("images"),

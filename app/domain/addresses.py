@@ -43,7 +43,7 @@ _HOW_TO_ALLOW = (
     "If it is meant to be reached, the operator of this service names it in TDMR_OUTBOUND_ALLOW: a host, an address or "
     "a network, such as 127.0.0.1."
 )
-_NO_SETTING = "Such addresses are never connected to; name another receiver."
+_NO_SETTING = "Such addresses are never connected to; name another one."
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 

@@ -10,14 +10,24 @@ MOST_HOST_CHARACTERS = 253
 """What the DNS allows."""
 
 
-def _normal(value: str) -> str:
-    """As it will be asked for: one spelling of the host, in ASCII; what a browser would strip is gone."""
+def normal_web_url(value: str, *, such_as: str, instead: str, most: int) -> str:
+    """As it will be asked for: one spelling of the host, in ASCII; what a browser would strip is gone.
+
+    Args:
+        value: as somebody sent it.
+        such_as: what it must be, for the error.
+        instead: of a user name and a password.
+        most: characters that it may have.
+
+    Raises:
+        ValueError: in words that never repeat the value, which may hold a secret.
+    """
     try:
         url = AnyHttpUrl(value)
     except ValidationError:
-        raise ValueError("must be an address such as https://example.com/hooks, with http or https") from None
+        raise ValueError(f"must be an address such as {such_as}") from None
     if url.username is not None or url.password is not None:
-        raise ValueError("must not contain a user name or a password; deliveries are signed instead")
+        raise ValueError(f"must not contain a user name or a password; {instead}")
     if url.fragment is not None:
         raise ValueError("must not contain a fragment (#…): it would never be sent")
     if url.port == 0:
@@ -25,9 +35,14 @@ def _normal(value: str) -> str:
     if len(url.host or "") > MOST_HOST_CHARACTERS:
         raise ValueError(f"must name a host of at most {MOST_HOST_CHARACTERS} characters")
     normal = str(url)
-    if len(normal) > MOST_CHARACTERS:
-        raise ValueError(f"must have at most {MOST_CHARACTERS} characters once it is encoded")
+    if len(normal) > most:
+        raise ValueError(f"must have at most {most} characters once it is encoded")
     return normal
+
+
+def _normal(value: str) -> str:
+    such_as = "https://example.com/hooks, with http or https"
+    return normal_web_url(value, such_as=such_as, instead="deliveries are signed instead", most=MOST_CHARACTERS)
 
 
 WebUrl = Annotated[

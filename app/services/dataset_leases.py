@@ -1,6 +1,6 @@
 """What an import worker may do to a data set that it has claimed, guarded as a job is (`claims.py`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import insert, null
 from sqlalchemy.orm import Session
@@ -8,11 +8,15 @@ from sqlalchemy.orm import Session
 from app.db.models import Dataset, DatasetClass
 from app.db.queries.claims import Claim, Leases
 from app.db.queries.datasets import same_prepared
+from app.domain.access import Quotas
 from app.domain.dataset import DatasetReport, ImportOptions, Split, Understanding
 from app.domain.errors import ImportFailed
+from app.domain.sources import shown_url
 from app.domain.states import DatasetState
+from app.services import quotas
 from app.services.leases import MOST_ATTEMPTS
 from app.services.states import move_dataset
+from app.storage.keys import fetched_key
 
 DATASETS = Leases(
     Dataset,
@@ -28,11 +32,13 @@ class DatasetClaim(Claim):
     """A claimed import, with what its worker needs to begin."""
 
     upload_key: str
-    """Storage key of the uploaded archive."""
+    """Storage key of the archive; of one that is still to be fetched, the key that it is to be stored under."""
     sha256: str
     """Of the archive, as it arrived."""
     options: ImportOptions = ImportOptions()  # noqa: RUF009 frozen
     """What its owner says about it."""
+    source_url: str | None = field(default=None, repr=False)
+    """Where the archive is to be fetched from first; it may hold secrets. None: it is stored."""
 
 
 def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetClaim | None:
@@ -40,9 +46,47 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
     dataset = DATASETS.claim(session, dataset_id, worker_id, progress=0.0)
     if dataset is None:
         return None
-    assert dataset.upload_key is not None, "the archive is kept until the import has ended"
     options = ImportOptions.model_validate(dataset.options or {})
+    if dataset.upload_key is None:
+        assert dataset.source_url is not None, "an archive is kept until the import has ended, or still to be fetched"
+        key = fetched_key(dataset_id, dataset.epoch)
+        return DatasetClaim(dataset_id, dataset.epoch, key, "", options, dataset.source_url)
     return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256, options)
+
+
+def reserve_bytes(session: Session, defaults: Quotas, claim: Claim, size: int) -> bool:
+    """Count an archive that is being fetched towards its tenant's quota. False: the claim is over.
+
+    Raises:
+        BytesQuotaExceeded: there is no room for it.
+    """
+    known = session.get(Dataset, claim.id)
+    if known is None:
+        return False
+    # the tenant's row before the data set's, as elsewhere
+    quotas.require_bytes(session, defaults, known.tenant, size - known.bytes)
+    dataset = DATASETS.held(session, claim)
+    if dataset is None:
+        return False
+    dataset.bytes = size
+    session.flush()
+    return True
+
+
+def keep_fetched(session: Session, defaults: Quotas, claim: DatasetClaim, size: int, sha256: str) -> bool:
+    """Note that the archive has come and is stored under the claim's key. False: the claim is over.
+
+    Raises:
+        BytesQuotaExceeded: as `reserve_bytes`.
+    """
+    if not reserve_bytes(session, defaults, claim, size):
+        return False
+    dataset = session.get_one(Dataset, claim.id)
+    assert dataset.source_url is not None, "it was fetched from there"
+    dataset.upload_key, dataset.sha256 = claim.upload_key, sha256
+    dataset.source_url = shown_url(dataset.source_url)
+    session.flush()
+    return True
 
 
 def accept_dataset(session: Session, claim: Claim, prepared_key: str, report: DatasetReport) -> bool:

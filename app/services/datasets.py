@@ -28,6 +28,7 @@ from app.domain.errors import (
 )
 from app.domain.states import DatasetState
 from app.services import audit, quotas, uploads
+from app.services.dataset_keys import RequestKey, add
 from app.services.states import move_dataset
 from app.storage.blobs import Blobs
 from app.storage.keys import dataset_prefix, prepared_key, preview_key, upload_key
@@ -56,22 +57,25 @@ def create(
     caller: Caller,
     upload: Upload,
     revalidate: Callable[[], None],
+    key: RequestKey | None = None,
 ) -> Dataset:
     """Keep the archive and note that it waits for its import. Nobody has looked into it yet. If the same archive of
     this tenant waits already, the two share one blob.
 
     Args:
         revalidate: raises Unauthorized if the caller may no longer do this; upload and storing may have taken hours.
+        key: by which the same request would be known again.
 
     Raises:
         BytesQuotaExceeded: if the tenant's data sets would have more bytes than they may.
         DiskFull, StoreUnavailable: if the storage does not take it.
         NotFound: if the resumable upload is gone.
+        idempotency.Taken, IdempotencyKeyInFlight: about the key.
     """
     dataset_id = new_id("ds")
-    key = upload_key(dataset_id)
+    stored = upload_key(dataset_id)
     try:
-        blobs.put_file(key, upload.path)  # before the first statement: no transaction is open while bytes move
+        blobs.put_file(stored, upload.path)  # before the first statement: no transaction is open while bytes move
     except OSError as error:
         raise storage_error(error) from error
     try:
@@ -85,19 +89,18 @@ def create(
             state=DatasetState.VALIDATING,
             bytes=upload.bytes,
             sha256=upload.sha256,
-            upload_key=shared or key,
+            upload_key=shared or stored,
             options=upload.options.model_dump(mode="json", exclude_defaults=True) or None,
         )
-        session.add(dataset)
-        session.flush()
+        add(session, dataset, key)
         if upload.upload_id is not None:
             uploads.take(session, upload.upload_id, dataset_id)
         audit.record(session, caller, "create_dataset", dataset_id)
     except Exception:
-        blobs.delete(key)
+        blobs.delete(stored)
         raise
     if shared is not None:
-        blobs.delete(key)
+        blobs.delete(stored)
     return dataset
 
 

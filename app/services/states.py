@@ -10,6 +10,7 @@ from app.db.models import Dataset, Job, JobEvent, utcnow
 from app.db.queries import jobs as queries
 from app.db.queries import statistics
 from app.domain.errors import StateConflict
+from app.domain.sources import shown_url
 from app.domain.states import DATASET_TRANSITIONS, JOB_TRANSITIONS, TERMINAL_JOB_STATES, DatasetState, JobState
 from app.services import outbox
 
@@ -63,6 +64,8 @@ def move_dataset(session: Session, dataset: Dataset, to: DatasetState) -> None:
         raise StateConflict(f"The data set is {before} and cannot become {to}.")
     dataset.state = to
     dataset.worker_id = None
+    if dataset.source_url is not None:  # what is secret in it is not needed any more
+        dataset.source_url = shown_url(dataset.source_url)
     session.flush()
     outbox.tell_dataset(session, dataset)
 

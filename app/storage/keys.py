@@ -9,6 +9,11 @@ def upload_key(dataset_id: str) -> str:
     return f"uploads/{dataset_id}"
 
 
+def fetched_key(dataset_id: str, epoch: int) -> str:
+    """The archive as attempt `epoch` of its import has fetched it."""
+    return f"{upload_key(dataset_id)}-e{epoch}"
+
+
 def dataset_prefix(dataset_id: str) -> str:
     """Everything the imports of one data set wrote, of whatever attempt."""
     return f"datasets/{dataset_id}"

@@ -24,12 +24,12 @@ from app.api.deps import (
 from app.api.downloads import AsDownload, disposition
 from app.api.live.streams import dataset_stream
 from app.api.live.waiting import WaitForImport, wait_until
-from app.api.openapi import BINARY, ETAG, LOCATION, problems
+from app.api.openapi import BINARY, ETAG, LOCATION, REPLAYED, problems
 from app.api.params import AfterClass, AfterDataset, Limit
 from app.api.preconditions import matches
 from app.api.report_pages import PageSource, ReportPages
 from app.api.schemas import DatasetClassRead, DatasetListed, DatasetRead, ListPage, as_json
-from app.api.uploads.intake import ARCHIVE_TYPES, DatasetFromUpload, ReceivedUpload
+from app.api.uploads.intake import ARCHIVE_TYPES, DatasetFromAddress, DatasetFromUpload, ReceivedUpload
 from app.api.uploads.options import (
     ALSO_METADATA,
     ENCODING,
@@ -43,10 +43,14 @@ from app.db.models import Dataset
 from app.db.queries.jobs import Stamp
 from app.domain.dataset import DatasetReport
 from app.domain.errors import (
+    BucketRefused,
     BytesQuotaExceeded,
     DatasetInUse,
     DatasetNotReady,
+    DestinationRefused,
     DiskFull,
+    IdempotencyKeyInFlight,
+    IdempotencyKeyReused,
     MalformedRequest,
     NotFound,
     ReportsBusy,
@@ -60,7 +64,7 @@ from app.domain.errors import (
 from app.domain.states import DatasetState
 from app.reports import dataset_report
 from app.reports.dataset_report import ReportedDataset
-from app.services import dataset_pictures, datasets
+from app.services import dataset_pictures, dataset_requests, datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -93,7 +97,9 @@ UPLOAD_BODY = {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": _FORM},
-            "application/json": {"schema": DatasetFromUpload.model_json_schema()},
+            "application/json": {
+                "schema": {"anyOf": [DatasetFromUpload.model_json_schema(), DatasetFromAddress.model_json_schema()]}
+            },
             **{media_type: {"schema": BINARY} for media_type in ARCHIVE_TYPES},
         },
     }
@@ -107,14 +113,18 @@ UPLOAD_BODY = {
     status_code=202,
     response_model=DatasetRead,
     responses={
-        202: {"headers": LOCATION},
+        202: {"headers": LOCATION | REPLAYED},
         **problems(
             MalformedRequest,
             NotFound,
             UploadIncomplete,
+            IdempotencyKeyInFlight,
             TooLarge,
             BytesQuotaExceeded,
             UnsupportedMediaType,
+            DestinationRefused,
+            BucketRefused,
+            IdempotencyKeyReused,
             UploadLocked,
             DiskFull,
         ),
@@ -133,17 +143,17 @@ def create_dataset(
     background: BackgroundTasks,
 ) -> DatasetRead:
     """Send the archive as a form, as the request body, or as a completed upload (`POST /v1/uploads`) by its `upload_id`
-    in JSON; the same upload always gives the same data set. A worker then checks every file: poll the data set until
-    it is `ready` or `rejected`, then read its report. Where the archive can be read in several ways that give different
+    in JSON; the same upload always gives the same data set. Or name its address as `source_url` in JSON, and a worker
+    fetches it. A worker then checks every file: poll the data set until it is `ready` or `rejected`, then read its
+    report. Where the archive can be read in several ways that give different
     classes it becomes `needs_answer`. `layout`, `encoding`, `labels_column`, `unlabelled_classes` and `stretch` say at
     once what you know: in the form, in the query beside a bare archive, in the JSON, or as keys of Upload-Metadata."""
-    if isinstance(upload, str):
-        dataset = datasets.create_again(session, caller, upload)
-    else:
-        dataset = datasets.create(session, blobs, settings.quotas, caller, upload, revalidate)
-    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
-    background.add_task(notifier.notify, queue.IMPORT_TASK, dataset.id)
-    return _shown(session, dataset)
+    made = dataset_requests.make(session, blobs, settings, caller, upload, revalidate)
+    response.headers["Location"] = f"/v1/datasets/{made.dataset.id}"
+    if made.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    background.add_task(notifier.notify, queue.IMPORT_TASK, made.dataset.id)
+    return _shown(session, made.dataset)
 
 
 @router.get("", operation_id="list_datasets", summary="List data sets", response_model=ListPage[DatasetListed])

@@ -7,6 +7,36 @@ class DatasetRejected(TdmrError, code="dataset_rejected", title="The data set wa
     """The archive cannot become a data set."""
 
 
+class SourceUnavailable(DatasetRejected, code="source_unavailable", title="The archive could not be fetched"):
+    """The address does not answer, or answers with an error, and did so again and again."""
+
+
+class SourceForbidden(SourceUnavailable, code="source_forbidden", title="The archive's server lets nobody in"):
+    """The address is answered with 401 or 403: it needs a sign-in, or its signature has expired."""
+
+
+class SourceNotFound(SourceUnavailable, code="source_not_found", title="There is no archive at this address"):
+    """The address is answered with 404 or 410, or the bucket has no such object."""
+
+
+class SourceNotAnArchive(
+    SourceUnavailable, code="source_not_an_archive", title="The address leads to something else than an archive"
+):
+    """A page, a text or an error message came instead of an archive."""
+
+
+class SourceTooLarge(SourceUnavailable, code="source_too_large", title="The archive at this address is too large"):
+    """The archive has more bytes than this service accepts: as its server says, or as they were counted."""
+
+
+class SourceTooSlow(SourceUnavailable, code="source_too_slow", title="The archive comes too slowly"):
+    """The archive's server sends too little, or nothing any more."""
+
+
+class SourceChanged(SourceUnavailable, code="source_changed", title="The archive changed while it was fetched"):
+    """The address led to other bytes each time that an interrupted download was to be resumed."""
+
+
 class ImportFailed(TdmrError, code="import_failed", title="The data set could not be checked"):
     """The import ended without a result; the archive itself may be fine."""
 

@@ -180,6 +180,15 @@ class DestinationRefused(
     """The URL leads to an address that is not public, and the operator has not allowed it."""
 
 
+class BucketRefused(
+    DestinationRefused,
+    code="bucket_refused",
+    title="The service may not read this bucket",
+    example="The service may not read s3://payroll/ there.",
+):
+    """The operator has not opened this bucket, or not this part of it, to data sets."""
+
+
 class PreconditionFailed(
     TdmrError,
     code="precondition_failed",

@@ -83,6 +83,11 @@ class RemoteFile:
             raise UploadFailed(f"{_shown(self.url)} cannot be read: {error}") from None
 
 
+def is_address(data: str) -> bool:
+    """Whether it leads to something that the service can fetch itself."""
+    return data.lower().startswith(("http://", "https://", "s3://"))
+
+
 def source_of(data: str | os.PathLike[str]) -> Source:
     """
     Raises:

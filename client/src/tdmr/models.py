@@ -462,11 +462,14 @@ class Dataset(Model):
     """A job needs a data set that is `ready`. One in `needs_answer` can be read in several ways: choose one with `POST
     /v1/datasets/{dataset_id}/layout`."""
     progress: float
-    """Progress of the import, 0 to 1; restarts if another worker takes over."""
+    """Progress of the import, 0 to 1; the first half of it is the download of an archive that is fetched. Restarts if
+    another worker takes over."""
     bytes: int
-    """Size of the uploaded archive."""
-    sha256: str
-    """SHA-256 of the uploaded archive."""
+    """Size of the archive; of one that is fetched, 0 until its server has told it or all has come."""
+    sha256: str | None = None
+    """SHA-256 of the archive; null until it has been fetched."""
+    source_url: str | None = None
+    """The address that the archive is fetched from, without its query; null if it was uploaded."""
     digest: str | None = None
     """Digest of the content: equal for equal images, labels and splits."""
     class_count: int | None = None
@@ -478,7 +481,7 @@ class Dataset(Model):
     error: Failure | None = None
     """Why it was rejected."""
     created_at: datetime
-    """When it was uploaded."""
+    """When it was uploaded, or its address was sent."""
     updated_at: datetime
     """When its state or progress last changed."""
     layout: Understanding | None = None
@@ -500,6 +503,27 @@ class DatasetClass(Model):
     """As the archive names it."""
     counts: dict[str, int]
     """Number of labelled images per split."""
+
+
+class DatasetFromAddress(Model):
+    """Create a data set from an archive that the service fetches."""
+
+    source_url: str
+    """Where the archive lies: an https address that needs no sign-in (a signed one does not), or an object in a bucket
+    that the operator has opened. It must be public, unless the operator allows it."""
+    layout: str | None = None
+    """The reading that is meant, as an import has offered it in `layout.readings`, or what its id begins with:
+    `folders`, `table`, `coco`, ..."""
+    encoding: str | None = None
+    """Of names in a zip, and of tables, that are not UTF-8: `gbk`, `cp932`, `cp850`, ... Default: guessed."""
+    labels_column: str | None = None
+    """The heading of the column that tells the class. Default: found by its name and its content."""
+    unlabelled_classes: list[str] | None = None
+    """Classes whose images have no label; `unlabeled` and `no_label` always mean that."""
+    stretch: bool | None = None
+    """Spread the values of images with more than 8 bits over black to white, all alike."""
+    name: str | None = None
+    """Default: the last part of the address."""
 
 
 class DatasetFromUpload(Model):
@@ -620,7 +644,7 @@ class DatasetReport(Model):
 
 
 class DatasetSummary(Model):
-    """An uploaded archive of labelled images and the state of its import."""
+    """An archive of labelled images and the state of its import."""
 
     id: str
     """Its id."""
@@ -631,11 +655,14 @@ class DatasetSummary(Model):
     """A job needs a data set that is `ready`. One in `needs_answer` can be read in several ways: choose one with `POST
     /v1/datasets/{dataset_id}/layout`."""
     progress: float
-    """Progress of the import, 0 to 1; restarts if another worker takes over."""
+    """Progress of the import, 0 to 1; the first half of it is the download of an archive that is fetched. Restarts if
+    another worker takes over."""
     bytes: int
-    """Size of the uploaded archive."""
-    sha256: str
-    """SHA-256 of the uploaded archive."""
+    """Size of the archive; of one that is fetched, 0 until its server has told it or all has come."""
+    sha256: str | None = None
+    """SHA-256 of the archive; null until it has been fetched."""
+    source_url: str | None = None
+    """The address that the archive is fetched from, without its query; null if it was uploaded."""
     digest: str | None = None
     """Digest of the content: equal for equal images, labels and splits."""
     class_count: int | None = None
@@ -647,7 +674,7 @@ class DatasetSummary(Model):
     error: Failure | None = None
     """Why it was rejected."""
     created_at: datetime
-    """When it was uploaded."""
+    """When it was uploaded, or its address was sent."""
     updated_at: datetime
     """When its state or progress last changed."""
 

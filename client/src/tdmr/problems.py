@@ -6,6 +6,13 @@ Generated from its OpenAPI document by client/tools; not to be edited.
 from tdmr.errors import APIError
 
 
+class BucketRefused(APIError):
+    """The service may not read this bucket (422)."""
+
+    code = "bucket_refused"
+    status = 422
+
+
 class BytesQuotaExceeded(APIError):
     """Storage quota exceeded (413)."""
 
@@ -357,6 +364,7 @@ class WebhookExists(APIError):
 
 
 BY_CODE: dict[str, type[APIError]] = {
+    "bucket_refused": BucketRefused,
     "bytes_quota_exceeded": BytesQuotaExceeded,
     "checksum_mismatch": ChecksumMismatch,
     "csrf_token_invalid": CsrfTokenInvalid,

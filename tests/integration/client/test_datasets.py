@@ -16,7 +16,7 @@ from benchmarks.service.broken_line import BrokenLine
 from tdmr import DatasetRejected, Tdmr, problems
 from tdmr._sync import _uploading
 from tdmr._zip import FolderZip
-from tdmr.errors import ConnectionFailed, UploadFailed
+from tdmr.errors import APIError, ConnectionFailed, UploadFailed
 from tdmr.progress import Lines
 from tests.integration.client.conftest import Front, ImportWorker
 from tests.integration.conftest import Service
@@ -207,15 +207,35 @@ class TestAddresses:
         server.server_close()
 
     def test_are_read_and_sent_on(self, service: Service, client: Tdmr, address: str, photos: Path) -> None:
-        dataset = client.datasets.create(address, wait=False, progress=False)
+        dataset = client.datasets.create(address, wait=False, progress=False, relay=True)
 
         assert dataset.name == "im ages.zip"
         assert stored(service, dataset.id) == sent(photos)
 
     def test_that_lead_nowhere_are_told_without_what_is_secret(self, client: Tdmr) -> None:
         with pytest.raises(UploadFailed) as failed:
-            client.datasets.create("http://user:pw@127.0.0.1:9/a.zip?token=secret")
+            client.datasets.create("http://user:pw@127.0.0.1:9/a.zip?token=secret", relay=True)
         assert "secret" not in str(failed.value) and "pw" not in str(failed.value)
+
+    def test_are_handed_to_the_service(self, client: Tdmr) -> None:
+        dataset = client.datasets.create("https://files.example/im%20ages.zip?token=secret", wait=False)
+
+        assert (dataset.name, dataset.state, dataset.sha256) == ("im ages.zip", "validating", None)
+        assert dataset.source_url == "https://files.example/im%20ages.zip"
+
+    @pytest.mark.parametrize(
+        ("address", "code"),
+        [
+            ("http://127.0.0.1:9/a.zip?token=secret", "destination_refused"),
+            ("s3://payroll/a.zip", "bucket_refused"),
+            ("https://user:secret@files.example/a.zip", "invalid_request"),
+        ],
+    )
+    def test_that_the_service_may_not_fetch_are_refused_at_once(self, client: Tdmr, address: str, code: str) -> None:
+        with pytest.raises(APIError) as refused:
+            client.datasets.create(address)
+        assert refused.value.code == code
+        assert "secret" not in str(refused.value)
 
 
 class TestReading:

@@ -15,7 +15,7 @@ from tdmr._async._transport import AsyncTransport
 from tdmr._async._uploading import upload
 from tdmr._bound import adopt, parse
 from tdmr._display import card_html
-from tdmr._sources import source_of
+from tdmr._sources import is_address, source_of
 from tdmr._waiting import Deadline
 from tdmr.errors import DatasetRejected
 from tdmr.progress import Display, display_for
@@ -99,21 +99,31 @@ class AsyncDatasets:
         wait: bool = True,
         progress: bool | Display = True,
         timeout: float | None = None,
+        relay: bool = False,
     ) -> AsyncDataset:
         """Upload images and wait until the service has checked them.
 
         Args:
-            data: a folder, an archive (zip, tar, tar.gz, tar.zst), or the address of one. Of a folder everything is
-                sent but dot-files and what systems leave behind; links are followed. An upload that is interrupted,
-                even by the end of this process, goes on when the same call is made again.
+            data: a folder, an archive (zip, tar, tar.gz, tar.zst, parquet), or the address of one: `https://…`, or
+                `s3://…` in a bucket that the service's operator has opened. Of a folder everything is sent but
+                dot-files and what systems leave behind; links are followed. An upload that is interrupted, even by the
+                end of this process, goes on when the same call is made again. What an address leads to the service
+                fetches itself.
             name: what the data set is called, the name of the folder or file unless given.
             wait: also wait for the import. Without it the data set may still turn out to be rejected.
             timeout: seconds to wait for the import.
+            relay: read an https address here and upload it, for one that only this machine reaches.
 
         Raises:
             UploadFailed: it cannot be read.
-            DatasetRejected: the service cannot use it.
+            APIError: the service may not fetch it (`destination_refused`, `bucket_refused`).
+            DatasetRejected: the service cannot fetch or use it.
         """
+        if isinstance(data, str) and is_address(data) and not relay:
+            asked = {"source_url": data} | ({} if name is None else {"name": name})
+            found = await self._transport.json("POST", "/v1/datasets", json=asked, repeatable=True)
+            dataset = AsyncDataset.bound(self, found)
+            return await dataset.wait(progress=progress, timeout=timeout) if wait else dataset
         display = display_for(progress)
         source = await _io.in_thread(source_of, data)
         try:

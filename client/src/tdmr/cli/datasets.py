@@ -20,17 +20,20 @@ def datasets() -> None:
 @click.argument("source")
 @click.option("--name", help="What it is called. [the name of the folder or file]")
 @click.option("--no-wait", is_flag=True, help="Do not wait until every file has been checked.")
+@click.option("--relay", is_flag=True, help="Read an address here and upload it; else the service fetches it.")
 @with_client
-def push(client: Tdmr, source: str, name: str | None, no_wait: bool, as_json: bool) -> None:
-    """Upload SOURCE: a folder, an archive (zip, tar, tar.gz, tar.zst) or the address of one.
+def push(client: Tdmr, source: str, name: str | None, no_wait: bool, relay: bool, as_json: bool) -> None:
+    """Upload SOURCE: a folder, an archive (zip, tar, tar.gz, tar.zst, parquet) or the address of one.
 
-    An upload that was interrupted goes on when the same command is given again. The id is printed.
+    An upload that was interrupted goes on when the same command is given again. The service fetches an address itself:
+    https, or s3 in a bucket that its operator has opened. The id is printed.
 
     \b
     tdmr datasets push photos/
+    tdmr datasets push https://example.com/photos.zip
     DATASET=$(tdmr datasets push photos.zip)
     """
-    dataset = client.datasets.create(source, name=name, wait=not no_wait)
+    dataset = client.datasets.create(source, name=name, wait=not no_wait, relay=relay)
     if as_json:
         print_json(dataset)
     else:
