@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app import queue
@@ -32,12 +32,13 @@ from app.demo.digits import write_digits_zip
 from app.domain.dataset import DatasetReport, Sample, Split, Understanding
 from app.domain.errors import InvalidRequest
 from app.domain.files import sha256_file
+from app.domain.sources import SourceUrl, file_name
 from app.domain.states import DatasetState
 from app.pages.deps import CurrentViewer, Posted, seen, text_of
 from app.pages.job_lines import lines
 from app.pages.rendering import page
 from app.pages.routing import PlainRoute, page_router
-from app.services import dataset_images, dataset_pictures, datasets, overview, thumbnails
+from app.services import dataset_images, dataset_pictures, datasets, overview, sources, thumbnails, uploads
 from app.services.datasets import Upload
 
 router = page_router()
@@ -48,6 +49,7 @@ DEMO_NAME = "handwritten-digits.zip"
 UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 SPLIT_WORDS = {Split.UNLABELLED: "unlabeled"}
 """As a labels.csv calls it."""
+_ADDRESS: TypeAdapter[str] = TypeAdapter(SourceUrl)
 
 
 @router.get("/datasets")
@@ -95,6 +97,28 @@ def create_demo(
 ) -> Response:
     """The handwritten digits of `tdmr demo`, written here: nothing is downloaded."""
     dataset = datasets.create(session, blobs, settings.quotas, caller, archive, revalidate)
+    background.add_task(notifier.notify, queue.IMPORT_TASK, dataset.id)
+    return seen(f"/datasets/{dataset.id}")
+
+
+@router.post("/forms/datasets/address")
+def fetch_address(
+    caller: CurrentCaller,
+    form: Posted,
+    session: WriteSession,
+    settings: AppSettings,
+    notifier: AppNotifier,
+    background: BackgroundTasks,
+) -> Response:
+    """An archive that an import worker fetches."""
+    try:
+        url = _ADDRESS.validate_python(text_of(form, "source_url"))
+    except ValidationError as error:
+        told = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"The address {told}.", param="source_url") from None  # it may hold a secret
+    sources.require_allowed(settings.destinations, settings.buckets, url)
+    name = uploads.file_name(file_name(url))
+    dataset = sources.create(session, settings.quotas, caller, sources.Source(url, name))
     background.add_task(notifier.notify, queue.IMPORT_TASK, dataset.id)
     return seen(f"/datasets/{dataset.id}")
 

@@ -221,6 +221,17 @@ class TestForms:
         shown = service.http.get("/v1" + answer.headers["Location"]).json()
         assert (shown["name"], shown["state"]) == ("handwritten-digits.zip", "validating")
 
+    def test_an_address_becomes_a_data_set_and_its_secrets_are_not_shown(self, service: Service) -> None:
+        answer = post(service.http, "/forms/datasets/address", source_url=" https://a.example/pets.zip?token=s3cret ")
+        assert answer.status_code == 303, answer.text
+        shown = service.http.get(answer.headers["Location"]).text
+        assert "being fetched" in shown and "https://a.example/pets.zip" in shown and "s3cret" not in shown
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1/a.zip?s3cret", "https://a:s3cret@a.example/", "s3://a-b/s3cret"])
+    def test_an_address_that_may_not_be_fetched_is_refused(self, service: Service, url: str) -> None:
+        answer = post(service.http, "/forms/datasets/address", source_url=url)
+        assert answer.status_code == 422 and "s3cret" not in answer.text
+
     def test_a_new_job_has_what_was_chosen_and_nothing_else(self, service: Service) -> None:
         dataset_id = service.ready_dataset()
         fields = {"dataset_id": dataset_id, "teacher": "resnet18.a1_in1k", "students": "resnet50", "method": "tdmr"}
