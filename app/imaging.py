@@ -61,6 +61,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation to what turns the image upright (EXIF 2.32, tag 274)."""
+_FIRST_ON_ITS_SIDE = 5
+"""From this orientation on, width and height change places."""
 
 _PLAIN_FORMATS, _PLAIN_MODES = frozenset({"JPEG", "PNG", "WEBP"}), frozenset({"RGB", "L"})
 
@@ -88,6 +90,8 @@ class Decoded:
 
     image: Image.Image
     """Upright, 8-bit RGB."""
+    size: tuple[int, int]
+    """Width and height of the upright picture in the file; `image` may be smaller, where that was asked for."""
     format: str
     """The file's format, a key of SUFFIXES."""
     plain: bool
@@ -114,7 +118,9 @@ def open_rgb(data: bytes | Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return decode(data if isinstance(data, bytes) else data.read_bytes(), max_pixels).image
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | None = None) -> Decoded:
+def decode(
+    data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | None = None, at_least: int | None = None
+) -> Decoded:
     """As `open_rgb`, with what the file was.
 
     Args:
@@ -122,6 +128,9 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | 
         max_pixels: larger images are refused before anything is decoded.
         levels: the samples that become black and white, in files with more than 8 bits a sample; None: 0 and the
             largest that the file can hold.
+        at_least: pixels of each side that are enough. A JPEG is then decoded at a half, a quarter or an eighth of its
+            size, where it stays as large as that. All its data are read all the same, so the same files are damaged;
+            but most of the arithmetic is left out.
 
     Raises:
         UnreadableImage: as `open_rgb`.
@@ -129,13 +138,18 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, max_pixels)
+            size = image.size
+            if at_least is not None and image.format == "JPEG" and image.mode in _PLAIN_MODES:
+                image.draft(image.mode, (at_least, at_least))
             image.load()
             measured, rgb = _to_rgb(image, levels)
-            rotation = _UPRIGHT.get(_orientation(image))
+            orientation = _orientation(image)
+            rotation = _UPRIGHT.get(orientation)
             # a phone's MPO is a JPEG with a second picture behind it
             format = "JPEG" if image.format == "MPO" else image.format or ""
             return Decoded(
                 image=rgb if rotation is None else rgb.transpose(rotation),
+                size=size if orientation < _FIRST_ON_ITS_SIDE or rotation is None else (size[1], size[0]),
                 format=format,
                 plain=format in _PLAIN_FORMATS
                 and image.mode in _PLAIN_MODES

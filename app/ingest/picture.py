@@ -13,6 +13,8 @@ from app.ingest.foreign import is_heif, looks_like_image, what
 
 PATCH_SIDE = 8
 """Pixels. Two pictures whose patches differ by a few levels show the same."""
+COMPARED_SIDE = 72
+"""Pixels: twice the grid that the difference hash is taken from."""
 NORMAL_SUFFIX = ".png"
 THUMBNAIL_SIDE = 96
 _THUMBNAIL_QUALITY = 70
@@ -58,15 +60,15 @@ class Finished:
 def inspect_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture | Reason:
     """Decode a file completely; the reason where it is no usable image."""
     try:
-        decoded = decode(data, max_pixels)
+        decoded = decode(data, max_pixels, at_least=COMPARED_SIDE)
         hash_, patch = _fingerprint(_contrasted(decoded, data, max_pixels))
     except UnreadableImage as error:
         return _called_by_name(data) or Reason(error.kind, str(error))
     return Picture(
         id=hashlib.sha256(data).hexdigest(),
         format=decoded.format,
-        width=decoded.image.width,
-        height=decoded.image.height,
+        width=decoded.size[0],
+        height=decoded.size[1],
         plain=decoded.plain,
         hash=hash_,
         patch=patch,
@@ -80,7 +82,9 @@ def finish(data: bytes, max_pixels: int = MAX_PIXELS, levels: tuple[int, int] | 
     Raises:
         UnreadableImage: it is none.
     """
-    decoded = decode(data, max_pixels, levels)
+    # of what is decoded smaller nothing but the thumbnail is made: such a file is plain
+    decoded = decode(data, max_pixels, levels, at_least=THUMBNAIL_SIDE)
+    assert decoded.plain or max(decoded.image.size) == max(decoded.size), "what is written anew has its full size"
     normal = None if decoded.plain else _png(decoded.image)
     return Finished(normal, _thumbnail(decoded.image))
 

@@ -199,6 +199,56 @@ class TestRefusals:
             open_rgb(tmp_path / "missing.png")
 
 
+def is_readable(data: bytes, at_least: int | None) -> bool:
+    try:
+        decode(data, at_least=at_least)
+    except UnreadableImage:
+        return False
+    return True
+
+
+class TestReducedScale:
+    @pytest.mark.parametrize(
+        ("size", "decoded_at"), [((960, 720), (120, 90)), ((300, 200), (150, 100)), ((143, 200), (143, 200))]
+    )
+    @pytest.mark.parametrize("mode", ["RGB", "L"])
+    def test_a_jpeg_keeps_enough_pixels_and_its_size_is_known(
+        self, size: tuple[int, int], decoded_at: tuple[int, int], mode: str
+    ) -> None:
+        decoded = decode(encoded(photograph(*size).convert(mode), "JPEG"), at_least=72)
+        assert (decoded.image.size, decoded.size, decoded.image.mode, decoded.plain) == (decoded_at, size, "RGB", True)
+        whole = decode(encoded(photograph(*size).convert(mode), "JPEG")).image.resize(decoded_at, Image.Resampling.BOX)
+        assert np.abs(np.asarray(decoded.image).astype(int) - np.asarray(whole)).mean() < 2
+
+    def test_a_photograph_on_its_side_has_its_upright_size(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        decoded = decode(encoded(photograph(960, 720), "JPEG", exif=exif), at_least=72)
+        assert (decoded.image.size, decoded.size) == ((90, 120), (720, 960))
+
+    @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+    def test_others_are_decoded_as_they_are(self, format: str) -> None:
+        assert decode(encoded(photograph(960, 720), format), at_least=72).image.size == (960, 720)
+
+    def test_cmyk_is_written_anew_so_it_is_decoded_as_it_is(self) -> None:
+        assert decode(encoded(photograph(960, 720).convert("CMYK"), "JPEG"), at_least=72).image.size == (960, 720)
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
+    def test_the_same_files_are_damaged(self, options: dict[str, Any]) -> None:
+        """Training decodes at full size what the import has found to be readable."""
+        noisy = Image.fromarray(RNG.integers(0, 256, (160, 200, 3), dtype=np.uint8))
+        data = encoded(noisy, "JPEG", **options)
+        damaged = [data[: len(data) * part // 60] for part in range(1, 60)]
+        for _ in range(200):
+            broken = bytearray(data)
+            for at in RNG.integers(0, len(data), 3):
+                broken[at] ^= 1 << int(RNG.integers(8))
+            damaged.append(bytes(broken))
+        verdicts = [(is_readable(one, None), is_readable(one, 72)) for one in damaged]
+        assert [whole for whole, _ in verdicts] == [reduced for _, reduced in verdicts]
+        assert {whole for whole, _ in verdicts} == {True, False}
+
+
 class TestFitSquare:
     @pytest.mark.parametrize("size", [(97, 64), (64, 97), (50, 50), (31, 200), (641, 480)])
     @pytest.mark.parametrize("side", [17, 32, 96])
