@@ -1,7 +1,11 @@
 """One archive on its way, from real servers on loopback and from moto's S3."""
 
 import hashlib
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -35,6 +39,17 @@ from worker.downloads.web import WebSource
 
 CONTENT = b"PK\x03\x04" + random.Random(1).randbytes(300_000)
 LOOPBACK = Destinations.parse("127.0.0.1")
+FETCH = """
+import sys
+from pathlib import Path
+from app.domain.addresses import Destinations
+from app.outbound import Outbound
+from worker.downloads.download import Bounds, Download
+from worker.downloads.web import WebSource
+
+url, folder = sys.argv[1:]
+Download(Path(folder), WebSource(Outbound(Destinations.parse("127.0.0.1")), url, 20), Bounds(bytes=10**6)).run()
+"""
 BOUNDS = Bounds(bytes=10**6, seconds=60, idle_seconds=20, bytes_per_second=1, pauses=(0.0,) * 4)
 
 
@@ -102,6 +117,16 @@ class TestRun:
 
         with pytest.raises(Killed):
             Download(tmp_path, web(server), BOUNDS, check=die).run()
+        kept = (tmp_path / "archive").stat().st_size
+        assert 0 < kept < len(CONTENT)
+        assert fetch(tmp_path, web(server)) == CONTENT
+        assert archive.asked == [None, f"bytes={kept}-"]
+
+    def test_goes_on_after_its_process_was_killed(self, server: Receiver, tmp_path: Path) -> None:
+        server.behaviour = archive = Archive(CONTENT)
+        environment = {**os.environ, "FAULT_POINT": "download_piece:2"}
+        command = [sys.executable, "-c", FETCH, f"http://127.0.0.1:{server.port}/images.zip", str(tmp_path)]
+        assert subprocess.run(command, check=False, env=environment).returncode == -signal.SIGKILL
         kept = (tmp_path / "archive").stat().st_size
         assert 0 < kept < len(CONTENT)
         assert fetch(tmp_path, web(server)) == CONTENT
