@@ -221,4 +221,5 @@ class TestEveryRoute:
 def _properties(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> set[str]:
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
-    return set(schema.get("properties", ()))
+    options = (_properties(option, schemas) for option in schema.get("anyOf", ()))
+    return set(schema.get("properties", ())).union(*options)
