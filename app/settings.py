@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain.access import Quotas
 from app.domain.addresses import Destinations
-from app.domain.sources import Buckets
+from app.domain.sources import Buckets, is_s3
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEYED_REQUESTS_PER_MINUTE = 600
@@ -201,9 +201,11 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"TDMR_OUTBOUND_ALLOW: {error}") from error
         try:
-            Buckets.parse(self.source_buckets)
+            buckets = Buckets.parse(self.source_buckets)
         except ValueError as error:
             raise ValueError(f"TDMR_SOURCE_BUCKETS: {error}") from error
+        if is_s3(self.storage_url) and buckets.overlap(self.storage_url):
+            raise ValueError("TDMR_SOURCE_BUCKETS must not open TDMR_STORAGE_URL, which holds every tenant's files")
         return self
 
     @cached_property

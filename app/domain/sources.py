@@ -69,6 +69,10 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path if not is_s3(url) else s3_address(url).key).rstrip("/").rpartition("/")[2]
 
 
+def _folder(key: str) -> str:
+    return f"{key}/" if key else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """What may be fetched with the operator's credentials: whole buckets, and what lies below a prefix."""
@@ -90,16 +94,22 @@ class Buckets:
             found.append(S3Address(bucket, prefix.strip("/")))
         return cls(tuple(found))
 
+    def overlap(self, url: str) -> bool:
+        """Whether something below this address, of a folder in a bucket, may be fetched."""
+        bucket, folder = s3_address(url.rstrip("/"))
+        return any(
+            opened.bucket == bucket
+            and (f"{folder}/".startswith(_folder(opened.key)) or _folder(opened.key).startswith(_folder(folder)))
+            for opened in self.allowed
+        )
+
     def require(self, url: str, param: str | None = None) -> None:
         """
         Raises:
             BucketRefused: the operator has not opened this bucket, or not this part of it.
         """
         asked = s3_address(url)
-        if not any(
-            asked.bucket == bucket and (not prefix or asked.key.startswith(f"{prefix}/"))
-            for bucket, prefix in self.allowed
-        ):
+        if not any(asked.bucket == bucket and asked.key.startswith(_folder(prefix)) for bucket, prefix in self.allowed):
             raise BucketRefused(
                 f"The service may not read s3://{asked.bucket}/ there.",
                 hint="The operator opens a bucket, or a prefix in it, with TDMR_SOURCE_BUCKETS; a signed https "

@@ -224,7 +224,7 @@ class TestForms:
     def test_an_address_becomes_a_data_set_and_its_secrets_are_not_shown(self, service: Service) -> None:
         answer = post(service.http, "/forms/datasets/address", source_url=" https://a.example/pets.zip?token=s3cret ")
         assert answer.status_code == 303, answer.text
-        shown = service.http.get(answer.headers["Location"]).text
+        shown = get(service.http, answer.headers["Location"]).text
         assert "being fetched" in shown and "https://a.example/pets.zip" in shown and "s3cret" not in shown
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1/a.zip?s3cret", "https://a:s3cret@a.example/", "s3://a-b/s3cret"])

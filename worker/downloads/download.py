@@ -131,6 +131,8 @@ class Download:
                     pace.add(len(piece))
                     self._look(complete=False)
                     self._check()
+                    if time.monotonic() >= deadline:
+                        raise _too_long(self._bounds.seconds)
         if part.mark.length is not None and self._size != part.mark.length:
             raise Interrupted("The connection was closed before the archive was complete.")
         self._look(complete=True)

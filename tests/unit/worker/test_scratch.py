@@ -16,10 +16,12 @@ from worker.scratch import (
     KEPT_DATASETS,
     FolderBusy,
     dataset_folder,
+    download_folder,
     forget_dataset,
     job_folder,
     lock_folder,
     remove,
+    sweep_downloads,
     sweep_jobs,
 )
 
@@ -83,6 +85,23 @@ class TestSweepJobs:
 
     def test_bears_that_there_is_no_scratch_yet(self, settings: Settings) -> None:
         sweep_jobs(settings, lambda job_id: True)
+
+
+class TestDownloadFolder:
+    def test_is_the_former_attempt_s_unless_a_zombie_sits_in_it(self, settings: Settings) -> None:
+        with download_folder(settings, "ds_1", epoch=1) as first:
+            (first / "archive").write_bytes(b"half")
+            with download_folder(settings, "ds_1", epoch=2) as second:
+                assert second != first
+        with download_folder(settings, "ds_1", epoch=3) as third:
+            assert (third / "archive").read_bytes() == b"half"
+
+    def test_goes_once_its_import_is_over(self, settings: Settings) -> None:
+        for name in ("ds_over", "ds_over-e2", "ds_waits", "ds_held"):
+            (settings.scratch / "downloads" / name).mkdir(parents=True)
+        with download_folder(settings, "ds_held", epoch=1):
+            sweep_downloads(settings, lambda dataset_id: dataset_id in {"ds_over", "ds_held"})
+        assert {path.name for path in (settings.scratch / "downloads").iterdir()} == {"ds_waits", "ds_held"}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import BucketRefused
 from app.domain.sources import Buckets, SourceUrl, file_name, shown_url
+from app.settings import Settings
 
 URL: TypeAdapter[str] = TypeAdapter(SourceUrl)
 
@@ -75,6 +76,21 @@ class TestBuckets:
     def test_none_are_open_unless_some_are_named(self) -> None:
         with pytest.raises(BucketRefused):
             Buckets.parse("").require("s3://photos/a.zip")
+
+    @pytest.mark.parametrize(
+        ("opened", "overlap"),
+        [
+            *(("blobs", True), ("blobs/tdmr", True), ("blobs/tdmr/jobs", True)),
+            *(("blobs/sets", False), ("blobs/tdmr-sets", False), ("photos", False)),
+        ],
+    )
+    def test_the_service_s_own_files_are_never_open(self, opened: str, overlap: bool) -> None:
+        assert Buckets.parse(opened).overlap("s3://blobs/tdmr/") == overlap
+        if overlap:
+            with pytest.raises(ValueError, match="must not open TDMR_STORAGE_URL"):
+                Settings(source_buckets=opened, storage_url="s3://blobs/tdmr")
+        else:
+            Settings(source_buckets=opened, storage_url="s3://blobs/tdmr")
 
     @pytest.mark.parametrize("entry", ["*", "a", "Photos", "https://photos.s3.example"])
     def test_what_is_no_bucket_is_refused_at_the_start(self, entry: str) -> None:
