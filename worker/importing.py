@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from app.db.models import utcnow
 from app.db.queries.claims import Heartbeat
 from app.domain.dataset import DatasetReport, ImportResult, Understanding
 from app.domain.errors import BytesQuotaExceeded, DestinationRefused, SourceUnavailable
@@ -88,7 +89,7 @@ class _Import(LeasedRun[DatasetClaim]):
         folder = import_folder(worker.settings, claim.id, claim.epoch)
         super().__init__(worker, claim, lease, folder, Limits.for_import(worker.settings))
         self._importer = worker
-        self._progress, self._last_line = 0.0, ""
+        self._progress, self._told, self._last_line = 0.0, 0.0, ""
         self._download_share = 0.0
         """Of the progress."""
 
@@ -150,8 +151,13 @@ class _Import(LeasedRun[DatasetClaim]):
                 self._progress = self._download_share + (1 - self._download_share) * progress
 
     def _beat(self) -> Heartbeat:
+        progress = self._progress
+        # by the time of its last change a row is known to have news, for streams and for who waits
+        values = {"progress": progress} | ({} if progress == self._told else {"updated_at": utcnow()})
         with self.worker.store.write() as session:
-            return dataset_leases.DATASETS.beat(session, self.claim, progress=self._progress)
+            answer = dataset_leases.DATASETS.beat(session, self.claim, **values)
+        self._told = progress
+        return answer
 
     def _download(self, url: str) -> None:
         """Fetch the archive, store it and note that it is there, so that nobody has to fetch it again.

@@ -33,6 +33,14 @@ LOSE_PREPARED = (
     "import pathlib, subprocess, sys; out = pathlib.Path(sys.argv[2]); "
     "done = subprocess.run([sys.executable, '-m', 'app.ingest', *sys.argv[1:]]); (out / 'preview.json').unlink()"
 )
+HALVES = """
+import pathlib, sys, time
+print('{"type": "progress", "progress": 0.25}', flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+print('{"type": "progress", "progress": 0.5}', flush=True)
+time.sleep(600)
+"""
 WAIT = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
 
@@ -173,6 +181,23 @@ class TestProgress:
         harness.stopping.clear()
         harness.importer().run(dataset_id)
         assert harness.dataset(dataset_id).progress == 1
+
+    def test_is_news_and_a_sign_of_life_is_none(self, harness: Harness) -> None:
+        """Streams, and requests that wait, look at the time of the last change."""
+        dataset_id, go_on = harness.upload(archive_of(images_per_class=6)), harness.tmp_path / "go on"
+        thread = threading.Thread(
+            target=harness.importer((sys.executable, "-c", HALVES, str(go_on))).run, args=[dataset_id]
+        )
+        thread.start()
+        wait_for(lambda: harness.dataset(dataset_id).progress == 0.25)
+        first = harness.dataset(dataset_id)
+        wait_for(lambda: harness.dataset(dataset_id).hb_seq > first.hb_seq + 1)
+        assert harness.dataset(dataset_id).updated_at == first.updated_at
+        go_on.touch()
+        wait_for(lambda: harness.dataset(dataset_id).progress == 0.5)
+        assert harness.dataset(dataset_id).updated_at > first.updated_at
+        harness.stopping.set()
+        thread.join()
 
 
 class TestCrash:
