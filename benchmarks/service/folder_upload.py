@@ -105,7 +105,7 @@ def _zipped(folder: Path) -> Round:
     target = folder.with_suffix(".zip")
     began = time.perf_counter()
     subprocess.run(["zip", "-0", "-q", "-r", str(target), "."], cwd=folder, check=True)
-    found = {"zip_seconds": time.perf_counter() - began, "zip_bytes": float(target.stat().st_size)}
+    found = {"zip_seconds": round(time.perf_counter() - began, 3), "zip_bytes": target.stat().st_size}
     target.unlink()
     return found
 
@@ -115,7 +115,7 @@ def _uploaded(api: ApiProcess, folder: Path, cache: Path) -> Round:
     command = [sys.executable, "-c", _CLIENT, api.url, str(folder)]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout)
-    return found
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def _options() -> argparse.Namespace:
