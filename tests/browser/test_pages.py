@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from tests.browser.running import KEY, Service, Watched, axe
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 WAIT = 120_000
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
 Person = Callable[..., Watched]
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from app.domain.previews import PREVIEW_ONNX, PREVIEW_WEIGHTS, PreviewMark, wanted_name
 from tests.browser.running import Service, axe
-from tests.browser.test_pages import WAIT, Person, first_student, state
+from tests.browser.test_pages import PHONE, WAIT, Person, first_student, state
 from tests.integration.supervising import wait_for
 from tests.integration.test_previews import network
 
@@ -69,6 +69,9 @@ def test_a_preview_is_tried_downloaded_and_kept(service: Service, person: Person
     expect(preview).to_contain_text("75.0\u00a0% on the validation images", timeout=WAIT)  # nobody has touched the page
     expect(preview).to_contain_text("step 5 of 20")
     assert axe(page) == []
+    page.set_viewport_size(PHONE["viewport"])
+    box = preview.locator(".title").bounding_box()
+    assert box is not None and box["width"] > 200, "the buttons leave room for the words"
 
     answer = page.locator("#try-answer")
     page.locator("#try-file").set_input_files(photo)

@@ -51,4 +51,4 @@ function sort(head) {
 }
 
 // on a phone the navigation scrolls sideways
-document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
