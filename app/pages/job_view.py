@@ -92,7 +92,7 @@ _WHAT = {
     "student.fp16.onnx": "half the size, for devices with float16",
     "student.int8.onnx": "a quarter of the size, for CPUs",
     "student.pixels.onnx": "takes a picture of any size, preprocessing inside",
-    "student.torchscript.pt": "for PyTorch without Python",
+    "student.ts": "TorchScript, for PyTorch without this code",
     "student.pt2": "torch.export, for PyTorch",
     "student.safetensors": "the weights alone",
     "student.preview.onnx": "the student of the moment when the job was cancelled, for ONNX Runtime",
@@ -101,6 +101,16 @@ _WHAT = {
     "model_card.html": "the model card, to send along",
     "model_card.md": "the same, for a repository",
     "evaluation.json": "all figures",
+    "answers.csv": "what each model answered to each test image",
+    "data_review.json": "likely label errors",
+    "reprogrammed.safetensors": "what the teacher has learned; a student does not need it",
+    "probe.safetensors": "the linear probe; a student does not need it",
+    "confusion_matrix.svg": "a figure",
+    "classes.svg": "a figure",
+    "reliability.svg": "a figure",
+    "training_curves.svg": "a figure",
+    "pareto.svg": "a figure",
+    "comparison.json": "all files of all students beside each other",
 }
 
 

@@ -35,6 +35,7 @@ function follow() {
   });
   stream.addEventListener("end", () => {
     stream.close();
+    document.getElementById("curves-none").hidden = curves.points.size > 0;
     if (section.dataset.ended === "0") location.reload(); // everything about the result is new
   });
 }

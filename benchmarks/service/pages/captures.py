@@ -96,6 +96,7 @@ class Way:
         time.sleep(2)
         self._seen("Watch it learn")
         page.locator(".lead").wait_for(timeout=PATIENCE)
+        page.locator("#charts canvas").first.wait_for()
         self._seen("Read how good it is")
         page.locator("#try-file").set_input_files(self._photo(archive))
         page.locator("#try-answer .guess").wait_for()

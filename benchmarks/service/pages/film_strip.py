@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 COLUMNS, WIDTH, HEIGHT = 3, 460, 288
 GAP, CAPTION = 22, 46
 INK, SOFT, LINE, GROUND = "#1d2433", "#566073", "#dfe3ea", "#f5f6f9"
-COLOURS = 48
+COLOURS = 160
 """Of a page in one scheme there are few; with a palette the picture stays small."""
 
 
