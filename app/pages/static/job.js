@@ -14,7 +14,7 @@ function follow() {
   stream.addEventListener("metrics", (event) => {
     const { points } = JSON.parse(event.data);
     curves.add(points);
-    if (section.dataset.ended === "0" && points.some(({ values }) => Object.keys(values).some((name) => /(val_accuracy|teacher_agreement)$/.test(name)))) soon();
+    if (section.dataset.ended === "0" && points.some(({ values }) => Object.keys(values).some((name) => /(val_accuracy|teacher_agreement)$/.test(name)))) soon(300 + 4000 * Math.random()); // not all open pages at once
   });
   stream.addEventListener("event", (event) => {
     const told = JSON.parse(event.data);
@@ -41,9 +41,9 @@ function follow() {
 }
 
 let timer = null;
-function soon() {
+function soon(milliseconds = 300) {
   clearTimeout(timer);
-  timer = setTimeout(refresh, 300);
+  timer = setTimeout(refresh, milliseconds);
 }
 
 function duration(seconds) {

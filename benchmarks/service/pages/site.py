@@ -6,14 +6,31 @@ from dataclasses import dataclass
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
+from app.domain.catalog import Catalog, StudentCard, TeacherCard
 from app.domain.dataset import DatasetReport, Split
 from app.domain.progress import EventLine, MetricLine
 from app.domain.spec import JobSpec
 from app.domain.states import JobState, Stage
-from app.services import leases
+from app.queue import TRAINING_QUEUE
+from app.services import catalog, leases
 from app.services.dataset_leases import accept_dataset, claim_dataset
 
 BATCH = 1000
+CATALOG = Catalog(
+    teachers=tuple(
+        TeacherCard(
+            name=f"vit_base_patch16_{number}.augreg",
+            architecture="vit_base_patch16_224",
+            family="vision_transformer",
+            parameters=86_000_000,
+            input_size=224,
+            licence="apache-2.0",
+            source="local",
+        )
+        for number in range(500)
+    ),
+    students=tuple(StudentCard(name=f"student_{number}", family="resnet", parameters=10**6) for number in range(1000)),
+)
 POINTS = 200
 
 
@@ -35,6 +52,7 @@ def fill(store: Store, jobs: int, classes: int) -> Site:
     )
     dataset_id = new_id("ds")
     with store.write() as session:
+        catalog.register(session, "wk_1", TRAINING_QUEUE, "cpu", CATALOG)
         session.add(Dataset(id=dataset_id, name="many.zip", bytes=10**9, sha256="0" * 64, upload_key="uploads/none"))
         session.flush()
         claim = claim_dataset(session, dataset_id, "wk_1")
