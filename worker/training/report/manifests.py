@@ -195,7 +195,8 @@ def _of_whom(student: str, metric: str) -> str:
 
 
 def _seconds_for(student: str, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Where a stage has been booked by student, this one's part takes the place of the whole."""
-    whole = {name: value for name, value in seconds.items() if "/" not in name}
+    """What was booked by student is this one's, or left out where only others have it; the rest is of them all."""
     own = {name.removesuffix(f"/{student}"): value for name, value in seconds.items() if name.endswith(f"/{student}")}
+    parted = {name.partition("/")[0] for name in seconds if "/" in name}
+    whole = {name: value for name, value in seconds.items() if "/" not in name and name not in parted}
     return whole | own
