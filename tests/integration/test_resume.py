@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import psutil
+import pytest
 
 from app.domain.states import JobState
 from tests.integration.supervising import Harness, wait_for
@@ -26,6 +27,7 @@ def kill_training(harness: Harness, job_id: str) -> None:
     child.kill()
 
 
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)  # two hosts share no SQLite file
 class TestKilledHalfWay:
     def test_another_host_repeats_at_most_one_checkpoint_interval(self, harness: Harness) -> None:
         harness.settings = harness.settings.model_copy(update=SETTINGS)

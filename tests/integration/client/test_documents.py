@@ -12,6 +12,7 @@ from PIL import Image
 from tests.integration.client.conftest import Front, ImportWorker
 from tests.unit.client.folders import write_images
 
+pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)  # the pages speak of no database
 DOCS = Path(__file__).parents[3] / "docs"
 
 
