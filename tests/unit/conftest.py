@@ -6,10 +6,13 @@ import pytest
 
 NEED_TORCH = (
     "app/ingest/test_importer.py",
+    "benchmarks/common/test_cells.py",
     "benchmarks/common/test_training.py",
     "benchmarks/methods",
     "benchmarks/models",
     "worker/models",
+    "worker/test_measuring.py",
+    "worker/test_reproduction.py",
     "worker/test_verify.py",
     "worker/training",
 )
