@@ -57,7 +57,7 @@ class Followed:
 def request(method: str, path: str, headers: Mapping[str, str] | None = None, body: object = None) -> bytes:
     """With a JSON body, if one is given."""
     content = b"" if body is None else json.dumps(body).encode()
-    fields = {"Host": "bench", "Content-Length": str(len(content))} | dict(headers or {})
+    fields = {"Host": "127.0.0.1", "Content-Length": str(len(content))} | dict(headers or {})
     if body is not None:
         fields["Content-Type"] = "application/json"
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
