@@ -14,7 +14,7 @@ from app.domain.access import Quotas
 from app.domain.fair_queue import QueuePosition
 from app.domain.states import TERMINAL_JOB_STATES, JobState
 
-FAR = 200
+FAR = 50
 """Behind so many others no start is estimated: too much will be different by then."""
 
 
