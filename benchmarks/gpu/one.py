@@ -47,8 +47,9 @@ def main(what: str, folder: Path, data: Path, sizes: Sequence[int]) -> None:
     notes = Notes()
     spec = TrainingSpec.model_validate_json((folder / "spec.json").read_bytes())
     runtime = RuntimeConfig.model_validate_json((folder / "runtime.json").read_bytes())
-    found = job(Run(spec, data, folder / "out", runtime, notes, lambda: False), notes) if what == "job" else None
-    if found is None:
+    if what == "job":
+        found = job(Run(spec, data, folder / "out", runtime, notes, lambda: False), notes)
+    else:
         found = {"batches": [rates(spec, data, folder / str(size), runtime, size) for size in sizes]}
     print(json.dumps(found))
 

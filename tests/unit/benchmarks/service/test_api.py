@@ -75,8 +75,9 @@ class TestTable:
 
 class TestRequest:
     def test_is_what_goes_over_the_wire(self) -> None:
-        head = b"POST /a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\nX: 1\r\nContent-Type: application/json\r\n\r\n"
-        assert request("POST", "/a", {"X": "1"}, {"b": 2}) == head + b'{"b": 2}'
+        head = b"POST /a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8\r\nX: 1\r\n"
+        body = b'Content-Type: application/json\r\n\r\n{"b": 2}'
+        assert request("POST", "/a", {"X": "1"}, {"b": 2}) == head + body
 
     def test_is_measured_without_wrk_too(self, tmp_path: Path) -> None:
         """Against a server in another thread."""
