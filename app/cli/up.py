@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from app.cli.common import host_option, port_option, read_settings, read_url, service_file
 from app.db.engine import Store
@@ -113,14 +114,14 @@ def _news(settings: Settings) -> Iterator[str | None]:
 
 def _ready(store: Store, up_seconds: float) -> str | None:
     """None until the training worker has registered: the rows of one that was killed are older than we are."""
-    with store.read() as session:
-        lives = workers.lives(session)
-        if not any(life.queue == TRAINING_QUEUE and life.silent_seconds < up_seconds for life in lives):
-            return None
-        try:
+    try:
+        with store.read() as session:
+            lives = workers.lives(session)
+            if not any(life.queue == TRAINING_QUEUE and life.silent_seconds < up_seconds for life in lives):
+                return None
             offer = catalog.offer(session)
-        except CatalogEmpty:
-            return None
+    except (CatalogEmpty, DBAPIError):  # a database that is away for a moment stops no service
+        return None
     return f"Ready: {len(offer.teachers):,} teachers, {len(offer.students):,} students."
 
 
