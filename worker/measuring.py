@@ -29,7 +29,7 @@ BUSY_PERCENT = 50.0
 """Of the machine's cores. On one that does other work a measurement would tell of that."""
 RETRY_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-_NEEDED = (Work.TRAIN, Work.FORWARD, Work.START, Work.DECODE, Work.EXPORT, Work.DESCRIBE)
+_NEEDED = (Work.TRAIN, Work.LEARN, Work.STEP, Work.FORWARD, Work.START, Work.DECODE, Work.EXPORT, Work.DESCRIBE)
 """Where all of these are known, nothing is measured."""
 
 log = logging.getLogger(__name__)

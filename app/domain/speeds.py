@@ -6,7 +6,7 @@ else's machine: where there is no measurement, there is no answer.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ through several. Networks of equal arithmetic differ so much in speed."""
 _SLOPES = (0.6, 1.1)
 """Of time over arithmetic, both as logarithms. Small networks use a machine badly, so the line is flatter than 1; one
 beyond these is noise of two points near each other."""
+_OWN_SLOPES = (0.2, 1.1)
+"""The same for one network at several sizes."""
 
 
 class Work(StrEnum):
@@ -41,7 +43,13 @@ class Work(StrEnum):
     REPROGRAM = "reprogram"
     """A step of stage 1; subject: what it trains."""
     TRAIN = "train"
-    """An image step of a student, all in: views, losses, optimiser; subject and size as above."""
+    """An image step of a student in a job, all in: views, losses, optimiser; subject and size as above, how: see
+    app.domain.workload.training_way."""
+    LEARN = "learn"
+    """The share of that which grows with the images: forward and backward; subject and size as above."""
+    STEP = "step"
+    """The share of it that a step costs however many images it has: the optimiser above all; subject: the
+    architecture, how: the optimiser."""
     EVALUATE = "evaluate"
     """An image that a student is judged by."""
     EXPORT = "export"
@@ -75,6 +83,22 @@ class Sample(Frozen):
     """Of one unit."""
 
 
+class Way(NamedTuple):
+    """What, beside the network and the image's size, decides how long an image step takes: a sample's `how`."""
+
+    method: str
+    optimiser: str
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.optimiser} {self.batch_size}"[:64]
+
+    @classmethod
+    def parse(cls, how: str) -> "Way | None":
+        words = how.split(" ")
+        return cls(words[0], words[1], int(words[2])) if len(words) == 3 and words[2].isdecimal() else None
+
+
 class Known(NamedTuple):
     """What is remembered of one kind of work."""
 
@@ -102,7 +126,10 @@ class Range(NamedTuple):
 
 NOTHING = Range(0.0, 0.0, 0.0)
 Weight = Callable[[str, int], float | None]
-"""The arithmetic of an architecture at a side in pixels, in whatever unit; None where it is not known."""
+"""The arithmetic of an architecture at a side in pixels, in whatever unit, and at 0 its parameters; None where it is
+not known."""
+_ANY_OPTIMISER = "adamw"
+"""Stands for those whose steps nobody measured: most cost as little as its."""
 
 
 class Speeds:
@@ -134,34 +161,73 @@ class Speeds:
         factor = SPREAD_TOLD if told[0].of_jobs else SPREAD_MEASURED
         return Range(min(*amounts, middle / factor), middle, max(*amounts, middle * factor))
 
-    def of_network(self, work: Work, architecture: str, size: int, how: str = "") -> Range | None:
-        """Measured, or else read off what other networks or other sizes took."""
-        found = self.exactly(work, architecture, size, how) or self.exactly(work, architecture, size)
-        return found or self._interpolated(work, architecture, size)
+    def of_network(self, work: Work, architecture: str, size: int, how: str | None = None) -> Range | None:
+        """Measured, or else read off what other networks or other sizes took; `how` None: in whatever way."""
+        return self.exactly(work, architecture, size, how) or self._interpolated(work, architecture, size, how)
+
+    def of_training(self, architecture: str, size: int, how: str) -> Range | None:
+        """An image step: as jobs of this kind have told, or else put together from what was measured."""
+        told = self.exactly(Work.TRAIN, architecture, size, how)
+        way = Way.parse(how)
+        if told is not None or way is None:
+            return told
+        network, beside = self._network_share(architecture, size, way), self._beside(way.method)
+        return None if network is None or beside is None else network.plus(beside.times(size**2))
+
+    def _network_share(self, architecture: str, size: int, way: Way) -> Range | None:
+        """Forward, backward and the optimiser."""
+        learn = self.of_network(Work.LEARN, architecture, size)
+        step = self.of_network(Work.STEP, architecture, 0, way.optimiser)
+        step = step or self.of_network(Work.STEP, architecture, 0, _ANY_OPTIMISER)
+        return None if learn is None or step is None else learn.plus(step.times(1 / way.batch_size))
+
+    def _beside(self, method: str) -> Range | None:
+        """What else an image step has cost in jobs, those of this method if there were any: views, above all, so it is
+        told for a pixel."""
+        found: dict[bool, list[float]] = {}
+        for row in self._known.get(Work.TRAIN, ()):
+            way = Way.parse(row.how)
+            network = None if way is None else self._network_share(row.subject, row.size, way)
+            if way is not None and network is not None:
+                rest = (statistics.median(row.amounts) - network.expected) / row.size**2
+                found.setdefault(way.method == method, []).append(max(0.0, rest))
+        values = found.get(True) or found.get(False)
+        return Range(min(values), statistics.median(values), max(values)) if values else None
 
     def is_measured(self, work: Work, architecture: str, size: int) -> bool:
         return self.exactly(work, architecture, size) is not None
 
-    def _interpolated(self, work: Work, architecture: str, size: int) -> Range | None:
+    def _interpolated(self, work: Work, architecture: str, size: int, how: str | None) -> Range | None:
         wanted = self._weight(architecture, size)
-        points = []
+        points, own = [], []
         for row in self._known.get(work, ()):
-            weight = self._weight(row.subject, row.size)
+            weight = self._weight(row.subject, row.size) if how is None or row.how == how else None
             if weight:
-                points.append((math.log(weight), math.log(statistics.median(row.amounts)), row.subject == architecture))
+                point = math.log(weight), math.log(statistics.median(row.amounts))
+                points.append(point)
+                if row.subject == architecture:
+                    own.append(point)
         if not wanted or not points:
             return None
-        own = [point for point in points if point[2]]
-        if own:  # at another size: time follows arithmetic
-            x, y, _ = min(own, key=lambda point: abs(point[0] - math.log(wanted)))
-            return _around(math.exp(y + math.log(wanted) - x), SPREAD_INTERPOLATED)
-        xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
-        if len(set(xs)) < 2:  # a line needs two points
-            return _around(math.exp(statistics.fmean(ys) + math.log(wanted) - statistics.fmean(xs)), SPREAD_ONE_POINT)
-        slope = min(_SLOPES[1], max(_SLOPES[0], statistics.linear_regression(xs, ys).slope))
-        base = statistics.fmean(ys) - slope * statistics.fmean(xs)
-        off = math.sqrt(statistics.fmean((y - base - slope * x) ** 2 for x, y in zip(xs, ys, strict=True)))
-        return _around(math.exp(base + slope * math.log(wanted)), max(SPREAD_INTERPOLATED, math.exp(2 * off)))
+        x = math.log(wanted)
+        if own:  # at other sizes: from the nearest of them, along a line through the two nearest
+            own.sort(key=lambda point: abs(point[0] - x))
+            return _around(math.exp(_along(own[:2], _OWN_SLOPES, x, through=own[0])), SPREAD_INTERPOLATED)
+        middle = statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points)
+        if len({x for x, _ in points}) < 2:  # a line needs two points
+            return _around(math.exp(_along(points, _SLOPES, x, through=middle)), SPREAD_ONE_POINT)
+        off = math.sqrt(statistics.fmean((y - _along(points, _SLOPES, x, through=middle)) ** 2 for x, y in points))
+        value = _along(points, _SLOPES, x, through=middle)
+        return _around(math.exp(value), max(SPREAD_INTERPOLATED, math.exp(2 * off)))
+
+
+def _along(
+    points: Sequence[tuple[float, float]], slopes: tuple[float, float], x: float, *, through: tuple[float, float]
+) -> float:
+    """y at x, on a line as steep as the points say, within `slopes`; of a single point: 1."""
+    xs, ys = zip(*points, strict=True)
+    slope = statistics.linear_regression(xs, ys).slope if len(set(xs)) > 1 else 1.0
+    return through[1] + min(slopes[1], max(slopes[0], slope)) * (x - through[0])
 
 
 def _around(value: float, factor: float) -> Range:

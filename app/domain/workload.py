@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from app.domain.spec import TrainingSpec
-from app.domain.speeds import NOTHING, Range, Speeds, Work
+from app.domain.speeds import NOTHING, Range, Speeds, Way, Work
 from app.domain.states import Stage
 
 EVALUATIONS = 20
@@ -57,8 +57,7 @@ class Piece(NamedTuple):
 
 
 def training_way(spec: TrainingSpec) -> str:
-    """What, beside the network and the image's size, decides how long an image step takes."""
-    return f"{spec.method} {spec.distill.optimiser} {spec.distill.batch_size}"[:64]
+    return str(Way(spec.method, spec.distill.optimiser, spec.distill.batch_size))
 
 
 def rounds(spec: TrainingSpec, counts: Counts) -> int:
@@ -137,8 +136,10 @@ def cost(piece: Piece, speeds: Speeds) -> Range | None:
     """Of a piece; None where the machine has not measured anything like it."""
     if piece.units <= 0:
         return NOTHING
-    if piece.size:
-        unit = speeds.of_network(piece.work, piece.subject, piece.size, piece.how)
+    if piece.work is Work.TRAIN:
+        unit = speeds.of_training(piece.subject, piece.size, piece.how)
+    elif piece.size:
+        unit = speeds.of_network(piece.work, piece.subject, piece.size)
     else:
         unit = speeds.exactly(piece.work, piece.subject)
     return None if unit is None else unit.times(piece.units)

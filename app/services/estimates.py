@@ -284,7 +284,8 @@ def _speeds(session: Session, machine: str, offer: catalog.Offer) -> Speeds:
 
 
 class _Arithmetic:
-    """Of networks: multiply-adds where the catalogue has them, else what parameters and pixels say of it."""
+    """Of networks: multiply-adds where the catalogue has them, else what parameters and pixels say of it; without a
+    size their parameters."""
 
     def __init__(self, offer: catalog.Offer) -> None:
         self._offer = offer  # held, so that its id stays its own
@@ -292,8 +293,10 @@ class _Arithmetic:
 
     def __call__(self, architecture: str, size: int) -> float | None:
         card = self._offer.students.get(architecture)
-        if card is None or not size:
+        if card is None:
             return None
+        if not size:
+            return float(card.parameters)
         if not self._counted:
             return float(card.parameters) * size**2
         if not card.multiply_adds or not card.input_size:

@@ -132,12 +132,23 @@ def run(client: Client, spec: dict[str, Any]) -> Line:
         "seconds": round(seconds, 1),
         "estimated": told["seconds"],
         "stages": told["stages"],
+        "took": stage_seconds(client, job),
         "cached": told["cached"],
         "measured": told["measured"],
         "memory_bytes": told["memory_bytes"],
         "machines": told["machines"],
         "points": [_at(percent, seconds, followed) for percent in POINTS],
     }
+
+
+def stage_seconds(client: Client, job: dict[str, Any]) -> dict[str, float]:
+    """How long each stage took; the first begins with the job's process."""
+    begun = {"prepare": _moment(job["started_at"])}
+    for event in client.get(f"/v1/jobs/{job['id']}/events", limit=1000)["data"]:
+        if event["kind"] == "stage" and event["code"] not in begun:
+            begun[event["code"]] = _moment(event["created_at"])
+    ends = [*list(begun.values())[1:], _moment(job["finished_at"])]
+    return {stage: round(end - start, 1) for (stage, start), end in zip(begun.items(), ends, strict=True)}
 
 
 def _at(percent: int, seconds: float, followed: Sequence[tuple[float, float | None, float]]) -> Line:

@@ -35,7 +35,11 @@ from worker.training.pipeline import train
 from worker.training.run import Run
 
 ARCHITECTURES = ("mobilenetv3_small_050", "mobilenetv2_100", "resnet18", "efficientnet_b0", "vit_tiny_patch16_224")
-SIZE, BATCH, STEPS, CLASSES = 128, 32, 3, 10
+SMALL, SIZE = 64, 128
+"""Sides in pixels. What small images cost does not follow from large ones."""
+FEW, BATCH, STEPS, CLASSES = 8, 32, 3, 10
+OPTIMISERS = ("muon", "adamw")
+"""The default first."""
 JOB = {
     "teacher": "resnet10t.glyphs62",
     "student": "mobilenetv3_small_050",
@@ -47,6 +51,8 @@ JOB = {
 """Small, and with all stages."""
 _IMAGES = {"train": 24, "val": 8, "test": 16}
 _PICTURE = 320
+_NO_TIME = 1e-6
+"""What is told where other work on the machine makes a difference vanish."""
 
 log = logging.getLogger(__name__)
 
@@ -69,21 +75,33 @@ def main() -> int:
     return 0
 
 
-def measure_networks(
-    reporter: Reporter, architectures: Sequence[str], runtime: RuntimeConfig, size: int = SIZE
-) -> None:
+def measure_networks(reporter: Reporter, architectures: Sequence[str], runtime: RuntimeConfig) -> None:
     """Training and answering, and what training keeps of an image; each network alone, with made-up images."""
     device = torch.device(runtime.device if runtime.device != "auto" else _found())
     with tempfile.TemporaryDirectory() as folder:
         tune_muon(device, runtime, Path(folder), reporter.event)
     for name in architectures:
-        student = build_student(name, CLASSES, size).to(device).run_as(Execution(channels_last=True))
+        student = _student(name, SIZE, device)
         images = student.example(BATCH)
-        reporter.learned(Work.ACTIVATIONS, _kept_bytes(student, images), BATCH, name, size)
-        reporter.learned(Work.TRAIN, _least(_steps(student, images)), BATCH, name, size)
+        reporter.learned(Work.ACTIVATIONS, _kept_bytes(student, images), BATCH, name, SIZE)
+        _measure_training(reporter, name, student)
         student.eval()
         with torch.no_grad():
-            reporter.learned(Work.FORWARD, _least(_seconds(device, lambda: student(images))), BATCH, name, size)  # noqa: B023
+            reporter.learned(Work.FORWARD, _least(_seconds(device, lambda: student(images))), BATCH, name, SIZE)  # noqa: B023
+
+
+def _measure_training(reporter: Reporter, name: str, student: Student) -> None:
+    """A step's own share is what is left of it at a few images; see Work.LEARN and Work.STEP."""
+    small = _student(name, SMALL, student.mean.device)
+    many = _least(_steps(small, small.example(BATCH), OPTIMISERS[0]))
+    few = {optimiser: _least(_steps(small, small.example(FEW), optimiser)) for optimiser in OPTIMISERS}
+    image = max(_NO_TIME, (many - few[OPTIMISERS[0]]) / (BATCH - FEW))
+    own = {optimiser: max(_NO_TIME, seconds - FEW * image) for optimiser, seconds in few.items()}
+    large = _least(_steps(student, student.example(BATCH), OPTIMISERS[0])) - own[OPTIMISERS[0]]
+    reporter.learned(Work.LEARN, image, 1, name, SMALL)
+    reporter.learned(Work.LEARN, max(image, large / BATCH), 1, name, SIZE)
+    for optimiser, seconds in own.items():
+        reporter.learned(Work.STEP, seconds, 1, name, how=optimiser)
 
 
 def measure_job(out: TextIO, runtime: RuntimeConfig) -> None:
@@ -107,7 +125,11 @@ class _SpeedsOnly(Reporter):
             super().emit(line)
 
 
-def _steps(student: Student, images: Tensor) -> Iterator[float]:
+def _student(name: str, size: int, device: torch.device) -> Student:
+    return build_student(name, CLASSES, size).to(device).run_as(Execution(channels_last=True))
+
+
+def _steps(student: Student, images: Tensor, optimiser: str) -> Iterator[float]:
     """Seconds of each step of the real loop, optimiser and averaging included."""
     seconds: list[float] = []
     began = time.perf_counter()
@@ -132,7 +154,7 @@ def _steps(student: Student, images: Tensor) -> Iterator[float]:
         Task(),
         student,
         lambda step: images,
-        Optimisation(1 + STEPS, 1e-4, 0.0, optimiser="muon"),
+        Optimisation(1 + STEPS, 1e-4, 0.0, optimiser=optimiser),
         ema=0.999,
         hooks=Hooks(metric=event),
     )

@@ -1,5 +1,7 @@
 """What can be said of work from what was measured."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from app.domain.spec import TrainingSpec
@@ -19,28 +21,30 @@ def train(architecture: str, *amounts: float, size: int = 100, how: str = "", of
     return Known(Work.TRAIN, architecture, size, how, amounts, of_jobs)
 
 
+def learn(architecture: str, amount: float, size: int = 100) -> Known:
+    return Known(Work.LEARN, architecture, size, "", (amount,), False)
+
+
+def step(architecture: str, amount: float, optimiser: str) -> Known:
+    return Known(Work.STEP, architecture, 0, optimiser, (amount,), False)
+
+
 class TestSpeeds:
     def test_say_nothing_of_what_nobody_measured(self) -> None:
         assert Speeds(()).of_network(Work.TRAIN, "small", 100) is None
         assert Speeds([train("tiny", 0.001)], weight).of_network(Work.FORWARD, "tiny", 100) is None
         assert Speeds([train("tiny", 0.001)], weight).of_network(Work.TRAIN, "unheard of", 100) is None
 
-    def test_take_what_was_measured_in_the_same_way_first(self) -> None:
-        rows = [train("small", 0.01), train("small", 0.02, 0.02, 0.03, how="tdmr muon 32", of_jobs=True)]
-        speeds = Speeds(rows, weight)
-        found = speeds.of_network(Work.TRAIN, "small", 100, "tdmr muon 32")
-        assert found is not None
-        assert found.expected == 0.02
-        assert found.low <= min(rows[1].amounts)
-        assert found.high >= max(rows[1].amounts)
-        other = speeds.of_network(Work.TRAIN, "small", 100, "kd adamw 64")
-        assert other is not None  # what jobs say goes before what was measured in idle time
-        assert other.expected == 0.02
-
     def test_scale_a_network_to_another_size_by_its_arithmetic(self) -> None:
         found = Speeds([train("small", 0.01)], weight).of_network(Work.TRAIN, "small", 200)
         assert found is not None
         assert found.expected == pytest.approx(0.04)
+
+    def test_go_from_the_nearest_size_along_the_line_of_a_network_that_was_measured_at_several(self) -> None:
+        rows = [train("small", 0.01, size=64), train("small", 0.02, size=128), train("small", 9.0, size=500)]
+        found = Speeds(rows, weight).of_network(Work.TRAIN, "small", 32)
+        assert found is not None
+        assert found.expected == pytest.approx(0.005)  # twice the time for four times the arithmetic
 
     def test_read_other_networks_off_a_line(self) -> None:
         rows = [train("tiny", 0.001), train("small", 0.008)]
@@ -57,6 +61,45 @@ class TestSpeeds:
         assert two is not None
         assert one.expected == pytest.approx(0.01)
         assert one.high / one.low > two.high / two.low
+
+
+class TestTraining:
+    ROWS = (learn("tiny", 0.001), learn("small", 0.01), step("tiny", 0.032, "muon"), step("tiny", 0.0032, "adamw"))
+
+    def expected(self, rows: Sequence[Known], architecture: str, how: str, size: int = 100) -> float | None:
+        found = Speeds(rows, weight).of_training(architecture, size, how)
+        return None if found is None else found.expected
+
+    def test_jobs_of_the_same_kind_have_the_first_word(self) -> None:
+        rows = [*self.ROWS, train("tiny", 0.02, 0.02, 0.03, how="tdmr muon 32", of_jobs=True)]
+        found = Speeds(rows, weight).of_training("tiny", 100, "tdmr muon 32")
+        assert found is not None
+        assert found.expected == 0.02
+        assert found.low <= 0.02 < 0.03 <= found.high
+
+    def test_another_batch_and_optimiser_share_out_another_step(self) -> None:
+        rows = [*self.ROWS, train("tiny", 0.005, how="kd muon 32")]  # 0.003 beside forward, backward and optimiser
+        assert self.expected(rows, "tiny", "kd muon 64") == pytest.approx(0.001 + 0.0005 + 0.003)
+        assert self.expected(rows, "tiny", "kd adamw 32") == pytest.approx(0.001 + 0.0001 + 0.003)
+        assert self.expected(rows, "tiny", "kd lamb 32") == self.expected(rows, "tiny", "kd adamw 32")
+
+    def test_what_is_beside_the_network_grows_with_the_pixels_and_not_with_the_network(self) -> None:
+        rows = [*self.ROWS, step("small", 0.064, "muon"), train("tiny", 0.005, how="kd muon 32")]
+        assert self.expected(rows, "small", "kd muon 32") == pytest.approx(0.01 + 0.002 + 0.003)
+        large = [*rows, learn("tiny", 0.004, size=200)]
+        assert self.expected(large, "tiny", "kd muon 32", size=200) == pytest.approx(0.004 + 0.001 + 4 * 0.003)
+
+    def test_jobs_of_the_same_method_tell_best_what_is_beside_it(self) -> None:
+        rows = [*self.ROWS, train("tiny", 0.005, how="kd muon 32"), train("tiny", 0.003, how="scratch muon 32")]
+        assert self.expected(rows, "tiny", "scratch muon 64") == pytest.approx(0.001 + 0.0005 + 0.001)
+        assert self.expected(rows, "tiny", "tdmr muon 64") == pytest.approx(0.001 + 0.0005 + 0.002)
+
+    def test_nothing_is_said_before_there_was_a_job_and_a_measurement(self) -> None:
+        assert self.expected(self.ROWS, "tiny", "kd muon 32") is None
+        assert self.expected([train("tiny", 0.005, how="kd muon 32")], "tiny", "kd muon 64") is None
+        assert (
+            self.expected([train("tiny", 0.005), *self.ROWS], "tiny", "kd muon 64") is None
+        )  # of an older measurement
 
 
 SPEC = TrainingSpec(method="scratch", student="small", image_size=100, export={"formats": ["onnx"], "measure": False})
