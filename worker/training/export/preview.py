@@ -45,7 +45,7 @@ from worker.training.run import Run
 
 WEIGHTS_SHARE = 0.02
 """Of the training's time, that writing weights may take: where it takes more, some validations are passed over."""
-ONNX_SHARE = 0.05
+ONNX_SHARE = 0.1
 """The same for ONNX files, however often somebody asks. The first one is made at once."""
 COMPARED_IMAGES = 16
 """A preview's ONNX file must agree with it on these."""

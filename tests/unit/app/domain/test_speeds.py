@@ -75,7 +75,8 @@ class TestTraining:
         found = Speeds(rows, weight).of_training("tiny", 100, "tdmr muon 32")
         assert found is not None
         assert found.expected == 0.02
-        assert found.low <= 0.02 < 0.03 <= found.high
+        assert found.low <= 0.02
+        assert found.high >= 0.03
 
     def test_another_batch_and_optimiser_share_out_another_step(self) -> None:
         rows = [*self.ROWS, train("tiny", 0.005, how="kd muon 32")]  # 0.003 beside forward, backward and optimiser
@@ -97,9 +98,8 @@ class TestTraining:
     def test_nothing_is_said_before_there_was_a_job_and_a_measurement(self) -> None:
         assert self.expected(self.ROWS, "tiny", "kd muon 32") is None
         assert self.expected([train("tiny", 0.005, how="kd muon 32")], "tiny", "kd muon 64") is None
-        assert (
-            self.expected([train("tiny", 0.005), *self.ROWS], "tiny", "kd muon 64") is None
-        )  # of an older measurement
+        older = [train("tiny", 0.005), *self.ROWS]  # as versions before have told it
+        assert self.expected(older, "tiny", "kd muon 64") is None
 
 
 SPEC = TrainingSpec(method="scratch", student="small", image_size=100, export={"formats": ["onnx"], "measure": False})
