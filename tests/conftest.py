@@ -5,28 +5,23 @@ import re
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 import pytest
 import redis
-from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.settings import Settings
-from tests.support import lacking
+from tests.databases import empty_schema, migrate
+from tests.lacking import lacking
 
 # Tests run side by side, one a core: more threads than that would wait for each other. Children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # an idle worker would measure its machine, beside the tests
 os.environ.setdefault("TDMR_MEASURE", "false")
 
-POSTGRES_URL = os.environ.get("TDMR_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASES = 8
 S3_START_SECONDS = 60
@@ -46,20 +41,6 @@ def module_postgres_url() -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def empty_schema() -> Iterator[str]:
-    schema = f"t_{uuid.uuid4().hex}"
-    engine = create_engine(POSTGRES_URL, poolclass=NullPool)
-    try:
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
-    except OperationalError:
-        lacking("no Postgres answers at TDMR_TEST_POSTGRES_URL")
-    yield f"{POSTGRES_URL}?options=-csearch_path%3D{schema}"
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of either kind; no table yet."""
@@ -72,7 +53,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """The job store of this version on either database."""
-    upgrade(store_url)
+    migrate(store_url)
     store = Store(store_url)
     yield store
     store.close()

@@ -8,26 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from app.db.migrate import upgrade
 from app.main import create_app
 from app.server.config import configure
 from app.server.protocol import Bounds
 from app.settings import Settings
+from tests.databases import migrate
 
 WAIT_SECONDS = 60.0
-
-
-def lacking(what: str) -> NoReturn:
-    """Skip the test; or fail, where TDMR_REQUIRE_SERVICES=1 says that everything must be there."""
-    if os.environ.get("TDMR_REQUIRE_SERVICES") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -44,7 +35,7 @@ def client_of(settings: Settings) -> TestClient:
 @contextmanager
 def served(settings: Settings, bounds: Bounds | None = None) -> Iterator[tuple[str, int]]:
     """The address of a running service with an empty store."""
-    upgrade(settings.database)
+    migrate(settings.database)
     config = configure(create_app(settings), settings.model_copy(update={"port": 0}), bounds)
     config.timeout_graceful_shutdown = 1
     listener = config.bind_socket()

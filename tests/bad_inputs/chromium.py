@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support import WAIT_SECONDS, lacking
+from tests.lacking import lacking
+from tests.support import WAIT_SECONDS
 
 POLL_SECONDS = 0.1
 FLAGS = [

@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from tests.databases import migrate
 from tests.support import client_of
 from worker.importing import Importer
 
@@ -90,7 +90,7 @@ class Door:
 
 def open_door(folder: Path) -> Iterator[Door]:
     settings = Settings(home=folder, log_level="error", **LIMITS)  # type: ignore[arg-type]
-    upgrade(settings.database)
+    migrate(settings.database)
     store = Store(settings.database)
     with client_of(settings) as http:
         yield Door(http, settings, Importer(settings, store, Blobs(settings.storage), "wk_1", threading.Event()))

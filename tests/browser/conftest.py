@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from tests.browser.running import Service, Stack, Watched, free_port
-from tests.support import WAIT_SECONDS, lacking
+from tests.lacking import lacking
+from tests.support import WAIT_SECONDS
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 """One that shows a moving picture, and is allowed to every page."""

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from app.cli.common import read_url
-from app.db.migrate import upgrade
 from app.settings import Settings
+from tests.databases import migrate
 
 Found = TypeVar("Found")
 WAIT_SECONDS = 600.0
@@ -54,7 +54,7 @@ def running(tmp_path: Path, redis_url: str) -> Iterator[Running]:
         [*tdmr, "worker", "--queue=datasets"],
         [sys.executable, str(HERE / "training_worker.py"), str(folder)],
     ]
-    upgrade(settings.database)
+    migrate(settings.database)
     with (folder / "log").open("wb") as log:
         processes = [subprocess.Popen(command, env=environment, stdout=log, stderr=log) for command in commands]
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import KEY, Running
-from tests.support import lacking
+from tests.lacking import lacking
 
 HERE = Path(__file__).parent
 INSTALL_SECONDS, RUN_SECONDS = 900, 1200

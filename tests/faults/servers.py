@@ -19,7 +19,7 @@ import psutil
 import psycopg
 import redis
 
-from tests.support import lacking
+from tests.lacking import lacking
 from worker import child
 
 START_SECONDS = 60.0

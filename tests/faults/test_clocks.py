@@ -12,7 +12,7 @@ from stack import Stack, wait_for
 from app.db.models import utcnow
 from app.domain.files import replaced_atomically
 from app.domain.states import JobState
-from tests.support import lacking
+from tests.lacking import lacking
 
 
 class Clock:

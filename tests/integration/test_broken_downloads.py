@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.db.migrate import upgrade
 from app.domain.files import sha256_file
 from app.settings import Settings
 from benchmarks.service.broken_line import BrokenLine
 from benchmarks.service.download import NAME, download, publish, unzipped
 from benchmarks.service.tus import write_random
-from tests.support import lacking, served
+from tests.databases import migrate
+from tests.lacking import lacking
+from tests.support import served
 
 BYTES, CUTS = 3_000_000, [700_000, 900_000]
 
@@ -22,7 +23,7 @@ def test_a_download_that_broke_twice_is_the_same_in_the_end(what: str, settings:
         lacking("no curl")
     source, target = tmp_path / "source", tmp_path / "target"
     write_random(source, BYTES)
-    upgrade(settings.database)
+    migrate(settings.database)
     job_id = publish(settings, source)
     with served(settings) as (host, port), BrokenLine(host, port, CUTS) as line:
         broke_at = download(f"http://127.0.0.1:{line.port}/v1/jobs/{job_id}/{what}", target)

@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Connection, Engine, event, make_url
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.db.queries import jobs as queries
 from app.domain.addresses import Destinations
 from app.domain.dataset import DatasetReport, OfferedReading, Understanding
@@ -29,6 +28,7 @@ from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.published import StoredFile
 from benchmarks.service.api_store import STUDENT, TEACHER, Filled, fill
+from tests.databases import migrate
 from tests.support import client_of
 from worker.reconciler import Reconciler
 from worker.webhooks import WebhookSender
@@ -89,7 +89,7 @@ class Tour:
 def tour(tmp_path_factory: pytest.TempPathFactory, module_postgres_url: str) -> Iterator[Tour]:
     """With everything recorded that was sent on it."""
     folder = tmp_path_factory.mktemp("tour")
-    upgrade(module_postgres_url)
+    migrate(module_postgres_url)
     settings = Settings(home=folder / "home", database_url=module_postgres_url)
     store, recorded = Store(module_postgres_url), Recorded()
     filled = fill(store, JOBS)

@@ -22,7 +22,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.db.models import Artifact, Job, JobEvent, JobMetric
 from app.db.queries import jobs as queries
 from app.db.queries.jobs import Held
@@ -35,6 +34,7 @@ from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage, StopRequest
 from app.services import job_actions, jobs, leases, reaping
 from app.services.leases import JOBS, MOST_ATTEMPTS, JobClaim
 from app.storage.keys import checkpoint_key
+from tests.databases import migrate
 from tests.integration.life import TENANTS, Expected, empty, forecast, hurry, row_of
 
 EXAMPLES = int(os.environ.get("TDMR_TEST_EXAMPLES", "0"))
@@ -294,7 +294,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.fixture
 def quick_store(store_url: str) -> Iterator[Store]:
-    upgrade(store_url)
+    migrate(store_url)
     store = Store(store_url)
     hurry(store.engine)
     yield store

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.access import Caller
 from app.domain.addresses import Destinations
 from app.domain.webhooks import ALL
 from app.services import webhooks
 from app.settings import Settings
+from tests.databases import migrate
 
 CALLER = Caller("default", "local")
 LOOPBACK = Destinations.parse("127.0.0.1")
@@ -63,7 +63,7 @@ def started(command: list[str], environment: dict[str, str], output: Path) -> It
 @pytest.mark.slow
 def test_the_documented_receiver_verifies_what_a_worker_sends(settings: Settings, tmp_path: Path) -> None:
     root, port = Path(__file__).resolve().parents[2], free_port()
-    upgrade(settings.database)
+    migrate(settings.database)
     store = Store(settings.database)
     url = f"http://127.0.0.1:{port}/"
     with store.write() as session:

@@ -17,13 +17,13 @@ from sqlalchemy import select
 
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.migrate import upgrade
 from app.db.models import CatalogRow, Dataset, Worker
 from app.domain.files import sha256_file
 from app.domain.states import DatasetState
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, make_celery, send
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from tests.databases import migrate
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 class Harness:
     def __init__(self, home: Path, broker_url: str) -> None:
         self.settings = Settings(home=home, broker_url=broker_url)
-        upgrade(self.settings.database)
+        migrate(self.settings.database)
         self.store = Store(self.settings.database)
         self.blobs = Blobs(self.settings.storage)
         self.celery = make_celery(self.settings)

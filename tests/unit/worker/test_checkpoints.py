@@ -11,7 +11,6 @@ import pytest
 
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.migrate import upgrade
 from app.db.models import Dataset, Job
 from app.db.queries.claims import Heartbeat
 from app.domain.spec import JobSpec
@@ -21,6 +20,7 @@ from app.services.leases import JobClaim
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.keys import checkpoint_key
+from tests.databases import migrate
 from worker.checkpoints import Copies, contents, pack, restore, unpack
 from worker.lease import Lease, LeaseLost
 
@@ -29,7 +29,7 @@ class Harness:
     """A store with one job, blobs, and the folders of two hosts."""
 
     def __init__(self, settings: Settings, tmp_path: Path) -> None:
-        upgrade(settings.database)
+        migrate(settings.database)
         self.settings, self.store, self.blobs = settings, Store(settings.database), Blobs(settings.storage)
         self.here, self.there = tmp_path / "here", tmp_path / "there"
         self.here.mkdir()

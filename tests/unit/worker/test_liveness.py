@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.db.models import Worker, utcnow
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, make_celery, send
 from app.services import catalog
 from app.settings import Settings
+from tests.databases import migrate
 from worker.liveness import Liveness
 
 LOOKS = 3
@@ -21,7 +21,7 @@ LOOKS = 3
 
 class Harness:
     def __init__(self, settings: Settings) -> None:
-        upgrade(settings.database)
+        migrate(settings.database)
         self.settings = settings.model_copy(
             update={"heartbeat_seconds": 1.0, "fence_seconds": 2.0, "lease_seconds": float(LOOKS)}
         )

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.domain.speeds import Known, Work
 from app.services import speeds
 from app.settings import Settings
+from tests.databases import migrate
 from worker import machine
 from worker.measuring import _NEEDED, Measurer
 
@@ -21,7 +21,7 @@ ONE = '{"type":"speed","work":"decode","amount":0.01}'
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    upgrade(settings.database)
+    migrate(settings.database)
     store = Store(settings.database)
     yield store
     store.close()

@@ -10,12 +10,12 @@ from celery import Celery
 
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.migrate import upgrade
 from app.db.models import Dataset, Job, utcnow
 from app.domain.states import DatasetState, JobState
 from app.queue import DATASETS_QUEUE, TRAIN_TASK, TRAINING_QUEUE, make_celery, send, waiting_messages
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from tests.databases import migrate
 from worker.reconciler import Reconciler
 
 
@@ -23,7 +23,7 @@ class Harness:
     """A store, blobs, a broker, and a reconciler that never waits."""
 
     def __init__(self, settings: Settings) -> None:
-        upgrade(settings.database)
+        migrate(settings.database)
         self.settings = settings.model_copy(
             update={"heartbeat_seconds": 0.001, "fence_seconds": 0.002, "lease_seconds": 0.003}
         )

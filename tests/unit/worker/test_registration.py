@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.domain.catalog import Catalog
 from app.queue import DATASETS_QUEUE
 from app.settings import Settings
+from tests.databases import migrate
 from worker.registration import read_catalog, register
 
 
 @pytest.fixture
 def store(settings: Settings) -> Store:
-    upgrade(settings.database)
+    migrate(settings.database)
     return Store(settings.database)
 
 

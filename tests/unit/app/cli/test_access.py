@@ -10,15 +10,15 @@ from sqlalchemy import select
 from app.cli import main
 from app.db.access_models import AuditEntry
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.domain.access import Caller, Quotas, Scope
 from app.services import quotas
 from app.services.authentication import Authenticator
+from tests.databases import migrate
 
 
 @pytest.fixture
 def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
-    upgrade(store_url)
+    migrate(store_url)
     monkeypatch.setenv("TDMR_DATABASE_URL", store_url)
     return Store(store_url)
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from app.db.engine import Store
-from app.db.migrate import upgrade
 from app.db.models import Worker, utcnow
 from app.services import catalog, workers
 from app.settings import Settings
+from tests.databases import migrate
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of a service that has been migrated."""
     monkeypatch.setenv("TDMR_HOME", str(tmp_path / "home"))
     settings = Settings()
-    upgrade(settings.database)
+    migrate(settings.database)
     return settings
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.storage.zips import Member, fingerprint, size, write
-from tests.support import lacking
+from tests.lacking import lacking
 
 FILES = {"manifest.json": b"{}", "resnet18/empty": b"", "resnet18/Käfer.onnx": bytes(range(256)) * 300}
 

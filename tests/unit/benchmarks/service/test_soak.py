@@ -13,7 +13,6 @@ from sqlalchemy import delete, select
 
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.migrate import upgrade
 from app.db.models import Artifact, Job
 from app.domain.states import JobState
 from app.services.states import add_event, move_job
@@ -23,6 +22,7 @@ from benchmarks.service.soak.samples import growth
 from benchmarks.service.soak.table import tables
 from benchmarks.service.soak.verdict import of_jobs
 from benchmarks.service.supervised import Supervised, marked
+from tests.databases import migrate
 
 WAIT_SECONDS = 60
 
@@ -54,7 +54,7 @@ class TestVerdict:
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
-        upgrade(f"sqlite:///{tmp_path / 'store.db'}")
+        migrate(f"sqlite:///{tmp_path / 'store.db'}")
         store = Store(f"sqlite:///{tmp_path / 'store.db'}")
         yield store
         store.close()
