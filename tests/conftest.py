@@ -21,6 +21,8 @@ from tests.lacking import lacking
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # an idle worker would measure its machine, beside the tests
 os.environ.setdefault("TDMR_MEASURE", "false")
+# what a student begins from must not depend on what the network gives
+os.environ.setdefault("TDMR_HUB", "false")
 
 REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASES = 8

@@ -18,6 +18,7 @@ def demo_spec(method: str, teacher: str = TEACHER, seed: int = 0) -> dict[str, A
     return {
         "teacher": None if method == "scratch" else teacher,
         "student": STUDENT,
+        "pretrained": False,  # the demo needs no network
         "method": method,
         "image_size": IMAGE_SIZE,
         "seed": seed,

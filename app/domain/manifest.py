@@ -101,8 +101,9 @@ class Manifest(Frozen):
     spec_fingerprint: str
     seed: int
     student: dict[str, Any] | None
-    """architecture, constructor arguments, parameters, and multiply_adds of one image in convolutions, matrix products
-    and attention (FLOPs are twice as many); None for `probe`, and above several students."""
+    """architecture, constructor arguments, weights (the name of the pretrained ones that it began from; null: random),
+    parameters, and multiply_adds of one image in convolutions, matrix products and attention (FLOPs are twice as many);
+    None for `probe`, and above several students."""
     teacher: dict[str, Any] | None
     """name, architecture, SHA-256 of the weights, licence; None for a method that needs none."""
     licences: Licences | None = None

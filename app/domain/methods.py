@@ -48,6 +48,8 @@ class MethodInfo(Frozen):
     """Whether the student learns from the teacher's features themselves."""
     starts_pretrained: bool = False
     """Whether the student always starts from its own pretrained weights."""
+    starts_random: bool = False
+    """Whether it starts from random weights although there may be pretrained ones, unless the job asks for these."""
     reads: tuple[str, ...] = ()
     """The options of `DistillConfig`, of those that not every method reads, which this one reads."""
     options: Mapping[str, Any] = {}

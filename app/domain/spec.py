@@ -24,8 +24,9 @@ class TrainingSpec(Frozen):
     """The architecture to train, from `GET /v1/students`."""
     students: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=16)] | None = None
     """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
-    pretrained: StrictBool = False
-    """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
+    pretrained: Literal["auto"] | StrictBool = "auto"
+    """Whether a student starts from its own pretrained weights. `auto`: where the worker has some or can download them;
+    the manifest says what was taken. `true`: they must be there. `finetune` always does, `scratch` only if `true`."""
     image_size: WholeNumber = Field(default=160, ge=16, le=1024)
     """Side in pixels of the student's square input."""
     method: MethodName = "tdmr"
@@ -102,7 +103,12 @@ class TrainingSpec(Frozen):
 
     @property
     def starts_pretrained(self) -> bool:
-        return self.pretrained or self.method_info.starts_pretrained
+        """Whether every student does for certain. Where it is `auto`, the worker decides for each (`for_student`)."""
+        return self.pretrained is True or self.method_info.starts_pretrained
+
+    @property
+    def may_start_pretrained(self) -> bool:
+        return self.starts_pretrained or (self.pretrained == "auto" and not self.method_info.starts_random)
 
     @property
     def labels_only_method(self) -> str:
@@ -124,9 +130,9 @@ class TrainingSpec(Frozen):
             return chosen
         return (1e-2 if self.distill.optimiser == "muon" else 3e-3) * (0.1 if self.starts_pretrained else 1.0)
 
-    def for_student(self, student: str) -> "TrainingSpec":
-        """The spec of a job that trains this student alone."""
-        return self.model_copy(update={"student": student, "students": None})
+    def for_student(self, student: str, *, pretrained: bool) -> "TrainingSpec":
+        """The spec of a job that trains this student alone, from pretrained or from random weights."""
+        return self.model_copy(update={"student": student, "students": None, "pretrained": pretrained})
 
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON: equal specs have equal fingerprints."""

@@ -89,8 +89,8 @@ def _spec(sent: Mapping[str, str], every: Any) -> dict[str, Any]:
     for name in ("image_size", "seed", "priority"):
         if text := sent.get(name, "").strip():
             spec[name] = int(text) if text.lstrip("-").isdecimal() else text
-    if sent.get("pretrained"):
-        spec["pretrained"] = True
+    if (pretrained := sent.get("pretrained", "auto")) != "auto":
+        spec["pretrained"] = pretrained == "true"
     if (balance := sent.get("balance", "none")) != "none":
         spec["balance"] = balance
     constraints = {

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -137,12 +138,12 @@ def find_teacher(offer: Offer, name: str) -> TeacherCard:
 
 
 def find_students(
-    offer: Offer, names: Sequence[str], *, pretrained: bool = False, param: str = "student"
+    offer: Offer, names: Sequence[str], *, from_weights: Iterable[str] = (), param: str = "student"
 ) -> list[StudentCard]:
     """The cards of student architectures. What a name has behind a dot says which pretrained weights it means.
 
     Args:
-        pretrained: whether they start from their own weights, which some worker must have.
+        from_weights: those that start from pretrained weights, which some worker must have.
         param: where the names stand in the job.
 
     Raises:
@@ -154,8 +155,7 @@ def find_students(
             raise UnknownStudent(
                 f"No worker offers a student named '{name}'.", hint=_hint(name, cards, "GET /v1/students"), param=param
             )
-    if pretrained:
-        _require_weights(offer.teachers, names, param)
+    _require_weights(offer.teachers, from_weights, param)
     return [cards[_architecture(name)] for name in names]
 
 
@@ -163,11 +163,15 @@ def _architecture(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _require_weights(teachers: Mapping[str, TeacherCard], names: Sequence[str], param: str) -> None:
-    """Weights serve a student as they serve a teacher. An architecture alone means timm's default ones."""
-    by_default = {card.architecture for card in teachers.values() if card.source == "timm"}
+def _require_weights(teachers: Mapping[str, TeacherCard], names: Iterable[str], param: str) -> None:
+    """Weights serve a student as they serve a teacher. An architecture alone means timm's default ones, or local ones
+    of a single name."""
+    local = Counter(card.architecture for card in teachers.values() if card.source != "timm")
+    by_default = {
+        card.architecture for card in teachers.values() if card.source == "timm" or local[card.architecture] == 1
+    }
     for name in names:
-        if name not in teachers and name not in by_default:
+        if name not in teachers and name not in by_default and not name.endswith(".random"):
             raise UnknownStudent(
                 f"No worker has pretrained weights for a student named '{name}'.",
                 hint=_hint(name, teachers, "GET /v1/teachers"),

@@ -259,7 +259,9 @@ def _require_read_options(spec: JobSpec) -> None:
 def _check_models(session: Session, spec: JobSpec) -> list[str]:
     param = "student" if spec.students is None else "students"
     offer = catalog.offer(session)
-    students = catalog.find_students(offer, spec.every_student, pretrained=spec.starts_pretrained, param=param)
+    named = {name for name in spec.every_student if "." in name and spec.may_start_pretrained}
+    from_weights = spec.every_student if spec.starts_pretrained else named
+    students = catalog.find_students(offer, spec.every_student, from_weights=from_weights, param=param)
     teacher = None if spec.teacher is None else catalog.find_teacher(offer, spec.teacher)
     require_possible(offer, spec, teacher, students)
     warnings = []
@@ -268,7 +270,7 @@ def _check_models(session: Session, spec: JobSpec) -> list[str]:
     warnings += [
         f"'{name}' names weights, but they are used only with 'pretrained'."
         for name in spec.every_student
-        if "." in name and not spec.starts_pretrained
+        if "." in name and not spec.may_start_pretrained
     ]
     if teacher is None:
         return warnings

@@ -45,6 +45,7 @@ class Setting:
             "method": method,
             "teacher": self.teacher if info.needs_teacher else None,
             "student": self.student if info.needs_student else None,
+            "pretrained": False,
             "image_size": self.image_size,
             "seed": seed,
             "views": {"count": self.views},

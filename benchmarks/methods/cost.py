@@ -117,6 +117,7 @@ def run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Lin
         **cell.facts,
         "method": "tdmr",
         "student": arguments.student,
+        "pretrained": False,
         "teacher": cell.spec["teacher"],
         "image_steps": cell.spec["distill"]["image_steps"],
         "seconds": sum(one["seconds"] for one in runs),

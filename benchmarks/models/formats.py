@@ -73,6 +73,7 @@ def measure(kind: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         shared = {
             "kind": kind,
             "student": STUDENTS[kind],
+            "pretrained": False,
             "data": options.data.stem,
             "image_size": options.image_size,
             "image_steps": options.image_steps,

@@ -31,7 +31,7 @@ POINTS = (10, 25, 50, 75, 90)
 """Per cent of a job's time at which it is asked what is left."""
 MEASURE_SECONDS = 900.0
 """So long the worker may take to measure its machine."""
-_SMALL = {"image_size": 64, "views": {"count": 2, "hflip": False}}
+_SMALL = {"image_size": 64, "pretrained": False, "views": {"count": 2, "hflip": False}}
 _TEACHER = {"teacher": "mobilenetv2_100.in1k", "reprogram": {"image_size": 112}}
 _ONNX = {"export": {"formats": ["onnx"]}}
 CASES: dict[str, dict[str, Any]] = {

@@ -82,8 +82,16 @@ class TestSubmit:
             assert (answer.status_code, body["code"], body["param"]) == (422, "unknown_student", "student")
             assert "no worker has pretrained weights" in body["detail"].lower()
         # without them a tag says nothing
-        answer = service.http.post("/v1/jobs", json=service.spec(student="vit_tiny_patch16_224.mae"))
+        answer = service.http.post("/v1/jobs", json=service.spec(student="vit_tiny_patch16_224.mae", pretrained=False))
         assert "only with 'pretrained'" in answer.json()["warnings"][0]
+
+    def test_a_student_starts_from_weights_if_there_are_some(self, service: Service) -> None:
+        for student in ("mobilenetv3_small_075", "vit_tiny_patch16_224"):
+            answer = service.http.post("/v1/jobs", json=service.spec(student=student))
+            assert (answer.status_code, answer.json()["warnings"]) == (202, []), answer.text
+            assert answer.json()["spec"]["pretrained"] == "auto"
+        answer = service.http.post("/v1/jobs", json=service.spec(student="resnet50.named"))
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_student")
 
     def test_scratch_needs_no_teacher(self, service: Service) -> None:
         spec = service.spec(method="scratch")

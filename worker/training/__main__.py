@@ -37,7 +37,7 @@ from app.logs import configure_logging
 from worker.training.engine.allocator import keep_freed_memory
 from worker.training.engine.loop import Stopped
 from worker.training.engine.reporter import Reporter
-from worker.training.models.hub import fetch_weights, leave_network
+from worker.training.models.hub import fetch_teacher, leave_network
 from worker.training.pipeline import train
 from worker.training.run import Run
 
@@ -70,15 +70,17 @@ def main() -> int:
         if runtime.cache_dir is not None:
             folders.append(runtime.cache_dir)
         spec = _read_spec(arguments.spec)
+        speeds = _read_speeds(arguments.speeds)
+        run = Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"], speeds)
         if runtime.confine:
             # before the first image, which is from a stranger
-            fetch_weights(spec, runtime.models_dir)
+            fetch_teacher(spec, runtime.models_dir)
+            _ = run.initial_weights
             leave_network()
         if runtime.threads is not None:
             torch.set_num_threads(runtime.threads)
         reporter.learned(Work.START, time.time() - psutil.Process().create_time(), 1)
-        speeds = _read_speeds(arguments.speeds)
-        train(Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"], speeds))
+        train(run)
         _tell_memory(reporter, spec)
     except Stopped:
         return EXIT_STOPPED

@@ -43,6 +43,7 @@ OPTIMISERS = ("muon", "adamw")
 JOB = {
     "teacher": "resnet10t.glyphs62",
     "student": "mobilenetv3_small_050",
+    "pretrained": False,
     "image_size": 96,
     "views": {"count": 1},
     "reprogram": {"steps": 40, "self_training": 0},

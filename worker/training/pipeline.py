@@ -103,7 +103,7 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
             checkpoints=folder / "checkpoints",
             checkpoint_seconds=run.runtime.checkpoint_seconds,
         )
-        spec = run.spec.for_student(name)
+        spec = run.spec.for_student(name, pretrained=run.initial_weights[name] is not None)
         with run.reporter.part(
             part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
@@ -141,7 +141,7 @@ def evaluate(
             predictors = {"student": logits_of_student, "teacher": teacher_logits, "probe": probe_logits}
             save_answers(trained.folder, judged.samples, images.index.classes, predictors)
             curve = Curves(run.out_dir).points(trained.name)
-            for advice in advise(evaluation, curve, run.spec.labels_only_method):
+            for advice in advise(evaluation, curve, trained.spec.labels_only_method):
                 run.reporter.event(advice.code, advice.message, warning=advice.warning)
         evaluations.append(evaluation)
         run.reporter.did(Work.EVALUATE)
@@ -187,7 +187,8 @@ def _distil_one(
     """Returns the student with its averaged weights, in eval mode."""
     config, classes = spec.distill, len(images.index.classes)
     torch.manual_seed(spec.seed)  # the same initial student for every method, alone or among others
-    student = build_student(name, classes, spec.image_size, spec.starts_pretrained, run.runtime.models_dir)
+    weights = run.initial_weights[name]
+    student = build_student(weights or name, classes, spec.image_size, weights is not None, run.runtime.models_dir)
     run.tune_student(student.to(run.device))
     run.tune_optimiser()
     torch.manual_seed(spec.seed)

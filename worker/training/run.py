@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from app.domain.speeds import Speeds
 from worker.training.data.cache import Cache
 from worker.training.engine.autotune import tune_muon, tune_student
 from worker.training.engine.reporter import Reporter
+from worker.training.models.initial_weights import choose_initial_weights
 from worker.training.models.networks import Student
 
 
@@ -42,6 +43,11 @@ class Run:
         root = self.runtime.cache_dir or self.out_dir / "cache"
         limit_bytes = int(self.runtime.cache_gb * 1e9)
         return Cache(root, limit_bytes, self.reporter.event, self.runtime.checkpoint_seconds)
+
+    @cached_property
+    def initial_weights(self) -> dict[str, str | None]:
+        """By student the name of the pretrained weights that it begins from; None: random ones."""
+        return choose_initial_weights(self.spec, self.runtime, self.out_dir, partial(self.reporter.event, warning=True))
 
     @property
     def live(self) -> bool:

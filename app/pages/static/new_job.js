@@ -16,7 +16,7 @@ function spec() {
   else if (students.length) made.students = students;
   if (text("method") !== "tdmr") made.method = text("method");
   for (const name of ["image_size", "seed", "priority"]) if (text(name)) made[name] = Number(text(name));
-  if (data.get("pretrained")) made.pretrained = true;
+  if (text("pretrained") !== "auto") made.pretrained = text("pretrained") === "true";
   if (text("balance") !== "none") made.balance = text("balance");
   const limits = { max_latency_ms: text("max_latency_ms") && Number(text("max_latency_ms")), max_bytes: text("max_megabytes") && Math.round(1e6 * Number(text("max_megabytes"))), min_accuracy: text("min_accuracy") && Number(text("min_accuracy")) / 100 };
   const constraints = Object.fromEntries(Object.entries(limits).filter(([, value]) => value));

@@ -22,6 +22,7 @@ SPEC: dict[str, Any] = {
     "method": "tdmr",
     "teacher": "resnet10t.glyphs62",
     "student": "test_resnet",
+    "pretrained": False,
     "image_size": SIDE,
     "views": {"count": 2, "mode": "cached"},
     "reprogram": {"steps": 30},

@@ -1191,8 +1191,10 @@ class JobSpec(Model):
     """The architecture to train, from `GET /v1/students`."""
     students: list[str] | None = None
     """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
-    pretrained: bool = False
-    """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
+    pretrained: Literal["auto"] | bool = "auto"
+    """Whether a student starts from its own pretrained weights. `auto`: where the worker has some or can download
+    them; the manifest says what was taken. `true`: they must be there. `finetune` always does, `scratch` only if
+    `true`."""
     image_size: int = 160
     """Side in pixels of the student's square input."""
     method: str = "tdmr"
@@ -1435,8 +1437,10 @@ class JobCreate(Model):
     """The architecture to train, from `GET /v1/students`."""
     students: list[str] | None = None
     """Several architectures in one job, instead of `student`: the teacher is asked and reprogrammed once for all."""
-    pretrained: bool = False
-    """Start from the student's own pretrained weights where timm or the worker has some; `finetune` always does."""
+    pretrained: Literal["auto"] | bool = "auto"
+    """Whether a student starts from its own pretrained weights. `auto`: where the worker has some or can download
+    them; the manifest says what was taken. `true`: they must be there. `finetune` always does, `scratch` only if
+    `true`."""
     image_size: int = 160
     """Side in pixels of the student's square input."""
     method: str = "tdmr"

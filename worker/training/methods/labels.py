@@ -15,8 +15,9 @@ METHODS = (
     method(
         LabelsTask,
         "scratch",
-        "Cross-entropy on the labels alone: the floor every method must beat.",
+        "Cross-entropy on the labels alone, from random weights: the floor every method must beat.",
         needs_teacher=False,
+        starts_random=True,
     ),
     method(
         LabelsTask,

@@ -1,31 +1,55 @@
 """Weights from timm's hub, fetched while the network is still there."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import constants
+from huggingface_hub import constants, get_session
 
 from app import isolation
 from app.domain.spec import TrainingSpec
 from worker.training.models.loading import RANDOM_TAG, load
 from worker.training.models.weights import list_local
 
+_ANSWER_SECONDS = 5.0
 
-def fetch_weights(spec: TrainingSpec, models_dir: Path | None) -> None:
-    """See that all pretrained weights which the run will load are on this machine. Those are built once for it and
-    dropped: which files timm wants of a network, only timm knows.
+log = logging.getLogger(__name__)
+
+
+def fetch_teacher(spec: TrainingSpec, models_dir: Path | None) -> None:
+    """See that the teacher's weights are on this machine. It is built once for that and dropped: which files timm wants
+    of a network, only timm knows.
 
     Raises:
         WeightsUnavailable, ModelNotBuildable: as `load`.
     """
-    wanted: list[str] = []
-    if spec.method_info.needs_teacher and spec.teacher is not None:
-        wanted.append(spec.teacher)
-    if spec.starts_pretrained:
-        wanted += spec.every_student
-    local = list_local(models_dir)
-    for name in wanted:
-        if name not in local and name.partition(".")[2] != RANDOM_TAG:
-            load(name, None, models_dir)
+    name = spec.teacher
+    if not spec.method_info.needs_teacher or name is None:
+        return
+    if name not in list_local(models_dir) and name.partition(".")[2] != RANDOM_TAG:
+        load(name, None, models_dir)
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Whoever wants weights that it can do without waits no minute for a hub that does not answer: its client then
+    takes what was downloaded before, or fails at once."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers() -> bool:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_ANSWER_SECONDS)
+    except Exception as error:  # the client's own zoo: no name, no route, a proxy that refuses
+        log.info("The hub does not answer: %s", error)
+        return False
+    return True
 
 
 def leave_network() -> None:

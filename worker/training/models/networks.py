@@ -145,6 +145,8 @@ class Student(Network):
         self.kwargs = kwargs
         self.licence: str | None = None
         """Of the pretrained weights it begins from; None where they are random."""
+        self.weights: str | None = None
+        """Their name."""
         self.widths = self.stage_widths or [self.pre_logits_width]
         self.train()
 
@@ -203,7 +205,7 @@ def build_student(
     network.load_state_dict(body.network.state_dict(), strict=False)
     normalised = {key: body.card[key] for key in ("mean", "std")}
     student = Student(body.architecture, network, body.arguments, image_size, normalised)
-    student.licence = body.card.get("licence") or NOT_STATED
+    student.licence, student.weights = body.card.get("licence") or NOT_STATED, name
     return student
 
 

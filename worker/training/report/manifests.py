@@ -58,7 +58,8 @@ class Delivered:
         student = self.trained.student
         if student is None:
             return None
-        return describe_student(student.architecture, student.network, student.kwargs, student.image_size)
+        told = describe_student(student.architecture, student.network, student.kwargs, student.image_size)
+        return told | {"weights": student.weights}
 
     def contender(self, folder: str) -> Contender:
         """`folder` is where its files lie, as the manifest that names them sees it."""

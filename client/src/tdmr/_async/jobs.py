@@ -6,7 +6,7 @@ import mimetypes
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tdmr import models
 from tdmr._async import _io
@@ -42,7 +42,7 @@ class AsyncJobs:
         students: Sequence[str] | None = None,
         method: str | None = None,
         image_size: int | None = None,
-        pretrained: bool | None = None,
+        pretrained: Literal["auto"] | bool | None = None,
         balance: str | None = None,
         views: Options | None = None,
         reprogram: Options | None = None,
@@ -63,6 +63,7 @@ class AsyncJobs:
             teacher: a name of `client.teachers`.
             student: a name of `client.students`; or `students`, several that learn from one reprogrammed teacher.
             method: `tdmr`, or a baseline such as `kd` or `scratch`.
+            pretrained: whether students start from their own pretrained weights; `auto` (default): if there are some.
             views, reprogram, distill, export: options of the stages.
             constraints: what the device demands; the file that meets it is chosen.
             metadata: your own labels, to find it by.

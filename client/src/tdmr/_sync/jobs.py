@@ -7,7 +7,7 @@ import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tdmr import models
 from tdmr._bound import parse
@@ -43,7 +43,7 @@ class Jobs:
         students: Sequence[str] | None = None,
         method: str | None = None,
         image_size: int | None = None,
-        pretrained: bool | None = None,
+        pretrained: Literal["auto"] | bool | None = None,
         balance: str | None = None,
         views: Options | None = None,
         reprogram: Options | None = None,
@@ -64,6 +64,7 @@ class Jobs:
             teacher: a name of `client.teachers`.
             student: a name of `client.students`; or `students`, several that learn from one reprogrammed teacher.
             method: `tdmr`, or a baseline such as `kd` or `scratch`.
+            pretrained: whether students start from their own pretrained weights; `auto` (default): if there are some.
             views, reprogram, distill, export: options of the stages.
             constraints: what the device demands; the file that meets it is chosen.
             metadata: your own labels, to find it by.

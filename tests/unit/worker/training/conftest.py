@@ -120,7 +120,7 @@ def run_training() -> Callable[..., Outcome]:
             return stop_after is not None and asked >= stop_after
 
         try:
-            config = RuntimeConfig(device="cpu", **runtime)
+            config = RuntimeConfig(device="cpu", hub=False, **runtime)
             train(Run(spec, data, out_dir, config, Reporter(printed), stop_requested))
         except Stopped:
             assert stop_after is not None or stop_when is not None

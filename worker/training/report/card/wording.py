@@ -7,7 +7,6 @@ from typing import NamedTuple
 from app.domain.dataset import Split
 from app.domain.evaluation import ClassScore, ConfusionCell, Evaluation, Interval, PairedDifference, PredictorScores
 from app.domain.manifest import ArtifactFile, Manifest
-from app.domain.methods import find_method
 from app.domain.states import Stage
 from worker.training.export import formats
 from worker.training.export.formats.safetensors import WEIGHTS_NAME
@@ -191,14 +190,19 @@ class Facts:
         return [(self.form.name(what), self.form.name(terms)) for what, terms in chain]
 
     @property
+    def _initial_weights(self) -> str:
+        student, told = self.manifest.student or {}, self.manifest.licences
+        pretrained = told is not None and told.student_weights is not None
+        return student.get("weights") or ("pretrained" if pretrained else "random")
+
+    @property
     def making(self) -> list[tuple[str, str]]:
         """What it was trained with, as pairs of words."""
         spec, dataset, teacher = self.manifest.spec, self.manifest.dataset, self.manifest.teacher
         counts = ", ".join(f"{count:,} {split}" for split, count in dataset.get("images", {}).items())
-        pretrained = spec.get("pretrained") or find_method(spec["method"]).starts_pretrained
         pairs = [
             ("method", str(spec["method"])),
-            ("initial weights", "pretrained" if pretrained else "random"),
+            ("initial weights", self._initial_weights),
             ("images", f"{counts}; split: {dataset.get('split_source', 'unknown')}"),
             ("data set digest", str(dataset.get("digest", ""))),
             ("budget", f"{spec['distill']['image_steps']:,} images seen, {spec['distill']['batch_size']} a step"),
