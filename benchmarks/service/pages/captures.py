@@ -70,7 +70,7 @@ class Way:
     began: float = field(default_factory=time.monotonic)
     steps: list[Step] = field(default_factory=list)
 
-    def walk(self, archive: Path, teacher: str, knobs: dict[str, int]) -> str:
+    def walk(self, archive: Path, teacher: str, student: str, knobs: dict[str, int]) -> str:
         """Returns the path of the job's page."""
         page = self.page
         self._seen("Open the empty server")
@@ -80,6 +80,9 @@ class Way:
         self._seen("Drop an archive: every image is checked")
         page.get_by_role("link", name="Train on it").click()
         page.locator(f"input[name=teacher][value='{teacher}']").check()
+        for box in page.locator("input[name=students]:checked").all():
+            box.uncheck()
+        page.locator("[name=student_names]").fill(student)
         for group in page.locator("details.knobs > summary").all():
             group.click()
         for name, value in knobs.items():
@@ -157,9 +160,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--strip", type=Path, help="Where to write the way as one PNG.")
     parser.add_argument("--images", type=int, default=30, help="Of a class, in train.")
-    parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--teacher", default="mobilenetv2_100.in1k")
-    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--teacher", default="tf_efficientnet_lite2.in1k")
+    parser.add_argument("--student", default="tf_efficientnet_lite0")
+    parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--image-steps", type=int, default=4000)
     parser.add_argument("--reprogram-steps", type=int, default=100)
     options = parser.parse_args()
@@ -181,7 +185,7 @@ def main() -> int:
                 "reprogram.steps": options.reprogram_steps,
                 "distill.image_steps": options.image_steps,
             }
-            job = way.walk(archive, options.teacher, knobs)
+            job = way.walk(archive, options.teacher, options.student, knobs)
             if options.strip:
                 draw(way.steps, options.strip)
             everything(browser, client, job, archive, options.out)
