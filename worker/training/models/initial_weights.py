@@ -3,11 +3,12 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import timm
 
-from app.domain.errors import WeightsUnavailable
+from app.domain.errors import ModelNotBuildable, WeightsUnavailable
 from app.domain.files import replaced_atomically
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
@@ -16,6 +17,10 @@ from worker.training.models.loading import RANDOM_TAG, load
 from worker.training.models.weights import LocalWeights, list_local
 
 FILE_NAME = "initial_weights.json"
+_NOT_DOWNLOADED = (
+    "its pretrained ones could not be downloaded. Connect the worker to the network once, put weights into "
+    "TDMR_MODELS_DIR, or set 'pretrained' to false if you want random ones."
+)
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +66,15 @@ def _choose(name: str, spec: TrainingSpec, runtime: RuntimeConfig, warn: Callabl
         if len(at_hand) > 1:
             warn("random_weights", f"{name} begins from random weights: name one of {', '.join(at_hand)} for others.")
         return None
-    if wanted in local:
-        return wanted
     try:
-        with asked_once():
-            load(wanted, None, runtime.models_dir)
-    except WeightsUnavailable:
-        warn(
-            "random_weights",
-            f"{name} begins from random weights: its pretrained ones could not be downloaded. Connect the worker to "
-            "the network once, put weights into TDMR_MODELS_DIR, or set 'pretrained' to false if you want random ones.",
-        )
+        with nullcontext() if wanted in local else asked_once():
+            load(wanted, spec.image_size, runtime.models_dir)
+    except ModelNotBuildable:
+        warn("random_weights", f"{name} begins from random weights: '{wanted}' cannot be used at {spec.image_size} px.")
+        return None
+    except WeightsUnavailable as error:
+        why = error.detail if wanted in local else _NOT_DOWNLOADED
+        warn("random_weights", f"{name} begins from random weights: {why}")
         return None
     return wanted
 

@@ -105,6 +105,20 @@ class TestInitialWeights:
         assert chosen(student=STUDENT, method="scratch") == {STUDENT: None}
         assert chosen.warnings == []
 
+    def test_are_random_ones_with_a_warning_where_the_others_do_not_fit(self, tmp_path: Path) -> None:
+        models = tmp_path / "models"
+        put(models, "mixer_s32_224.mine")
+        chosen = Chosen(tmp_path / "one", models_dir=models, hub=False)
+        assert chosen(student="mixer_s32_224", image_size=224) == {"mixer_s32_224": "mixer_s32_224.mine"}
+        chosen = Chosen(tmp_path / "two", models_dir=models, hub=False)
+        assert chosen(student="mixer_s32_224", image_size=64) == {"mixer_s32_224": None}
+        (warning,) = chosen.warnings
+        assert "begins from random weights" in warning
+        (models / "mixer_s32_224.mine.safetensors").write_bytes(b"damaged")
+        chosen = Chosen(tmp_path / "three", models_dir=models, hub=False)
+        assert chosen(student="mixer_s32_224", image_size=224) == {"mixer_s32_224": None}
+        assert "SHA-256" in chosen.warnings[0]
+
     def test_are_local_ones_without_a_hub(self, tmp_path: Path) -> None:
         models = tmp_path / "models"
         put(models, f"{STUDENT}.mine")
