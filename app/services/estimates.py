@@ -9,13 +9,11 @@ from datetime import datetime
 from functools import reduce
 from typing import Any
 
-from cachetools import LRUCache
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, Worker
 from app.db.queries import catalogue
 from app.db.queries import jobs as job_queries
-from app.db.queries import speeds as queries
 from app.domain.access import Quotas
 from app.domain.catalog import StudentCard, TeacherCard
 from app.domain.errors import JobTooLong
@@ -87,7 +85,15 @@ def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds |
     one_host = len({worker.hostname for worker in trainers}) == 1
     students = [offer.students[architecture_of(name)] for name in spec.every_student]
     each = [
-        _on(spec, dataset, teacher, students, _speeds(session, machine, offer), machine, cached if one_host else {})
+        _on(
+            spec,
+            dataset,
+            teacher,
+            students,
+            speeds.of_machine(session, machine, offer),
+            machine,
+            cached if one_host else {},
+        )
         for machine in machines
     ]
     unknown: dict[str, str] = {}
@@ -96,9 +102,9 @@ def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds |
         stages[stage] = _together(one.stages[stage] for one in each)
         if stages[stage] is None:
             unknown[f"stages.{stage}"] = next(one.unknown[stage] for one in each if stage in one.unknown)
-    known = [found for found in stages.values() if found is not None]
-    at_least = reduce(Range.plus, known, NOTHING)
-    seconds = at_least if stages and len(known) == len(stages) else None
+    known_stages = [found for found in stages.values() if found is not None]
+    at_least = reduce(Range.plus, known_stages, NOTHING)
+    seconds = at_least if stages and len(known_stages) == len(stages) else None
     if seconds is None:
         unknown["seconds"] = next(iter(unknown.values()), "no worker has told its kind of machine yet")
     memory = _together(one.memory for one in each)
@@ -269,36 +275,3 @@ def _with_limits(found: Estimate, bounds: Bounds, machine_memory: int | None) ->
         said = f"It keeps {cache / 1e9:.1f} GB; {bounds.cache_gb:g} GB are set aside, so other jobs' share is evicted."
         limits.append(Limit("TDMR_CACHE_GB", said))
     return replace(found, limits=limits)
-
-
-_SPEEDS: LRUCache[Any, Speeds] = LRUCache(64)
-
-
-def _speeds(session: Session, machine: str, offer: catalog.Offer) -> Speeds:
-    """Read again once something was learned, or other networks are offered."""
-    key = (str(session.get_bind().engine.url), machine, queries.stamp(session), id(offer))
-    found = _SPEEDS.get(key)
-    if found is None:
-        found = _SPEEDS[key] = Speeds(speeds.known(session, machine), _Arithmetic(offer))
-    return found
-
-
-class _Arithmetic:
-    """Of networks: multiply-adds where the catalogue has them, else what parameters and pixels say of it; without a
-    size their parameters."""
-
-    def __init__(self, offer: catalog.Offer) -> None:
-        self._offer = offer  # held, so that its id stays its own
-        self._counted = any(card.multiply_adds for card in offer.students.values())
-
-    def __call__(self, architecture: str, size: int) -> float | None:
-        card = self._offer.students.get(architecture)
-        if card is None:
-            return None
-        if not size:
-            return float(card.parameters)
-        if not self._counted:
-            return float(card.parameters) * size**2
-        if not card.multiply_adds or not card.input_size:
-            return None
-        return card.multiply_adds * (size / card.input_size) ** 2

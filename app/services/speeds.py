@@ -1,13 +1,16 @@
 """What workers have measured, and what jobs have told while they ran."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.models import Speed
 from app.db.queries import speeds as queries
-from app.domain.speeds import KEPT_SAMPLES, Known, Sample
+from app.domain.speeds import KEPT_SAMPLES, Known, Sample, Speeds
+from app.services import catalog
 
 
 def known(session: Session, machine: str) -> list[Known]:
@@ -16,6 +19,39 @@ def known(session: Session, machine: str) -> list[Known]:
         Known(row.work, row.subject, row.size, row.how, tuple(row.amounts), row.of_jobs)
         for row in queries.list_speeds(session, machine)
     ]
+
+
+_SPEEDS: LRUCache[Any, Speeds] = LRUCache(64)
+
+
+def of_machine(session: Session, machine: str, offer: catalog.Offer) -> Speeds:
+    """All that is known of a kind of machine. Read again once something was learned, or other networks are offered."""
+    key = (str(session.get_bind().engine.url), machine, queries.stamp(session), id(offer))
+    found = _SPEEDS.get(key)
+    if found is None:
+        found = _SPEEDS[key] = Speeds(known(session, machine), _Arithmetic(offer))
+    return found
+
+
+class _Arithmetic:
+    """Of networks: multiply-adds where the catalogue has them, else what parameters and pixels say of it; without a
+    size their parameters."""
+
+    def __init__(self, offer: catalog.Offer) -> None:
+        self._offer = offer  # held, so that its id stays its own
+        self._counted = any(card.multiply_adds for card in offer.students.values())
+
+    def __call__(self, architecture: str, size: int) -> float | None:
+        card = self._offer.students.get(architecture)
+        if card is None:
+            return None
+        if not size:
+            return float(card.parameters)
+        if not self._counted:
+            return float(card.parameters) * size**2
+        if not card.multiply_adds or not card.input_size:
+            return None
+        return card.multiply_adds * (size / card.input_size) ** 2
 
 
 def learn(session: Session, machine: str, samples: Iterable[Sample], *, of_jobs: bool) -> None:
