@@ -53,7 +53,7 @@ JOB = {
 _IMAGES = {"train": 24, "val": 8, "test": 16}
 _PICTURE = 320
 _LEAST_SHARE = 0.1
-"""What images, and a step, cost of it at the least: other work on the machine makes the difference vanish now and then."""
+"""What images, and a step, cost of it at the least: other work on the machine can make the difference vanish."""
 
 log = logging.getLogger(__name__)
 
