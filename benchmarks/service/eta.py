@@ -144,7 +144,7 @@ def run(client: Client, spec: dict[str, Any]) -> Line:
 def stage_seconds(client: Client, job: dict[str, Any]) -> dict[str, float]:
     """How long each stage took; the first begins with the job's process."""
     begun = {"prepare": _moment(job["started_at"])}
-    for event in client.get(f"/v1/jobs/{job['id']}/events", limit=1000)["data"]:
+    for event in client.get(f"/v1/jobs/{job['id']}/events", limit=100)["data"]:
         if event["kind"] == "stage" and event["code"] not in begun:
             begun[event["code"]] = _moment(event["created_at"])
     ends = [*list(begun.values())[1:], _moment(job["finished_at"])]
