@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
 from app.domain.evaluation import EVALUATION_NAME
 from app.domain.files import replaced_atomically
-from app.domain.manifest import Manifest, Measurement
+from app.domain.manifest import Manifest
 from app.domain.progress import DoneLine
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Work
@@ -23,18 +23,16 @@ from app.domain.workload import AGREEMENT_IMAGES, EVALUATIONS, architecture_of, 
 from app.reading.layout import load_index
 from worker.training.data.class_weights import class_weights
 from worker.training.data.pools import Images
+from worker.training.deliver import export
 from worker.training.engine.curves import Curves
-from worker.training.engine.eta import name_of_file
 from worker.training.engine.loop import Hooks, Optimisation, fit
 from worker.training.engine.pace import StepClock
 from worker.training.evaluation.advice import advise
 from worker.training.evaluation.answers import save_answers
-from worker.training.evaluation.metrics import accuracies, compare
+from worker.training.evaluation.metrics import compare
 from worker.training.evaluation.review import review_data
 from worker.training.evaluation.validation import Validator, build_validator, student_logits
-from worker.training.export.latency import NOT_MEASURED, measure_files
 from worker.training.export.preview import Previews
-from worker.training.export.student import Exported, calibration_images, export_student
 from worker.training.methods.batches import BatchSource
 from worker.training.methods.handover import Handover
 from worker.training.methods.registry import build_task
@@ -42,9 +40,8 @@ from worker.training.methods.targets import TargetSource
 from worker.training.models.networks import Student, build_student
 from worker.training.prepare import prepare
 from worker.training.report.comparison import tell_choice
-from worker.training.report.manifests import Delivered, Trained, describe, licences_of, preprocessing_of
+from worker.training.report.manifests import Trained, preprocessing_of
 from worker.training.run import Run
-from worker.training.teacher.features import TeacherTaps
 from worker.training.teacher.reprogramming import reprogram
 from worker.training.teacher.task_teacher import TaskTeacher, logits_of_clean
 
@@ -151,29 +148,6 @@ def evaluate(
     return evaluations
 
 
-def export(
-    run: Run,
-    images: Images,
-    taps: TeacherTaps | None,
-    students: Sequence[Trained],
-    evaluations: Sequence[dict[str, Any]],
-) -> Manifest:
-    """Write each student in every asked format, check and time each file, and describe them all in manifest.json."""
-    run.reporter.begin(Stage.EXPORT)
-    outcomes = []
-    for number, (trained, evaluation) in enumerate(zip(students, evaluations, strict=True)):
-        with run.reporter.part(trained.name, number, len(students)):
-            exported = _export_one(run, images, taps, trained, evaluation)
-            outcomes.append(Delivered(trained, evaluation, exported, _measure(run, trained, exported)))
-    run.reporter.book()  # the manifest names them
-    began = time.monotonic()
-    manifest = describe(run, images, taps, outcomes)
-    run.reporter.learned(Work.DESCRIBE, time.monotonic() - began, len(outcomes))
-    run.reporter.did(Work.DESCRIBE)
-    run.reporter.end()
-    return manifest
-
-
 def _distil_one(
     run: Run,
     spec: TrainingSpec,
@@ -247,56 +221,6 @@ def _heard_by(handover: Handover, hooks: Hooks) -> Callable[[int, dict[str, floa
 def _probe_only(run: Run) -> list[Trained]:
     """`probe` has an evaluation to deliver, and no student."""
     return [Trained(run.spec, run.out_dir, "", None)]
-
-
-def _export_one(
-    run: Run, images: Images, taps: TeacherTaps | None, trained: Trained, evaluation: Mapping[str, Any]
-) -> Exported:
-    if trained.student is None:
-        return Exported()
-    spec = trained.spec
-    return export_student(
-        trained.student.network,
-        config=spec.export,
-        out_dir=trained.folder,
-        image_size=spec.image_size,
-        classes=images.index.classes,
-        preprocessing=preprocessing_of(spec, trained.student),
-        fingerprint=spec.fingerprint(),
-        eval_images_u8=images.judged_squares,
-        eval_paths=[sample.path for sample in images.pools.judged.samples],
-        on_event=run.reporter.event,
-        eval_labels=images.pools.judged.labels,
-        eval_folder=run.data_dir,
-        evaluated_NK=student_logits(run, trained.student, images.judged_squares),
-        calibration=lambda: calibration_images(run, images),
-        metrics=accuracies(evaluation),
-        licences=licences_of(trained.student, taps),
-        on_file=_told(run, Work.EXPORT),
-    )
-
-
-def _measure(run: Run, trained: Trained, exported: Exported) -> dict[str, Measurement]:
-    """Of the files that have a runtime and have passed the gate."""
-    return measure_files(
-        trained.folder,
-        exported.parity,
-        image_size=trained.spec.image_size,
-        device=run.device,
-        timed=trained.spec.export.measure,
-        on_event=lambda code, message: run.reporter.event(code, message, warning=code == NOT_MEASURED),
-        on_file=_told(run, Work.TIME),
-    )
-
-
-def _told(run: Run, work: Work) -> Callable[[str, float], None]:
-    """What is told of a file: that it is done, and how long it took."""
-
-    def told(chosen: str, seconds: float) -> None:
-        run.reporter.did(name_of_file(work, chosen))
-        run.reporter.learned(work, seconds, 1, chosen)
-
-    return told
 
 
 class _TimedValidator:
