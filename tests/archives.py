@@ -15,6 +15,8 @@ class Archive:
     modified: str | None = None
     ranges: bool = True
     """Whether it gives parts."""
+    minds: bool = True
+    """Whether it minds If-Range, which some caches do not."""
     says_length: bool = True
     breaks: list[int] = field(default_factory=list)
     """After so many bytes the next answers end."""
@@ -51,7 +53,7 @@ class Archive:
     def _start(self, handler: Handler) -> int:
         asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
         condition = handler.headers.get("If-Range")
-        if asked is None or not self.ranges or condition not in {self.etag, self.modified}:
+        if asked is None or not self.ranges or (self.minds and condition not in {self.etag, self.modified}):
             return 0
         return int(asked[1])
 

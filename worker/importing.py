@@ -20,6 +20,7 @@ from app.db.models import utcnow
 from app.db.queries.claims import Heartbeat
 from app.domain.dataset import DatasetReport, ImportResult, Understanding
 from app.domain.errors import BytesQuotaExceeded, DestinationRefused, SourceUnavailable
+from app.domain.failpoints import failpoint
 from app.domain.files import lost_below
 from app.domain.sources import is_s3, shown_url
 from app.log_context import bound
@@ -28,7 +29,7 @@ from app.services import dataset_leases
 from app.services.dataset_leases import DatasetClaim
 from app.services.datasets import drop_blobs
 from app.settings import Settings
-from app.storage.keys import prepared_key, preview_key
+from app.storage.keys import import_keys, prepared_key, preview_key
 from app.storage.published import fetch
 from worker import problems
 from worker.downloads.bucket import BucketSource
@@ -134,7 +135,7 @@ class _Import(LeasedRun[DatasetClaim]):
 
     def clean_up(self) -> None:
         claim = self.claim
-        written = {prepared_key(claim.id, epoch) for epoch in range(1, claim.epoch + 1)}
+        written = import_keys(claim.id, claim.epoch)
         try:
             with self.worker.store.read() as session:
                 drop_blobs(session, self.worker.blobs, written | {claim.upload_key})
@@ -183,7 +184,9 @@ class _Import(LeasedRun[DatasetClaim]):
             log.info("the archive is fetched from %s", shown_url(url))
             fetched = download.run()
             self.worker.blobs.put_file(claim.upload_key, fetched.path)
+            failpoint("download_stored")
             self._held(lambda s: dataset_leases.keep_fetched(s, defaults, claim, fetched.bytes, fetched.sha256))
+            failpoint("download_noted")
             fetched.path.replace(self.folder / "archive")
             remove(folder)
         self._progress = self._download_share = DOWNLOAD_SHARE

@@ -22,7 +22,7 @@ from app.services.datasets import drop_blobs, expire_unanswered
 from app.services.reaping import Watch
 from app.settings import Settings
 from app.storage.blobs import Blobs
-from app.storage.keys import attempt_prefix, checkpoint_key, checkpoint_prefix
+from app.storage.keys import attempt_prefix, checkpoint_key, checkpoint_prefix, import_keys
 from worker.lease import STORE_AWAY
 from worker.outage import Outage
 from worker.scratch import sweep_downloads, sweep_imports, sweep_jobs
@@ -90,9 +90,10 @@ class Reconciler:
                     verdict = reaping.reap_dataset(session, held)
                 with bound(dataset_id=held.id, epoch=held.epoch):
                     log.warning("import %d gave no sign of life; the data set is now %s", held.epoch, verdict)
-                if verdict is DatasetState.REJECTED and archive is not None:
+                if verdict is DatasetState.REJECTED:
+                    written = import_keys(held.id, held.epoch) | ({archive} if archive is not None else set())
                     with self._store.read() as session:
-                        drop_blobs(session, self._blobs, {archive})
+                        drop_blobs(session, self._blobs, written)
 
     def resend_lost(self) -> None:
         """Send again what was lost: as many messages as there are waiting objects, and no more."""

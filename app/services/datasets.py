@@ -31,7 +31,7 @@ from app.services import audit, quotas, uploads
 from app.services.dataset_keys import RequestKey, add
 from app.services.states import move_dataset
 from app.storage.blobs import Blobs
-from app.storage.keys import dataset_prefix, prepared_key, preview_key, upload_key
+from app.storage.keys import dataset_prefix, import_keys, preview_key, upload_key
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -228,7 +228,7 @@ def delete(session: Session, blobs: Blobs, caller: Caller, dataset_id: str) -> N
         raise DatasetInUse(
             "A job that has not ended uses this data set.", hint="Cancel the job or wait until it ends, then try again."
         )
-    written = {prepared_key(dataset.id, epoch) for epoch in range(1, dataset.epoch + 1)}
+    written = import_keys(dataset.id, dataset.epoch)
     keys = written | {key for key in (dataset.upload_key, dataset.prepared_key) if key is not None}
     dataset.upload_key, dataset.prepared_key = None, None
     session.flush()

@@ -24,6 +24,12 @@ def prepared_key(dataset_id: str, epoch: int) -> str:
     return f"{dataset_prefix(dataset_id)}/e{epoch}/prepared.zip"
 
 
+def import_keys(dataset_id: str, epoch: int) -> set[str]:
+    """Whatever the imports of one data set may have written, up to attempt `epoch`: fetched archives and prepared data
+    sets. A worker that was killed between a blob and its row has left one that no row names."""
+    return {key(dataset_id, attempt) for attempt in range(1, epoch + 1) for key in (fetched_key, prepared_key)}
+
+
 def preview_key(prepared: str) -> str:
     """The thumbnails of the prepared data set under the key `prepared`; they come and go with it."""
     return prepared.removesuffix("prepared.zip") + "preview.json"

@@ -13,7 +13,8 @@ from stack import WAIT_SECONDS, Stack
 
 from app.db.models import Artifact, Dataset, Job
 from app.domain.files import sha256_file
-from app.domain.states import TERMINAL_JOB_STATES, JobState
+from app.domain.states import TERMINAL_JOB_STATES, DatasetState, JobState
+from app.storage.keys import preview_key
 from tests.support import files_below
 
 
@@ -30,12 +31,15 @@ def _findings(stack: Stack) -> Iterator[str]:
         jobs = list(session.scalars(select(Job)))
         datasets = list(session.scalars(select(Dataset)))
         artifacts = list(session.scalars(select(Artifact)))
-    known = {job.id for job in jobs}
-    yield from (f"{job_id} was acknowledged and is lost" for job_id in stack.acknowledged if job_id not in known)
+    known = {row.id for row in (*jobs, *datasets)}
+    yield from (f"{made} was acknowledged and is lost" for made in stack.acknowledged if made not in known)
     for job in jobs:
         yield from _of_job(stack, job, [a for a in artifacts if a.job_id == job.id])
+    for dataset in datasets:
+        yield from _of_dataset(dataset)
     yield from _of_blobs(stack, jobs, datasets, artifacts)
     ended = {job.id for job in jobs if job.state in TERMINAL_JOB_STATES}
+    ended |= {dataset.id for dataset in datasets if dataset.state != DatasetState.VALIDATING}
     for home in stack.homes():
         yield from _of_scratch(home / "scratch", ended)
     yield from _of_processes(stack)
@@ -63,18 +67,27 @@ def _of_job(stack: Stack, job: Job, artifacts: list[Artifact]) -> Iterator[str]:
             yield f"{artifact.storage_key} is not what was published"
 
 
+def _of_dataset(dataset: Dataset) -> Iterator[str]:
+    is_ready = dataset.state == DatasetState.READY
+    if bool(dataset.prepared_key) != is_ready or (dataset.upload_key and is_ready):
+        yield f"{dataset.id} is {dataset.state}, with {dataset.prepared_key} made of {dataset.upload_key}"
+    if dataset.state != DatasetState.VALIDATING and dataset.source_url and "?" in dataset.source_url:
+        yield f"{dataset.id} still holds what is secret in its address"
+
+
 def _of_blobs(stack: Stack, jobs: list[Job], datasets: list[Dataset], artifacts: list[Artifact]) -> Iterator[str]:
     named = {artifact.storage_key for artifact in artifacts}
     named |= {key for dataset in datasets for key in (dataset.upload_key, dataset.prepared_key) if key}
     named |= {job.checkpoint_key for job in jobs if job.checkpoint_key}
     root = Path(stack.settings.storage.removeprefix("file://"))
     stored = {str(path.relative_to(root)) for path in files_below(root)}
-    yield from (f"the blob {key} belongs to nobody" for key in stored - named)
+    previews = {preview_key(dataset.prepared_key) for dataset in datasets if dataset.prepared_key}
+    yield from (f"the blob {key} belongs to nobody" for key in stored - named - previews)
     yield from (f"the blob {key} is missing" for key in named - stored)
 
 
 def _of_scratch(scratch: Path, ended: set[str]) -> Iterator[str]:
-    for path in (scratch / "jobs").glob("*"):
+    for path in (*(scratch / "jobs").glob("*"), *(scratch / "downloads").glob("*")):
         if path.name.partition("-")[0] in ended:
             yield f"{path} was left behind"
     for pattern in ("uploads/*", "imports/*"):
