@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     """Most jobs of a tenant that wait for a worker. None: no limit."""
     tenant_max_running: int | None = Field(default=None, ge=1, le=1_000_000)
     """Most jobs of a tenant that run at a time; further ones wait. None: no limit."""
+    tenant_max_downloads: int = Field(default=1, ge=0, le=1_000_000)
+    """Most archives of a tenant that are fetched from their addresses at a time; further ones wait, and so hold no
+    import worker that others could have. 0: no limit. One, because a slow server may take `fetch_minutes` for each,
+    and of two import workers one is then left for other tenants and for archives that were uploaded."""
 
     outbound_allow: str = ""
     """Hosts, addresses and networks, with commas between them, that webhooks may be sent to and archives fetched from

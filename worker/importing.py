@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.db.models import utcnow
 from app.db.queries.claims import Heartbeat
+from app.db.queries.datasets import waiting_imports
 from app.domain.dataset import DatasetReport, ImportResult, Understanding
 from app.domain.errors import BytesQuotaExceeded, DestinationRefused, SourceUnavailable
 from app.domain.failpoints import failpoint
@@ -63,21 +64,34 @@ class Importer(LeasedWorker):
     """Between the tries of a download."""
 
     def run(self, dataset_id: str) -> None:
-        """Import the data set if it waits for that."""
+        """Import the data set if it waits for that and its archive is stored; else the one that is next."""
         if self.stopping.is_set():
             return  # the row still says that it waits
+        most = self.settings.tenant_max_downloads
         try:
             with self.store.write() as session:
-                claim = dataset_leases.claim_dataset(session, dataset_id, self.worker_id)
+                claim = dataset_leases.claim_next_dataset(session, dataset_id, self.worker_id, most)
         except STORE_AWAY as error:
             log.warning(STORE_AWAY_AT_CLAIM, first_line(error))
             return
         if claim is None:
-            log.info("%s does not wait for an import", dataset_id)
+            log.info("neither %s nor another data set may be imported now", dataset_id)
             return
         with bound(dataset_id=claim.id, epoch=claim.epoch):
             log.info("import begins, attempt %d", claim.epoch)
             _Import(self, claim).run()
+        if claim.source_url is not None:
+            self._tell_of_next(claim.id)
+
+    def _tell_of_next(self, fetched: str) -> None:
+        """A download was over; messages about others of its tenant may have been taken while none could begin."""
+        try:
+            with self.store.read() as session:
+                waiting = waiting_imports(session, self.settings.tenant_max_downloads)
+        except STORE_AWAY:
+            return  # the reconciler will
+        if (after := next((one.id for one in waiting if one.is_download and one.id != fetched), None)) is not None:
+            self.requeue(after)
 
 
 class _Import(LeasedRun[DatasetClaim]):

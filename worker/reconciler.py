@@ -99,9 +99,9 @@ class Reconciler:
         """Send again what was lost: as many messages as there are waiting objects, and no more."""
         with self._store.read() as session:
             jobs = queries.waiting_jobs(session, self._settings.tenant_max_running)
-            datasets = dataset_queries.waiting_datasets(session)
+            imports = dataset_queries.waiting_imports(session, self._settings.tenant_max_downloads)
         self._top_up(TRAINING_QUEUE, TRAIN_TASK, jobs)
-        self._top_up(DATASETS_QUEUE, IMPORT_TASK, datasets)
+        self._top_up(DATASETS_QUEUE, IMPORT_TASK, [waiting.id for waiting in imports])
         if self._broker_outage.lasts:
             probe(self._celery)  # there may be nothing to send, and a full Redis tells how many messages wait
             self._broker_outage.end()

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, DatasetClass
 from app.db.queries.claims import Claim, Leases
-from app.db.queries.datasets import same_prepared
+from app.db.queries.datasets import claimable_imports, same_prepared
+from app.db.queries.turns import DOWNLOADS, take_turn
 from app.domain.access import Quotas
 from app.domain.dataset import DatasetReport, ImportOptions, Split, Understanding
 from app.domain.errors import ImportFailed
@@ -39,6 +40,22 @@ class DatasetClaim(Claim):
     """What its owner says about it."""
     source_url: str | None = field(default=None, repr=False)
     """Where the archive is to be fetched from first; it may hold secrets. None: it is stored."""
+
+
+def claim_next_dataset(session: Session, dataset_id: str, worker_id: str, most_downloads: int) -> DatasetClaim | None:
+    """Claim the data set that is next (`app.domain.import_queue`): what is there already in the order of the messages,
+    so this one if its archive is stored. None if none may be claimed.
+
+    Args:
+        most_downloads: that a tenant may have under way; 0: any number.
+    """
+    waiting = claimable_imports(session, most_downloads)
+    if not waiting:
+        return None
+    chosen = next((one for one in waiting if one.id == dataset_id and not one.is_download), waiting[0])
+    if chosen.is_download:
+        take_turn(session, DOWNLOADS, chosen.tenant)
+    return claim_dataset(session, chosen.id, worker_id)
 
 
 def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetClaim | None:

@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app.db.engine import insert
-from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric, QueueTurn
+from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric
 from app.db.queries import jobs as queries
 from app.db.queries import statistics
 from app.db.queries.claims import Claim, Leases
+from app.db.queries.turns import take_turn
 from app.domain.errors import InvalidSpec, WorkerLostRepeatedly
 from app.domain.manifest import ArtifactFile
 from app.domain.previews import PreviewMark
@@ -77,7 +77,8 @@ def claim_job(session: Session, job_id: str, worker_id: str) -> JobClaim | None:
     except InvalidSpec as unreadable:
         fail_job(session, Claim(job.id, job.epoch), unreadable.as_problem())
         return None
-    _take_turn(session, job)
+    # no two claims get one number: the total of attempts, raised above, is locked until the commit
+    take_turn(session, job.priority, job.tenant)
     return JobClaim(
         job.id,
         job.epoch,
@@ -278,11 +279,3 @@ def _add_points(session: Session, job: Job, points: Sequence[MetricLine]) -> Non
                 points=[{"step": line.step, "values": line.values} for line in lines],
             )
         )
-
-
-def _take_turn(session: Session, job: Job) -> None:
-    """Put the job's tenant behind all others in the rounds of its priority."""
-    # no two claims get one number: the total of attempts, raised above, is locked until the commit
-    turn = queries.last_turn(session) + 1
-    row = insert(session, QueueTurn).values(priority=job.priority, tenant=job.tenant, turn=turn)
-    session.execute(row.on_conflict_do_update(index_elements=["priority", "tenant"], set_={"turn": turn}))

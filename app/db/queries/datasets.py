@@ -7,10 +7,15 @@ from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.ids import is_id
-from app.db.models import Dataset, DatasetClass, Job
+from app.db.models import Dataset, DatasetClass, Job, QueueTurn
 from app.db.queries.jobs import Held, Stamp
 from app.db.queries.page import Page, page_of
+from app.db.queries.turns import DOWNLOADS
+from app.domain.import_queue import WaitingImport, order_imports
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState
+
+_CLAIMING = 2304_02265
+"""The advisory lock of those who choose an import."""
 
 # built once: building a statement takes as long as sending it
 _DATASET = (
@@ -96,10 +101,29 @@ def held_datasets(session: Session) -> list[Held]:
     return [Held(*row) for row in rows]
 
 
-def waiting_datasets(session: Session) -> Sequence[str]:
-    """Ids of the data sets whose import no worker has taken, oldest first."""
+def waiting_imports(session: Session, most_downloads: int) -> list[WaitingImport]:
+    """The imports that a worker may take, the next one first; `most_downloads` of one tenant at a time, 0: any
+    number."""
+    imports = select(Dataset.id, Dataset.tenant, Dataset.upload_key.is_(None)).order_by(Dataset.id)
     waits = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
-    return session.scalars(select(Dataset.id).where(*waits).order_by(Dataset.id)).all()
+    waiting = [WaitingImport(*row) for row in session.execute(imports.where(*waits))]
+    downloads = {one.tenant for one in waiting if one.is_download}
+    if not downloads:
+        return waiting
+    held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None), Dataset.upload_key.is_(None))
+    counted = session.execute(select(Dataset.tenant, func.count()).where(*held).group_by(Dataset.tenant))
+    had_turn = (QueueTurn.priority == DOWNLOADS, QueueTurn.tenant.in_(downloads))
+    had = session.execute(select(QueueTurn.tenant, QueueTurn.turn).where(*had_turn))
+    running, turns = {row[0]: row[1] for row in counted}, {row[0]: row[1] for row in had}
+    return order_imports(waiting, running, turns, most_downloads)
+
+
+def claimable_imports(session: Session, most_downloads: int) -> list[WaitingImport]:
+    """As `waiting_imports`. Until the transaction ends nobody else asks: two workers at once would both take a tenant's
+    last place."""
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+    return waiting_imports(session, most_downloads)
 
 
 def unanswered_datasets(session: Session, asked_before: datetime) -> Sequence[str]:

@@ -156,11 +156,6 @@ def next_queued_job(session: Session, max_running: int | None = None) -> str | N
     return _queue_order(session, max_running).first
 
 
-def last_turn(session: Session) -> int:
-    """The number of the latest turn that a tenant has had; 0 before the first."""
-    return session.scalar(select(func.max(QueueTurn.turn))) or 0
-
-
 def queued_jobs(session: Session, tenant: str) -> int:
     """How many of a tenant's jobs wait for a worker."""
     waiting = (Job.tenant == tenant, Job.state == JobState.QUEUED)
