@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -204,13 +205,42 @@ class TestParity:
         with pytest.raises(ExportParityFailed, match=r"student\.onnx does not compute .* first on 'test/\d+\.png'"):
             check_parity("student.onnx", expected, bad, exported.paths, 1e-4)
 
-    @pytest.mark.parametrize("kind", [torch.float16, torch.float64])
-    def test_torchscript_can_be_converted(self, exported: Export, expected: np.ndarray, kind: torch.dtype) -> None:
-        model = torch.jit.load(exported.folder / "student.ts").to(kind)
+    @pytest.mark.parametrize(
+        ("convert", "kind", "bound"),
+        [
+            (methodcaller("half"), torch.float16, 0.05),
+            (methodcaller("to", torch.float16), torch.float16, 0.05),
+            (methodcaller("to", torch.float64), torch.float64, 1e-4),
+            (methodcaller("to", "cpu"), torch.float32, 1e-4),
+        ],
+        ids=["half", "to float16", "to float64", "to a device"],
+    )
+    def test_torchscript_is_not_frozen_and_can_be_converted(
+        self,
+        exported: Export,
+        expected: np.ndarray,
+        convert: Callable[[torch.jit.ScriptModule], torch.jit.ScriptModule],
+        kind: torch.dtype,
+        bound: float,
+    ) -> None:
+        """As docs/exports.md says; float16 keeps 11 bits of a number, and the logits are of the order of 10."""
+        model = convert(torch.jit.load(exported.folder / "student.ts"))
+        assert {weight.dtype for weight in model.parameters()} == {kind}
         images = torch.from_numpy(normalise(exported.images, PREPROCESSING.mean, PREPROCESSING.std))
         with torch.inference_mode():
-            logits = model(images.to(kind)).float().numpy()
-        assert np.abs(logits - expected).max() < 0.05
+            logits = model(images.to(kind))
+        assert logits.dtype is kind
+        assert np.abs(logits.float().numpy() - expected).max() < bound
+
+    def test_torchscript_that_its_user_freezes_stays_as_it_is(self, exported: Export, expected: np.ndarray) -> None:
+        """As docs/exports.md says too; and so the test above would notice a file that is frozen."""
+        model = torch.jit.freeze(torch.jit.load(exported.folder / "student.ts").eval()).half()
+        assert list(model.parameters()) == []
+        images = torch.from_numpy(normalise(exported.images, PREPROCESSING.mean, PREPROCESSING.std))
+        with torch.inference_mode():
+            assert np.abs(model(images).numpy() - expected).max() < 1e-4
+            with pytest.raises(RuntimeError):
+                model(images.half())
 
     def test_publishes_nothing_that_disagrees(self, tmp_path: Path) -> None:
         with pytest.raises(ExportParityFailed, match=r"student\.pt2") as failure:
