@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 from app.domain.errors import DatasetRejected
+from app.ingest.addressed import refusal
 from app.ingest.columnar import open_table
 from app.ingest.entry import Archive
 from app.ingest.limits import Limits
@@ -35,6 +36,8 @@ def open_archive(path: Path, limits: Limits, encoding: str | None = None, labels
         return open_table(path, limits, labels_column)
     if magic.startswith((b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise DatasetRejected("xz, 7z and rar archives are not accepted.", hint=ACCEPTED)
+    if (table := refusal(path)) is not None:
+        raise table
     if not magic.startswith(COMPRESSED) and path.stat().st_size < tarfile.BLOCKSIZE:
         raise DatasetRejected("The file is not an archive.", hint=ACCEPTED)
     return TarArchive(path, limits, encoding)

@@ -200,14 +200,14 @@ class _Import:
             self._pictures,
             copies,
             {**self._skipped, **layout.skipped},
-            understanding=understood(choice, layout, self._archive.notes),
+            understanding=understood(choice, layout, self._archive.notes, listed.addressed.told()),
             first=lost,
             more=[*_encoding_notes(self._archive), *sample_warnings(samples, self._levels)],
         )
 
     def _inspect(self, listed: Listed) -> None:
         """Decode every file that may be an image."""
-        wanted = set(listed.listing.images)
+        wanted = set(listed.listing.images) - self._skipped.keys()
         done, total = len(listed.entries) - len(wanted), len(listed.entries)
 
         def images() -> Iterator[Job]:
@@ -222,8 +222,8 @@ class _Import:
                 self._skipped[path] = found or Reason(DIED)
             done += 1
             self._on_progress(LOOKING_SHARE * done / total)
-        if not self._pictures and wanted:
-            raise _no_image({path: self._skipped[path] for path in wanted})
+        if not self._pictures and listed.listing.images:
+            raise _no_image({path: self._skipped[path] for path in listed.listing.images})
 
     def _names(self, layout: Layout) -> dict[str, str]:
         """Path to the path in the prepared data set."""

@@ -1,9 +1,11 @@
 """The first look at an archive: which entries are images, which may tell labels, and what the others are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from app.domain.address_tables import NOTES_NAME
 from app.domain.dataset import Reason
+from app.ingest.addressed import Addressed, read_notes
 from app.ingest.entry import Archive, Entry
 from app.ingest.foreign import kind_by_name, looks_like_image, what
 from app.ingest.limits import Limits
@@ -35,12 +37,18 @@ class Listed:
     """Files that are not even decoded, each with its reason."""
     hidden: dict[str, list[str]] = field(default_factory=dict)
     """Hidden folders that hold images, with these."""
+    addressed: Addressed = field(default_factory=Addressed)
+    """Where the images of a table were fetched."""
 
 
 def first_look(archive: Archive, limits: Limits) -> Listed:
     """Read the texts, and the beginnings of what has no usual name."""
-    entries = [entry for entry in archive.entries if not is_junk(entry.path)]
-    found = Listed(Listing(()), entries)
+    addressed = read_notes(archive)
+    fetched = frozenset(addressed.paths.values())
+    entries = [
+        entry for entry in archive.entries if not is_junk(entry.path) and not (fetched and entry.path == NOTES_NAME)
+    ]
+    found = Listed(Listing(()), entries, dict(addressed.lost), addressed=addressed)
     for entry in archive.entries:
         folder = hidden_folder(entry.path)
         if folder is not None:
@@ -48,23 +56,13 @@ def first_look(archive: Archive, limits: Limits) -> Listed:
             found.skipped[entry.path] = Reason(
                 "in a hidden folder", f"in the hidden folder {folder!r}, whose name begins with a dot"
             )
-    images, texts, others = set(), {}, {}
-    held = 0
-    for entry in entries:
-        if is_archive_name(entry.path):
-            found.skipped[entry.path] = Reason("an archive inside the archive is not opened")
-        elif entry.size > limits.max_file_bytes:
-            found.skipped[entry.path] = Reason(f"larger than {limits.max_file_bytes} bytes")
-            if kind := kind_by_name(entry.path):
-                others[entry.path] = kind
-        elif has_image_name(entry.path):
-            images.add(entry.path)
-        elif kind := kind_by_name(entry.path):
-            others[entry.path] = kind
-            found.skipped[entry.path] = Reason(f"not an image but {kind}")
+    images, others = _by_names(entries, fetched, limits, found)
+    images |= addressed.lost.keys()
+    texts, held = {}, 0
 
     def unsure(entry: Entry) -> bool:
-        return entry.path not in images and entry.path not in found.skipped and not is_junk(entry.path)
+        left_out = is_junk(entry.path) or (fetched and entry.path == NOTES_NAME)
+        return entry.path not in images and entry.path not in found.skipped and not left_out
 
     for entry, data in archive.walk(_bounded(unsure, limits)):
         if looks_like_image(data):
@@ -84,8 +82,31 @@ def first_look(archive: Archive, limits: Limits) -> Listed:
         others=others,
         empty_folders=_empty(archive),
         given=tuple(archive.given),
+        addresses=addressed.paths,
     )
     return found
+
+
+def _by_names(
+    entries: list[Entry], fetched: Collection[str], limits: Limits, found: Listed
+) -> tuple[set[str], dict[str, str]]:
+    """The entries that are called like images, and what others are called like; those are noted as skipped."""
+    images, others = set(), {}
+    for entry in entries:
+        if entry.path in fetched:  # whatever came from there: it is decoded, or called by its name
+            images.add(entry.path)
+        elif is_archive_name(entry.path):
+            found.skipped[entry.path] = Reason("an archive inside the archive is not opened")
+        elif entry.size > limits.max_file_bytes:
+            found.skipped[entry.path] = Reason(f"larger than {limits.max_file_bytes} bytes")
+            if kind := kind_by_name(entry.path):
+                others[entry.path] = kind
+        elif has_image_name(entry.path):
+            images.add(entry.path)
+        elif kind := kind_by_name(entry.path):
+            others[entry.path] = kind
+            found.skipped[entry.path] = Reason(f"not an image but {kind}")
+    return images, others
 
 
 def _bounded(unsure: Callable[[Entry], bool], limits: Limits) -> Callable[[Entry], bool]:

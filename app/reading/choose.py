@@ -95,7 +95,8 @@ def _read(context: Context) -> tuple[list[Reading], list[Refusal]]:
             context.broken.append(reader.__module__.rpartition(".")[2])
     tables = [table for file in sorted(context.shallow) if (table := _table(context, file)) is not None]
     found += table_readings(context, tables)
-    found += folder_readings(context.listing, context.unlabelled_classes)
+    if not context.listing.addresses:  # folders of web servers are nobody's classes
+        found += folder_readings(context.listing, context.unlabelled_classes)
     return [f for f in found if isinstance(f, Reading)], [f for f in found if isinstance(f, Refusal)]
 
 

@@ -22,9 +22,10 @@ def _names(words: str) -> tuple[str, ...]:
 _SAMPLE_ROWS = 300
 _MOST_CANDIDATES = 5
 """Columns that are offered as the class: each is read as a whole."""
-_PATHS = _names(
+PATH_NAMES = _names(
     "path file_name filename filepath file_path image_path img_path image_name img_name image file fname "
-    "image_file image_id imageid img id_code id image_url url name img_id photo picture isic_id uuid"
+    "image_file image_id imageid img id_code id image_url url img_url photo_url picture_url uri link name img_id "
+    "photo picture isic_id uuid"
 )
 LABEL_NAMES = _names(
     "label class class_name classname label_name labels category category_name choice target breed diagnosis "
@@ -116,7 +117,7 @@ def find_columns(
     if path is None:
         if not trusted or heading is None:
             return None
-        path = next((i for name in _PATHS for i, head in enumerate(heading) if bare(head) == bare(name)), None)
+        path = next((i for name in PATH_NAMES for i, head in enumerate(heading) if bare(head) == bare(name)), None)
         if path is None:
             return None
     found = [index.find(cells[path], folder) for _, cells in body if path < len(cells) and cells[path]]
@@ -153,7 +154,7 @@ def _heading(table: Table, first: list[str], rest: Sequence[Row], index: PathInd
         return list(first)
     if table.delimiter == " ":
         return None
-    known = {bare(name) for name in (*_PATHS, *LABEL_NAMES, *_SPLITS)}
+    known = {bare(name) for name in (*PATH_NAMES, *LABEL_NAMES, *_SPLITS)}
     if any(bare(cell) in known for cell in first):
         return first
     if any(index.find(cell, folder).path is not None for cell in first if cell):
@@ -174,7 +175,7 @@ def _path_column(
         score = sum(
             _WEIGHTS.get(one.how, _NUMBER_WEIGHT if one.anchored else 0.0) for one in found if one.path is not None
         ) / len(cells)
-        if heading is not None and bare(heading[column] if column < len(heading) else "") in map(bare, _PATHS):
+        if heading is not None and bare(heading[column] if column < len(heading) else "") in map(bare, PATH_NAMES):
             score *= 1.2
         elif all(cell.isdigit() for cell in cells) and cells == [str(i + int(cells[0])) for i in range(len(cells))]:
             score *= 0.3  # a count of the rows

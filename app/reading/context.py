@@ -34,7 +34,7 @@ class Context:
 
     @cached_property
     def index(self) -> PathIndex:
-        return PathIndex(self.listing.images)
+        return PathIndex(self.listing.images, self.listing.addresses)
 
     @cached_property
     def shallow(self) -> list[str]:

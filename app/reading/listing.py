@@ -45,6 +45,8 @@ class Listing:
     empty_folders: tuple[str, ...] = ()
     """Folders that hold no file at all."""
     given: tuple[Given, ...] = ()
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Where a table's images were fetched: path by the address that stands in the table."""
 
     @cached_property
     def root(self) -> str:

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -40,7 +41,9 @@ class Found(NamedTuple):
 class PathIndex:
     """The images, to be found by what somebody calls them. Inside, all paths are in NFC."""
 
-    def __init__(self, paths: Collection[str]) -> None:
+    def __init__(self, paths: Collection[str], addresses: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`addresses`: cells that are known to mean a path, and which."""
+        self._addresses = addresses
         self._exact = {path if path.isascii() else unicodedata.normalize("NFC", path): path for path in paths}
         self._nearest: dict[str, str | None] = {}
         self._root = common_folder(self._exact)
@@ -51,6 +54,8 @@ class PathIndex:
             cell: a path, a name, a URL or an id.
             folder: of the table, with a trailing slash: relative paths start there.
         """
+        if cell in self._addresses:
+            return Found(self._addresses[cell], EXACT, anchored=True)
         for path in (folder + cell, cell):
             if path in self._exact:
                 return Found(self._exact[path], EXACT, anchored=True)

@@ -13,12 +13,15 @@ MAX_LISTED = 30
 _MAX_SENTENCE = 1_500
 
 
-def understood(choice: Choice, layout: Layout | None = None, notes: Sequence[str] = ()) -> Understanding:
+def understood(
+    choice: Choice, layout: Layout | None = None, notes: Sequence[str] = (), more: str = ""
+) -> Understanding:
     """
     Args:
         choice: what was chosen, or is to be.
         layout: what came of it once every image was decoded; None where that is not known yet.
         notes: sentences about how the archive itself was read.
+        more: ends the sentence.
     """
     reading = choice.reading
     differing = (reading, *choice.others)
@@ -28,7 +31,7 @@ def understood(choice: Choice, layout: Layout | None = None, notes: Sequence[str
         )
         sentence += ". Choose one."
     else:
-        sentence = _sentence(reading, layout)
+        sentence = _sentence(reading, layout).removesuffix(".") + more + "."
     return Understanding(
         sentence=sentence[:_MAX_SENTENCE],
         reading=reading.id,
