@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     `fetch_min_bytes_per_second` over it has its data set rejected. The import worker does nothing else meanwhile."""
     fetch_min_bytes_per_second: float = Field(default=16_384, gt=0)
     """Least rate of a download."""
+    fetch_images: bool = False
+    """Take a table of images' addresses for a data set, and fetch the images, under the same rules as an archive's
+    address. Off, because one request then makes this service send thousands, to servers that a stranger has chosen."""
     max_unpacked_bytes: int = Field(default=100 * 2**30, gt=0)
     """Largest sum of an archive's unpacked members, in bytes."""
     max_images: int = Field(default=1_000_000, gt=0)

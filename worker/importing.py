@@ -1,7 +1,5 @@
 """One import of a data set: claim → fetch the archive → child process → store the prepared data set → finish.
 
-An archive that lies at an address is downloaded and stored first.
-
 The archive is hostile until shown otherwise, so it is opened in a child. Its verdict is the user's: `rejected` says
 what is wrong with the archive, and `needs_answer` asks which of several readings is meant; then the archive is kept.
 A child that dies without a verdict is ours: it is tried once more.
@@ -14,16 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from app.db.models import utcnow
 from app.db.queries.claims import Heartbeat
 from app.db.queries.datasets import waiting_imports
+from app.domain.address_tables import ADDRESSES_NAME
 from app.domain.dataset import DatasetReport, ImportResult, Understanding
 from app.domain.errors import BytesQuotaExceeded, DestinationRefused, SourceUnavailable
-from app.domain.failpoints import failpoint
 from app.domain.files import lost_below
-from app.domain.sources import is_s3, shown_url
 from app.log_context import bound
 from app.outbound import Outbound
 from app.services import dataset_leases
@@ -31,24 +26,20 @@ from app.services.dataset_leases import DatasetClaim
 from app.services.datasets import drop_blobs
 from app.settings import Settings
 from app.storage.keys import import_keys, prepared_key, preview_key
-from app.storage.published import fetch
 from worker import problems
-from worker.downloads.bucket import BucketSource
-from worker.downloads.download import PAUSES, Bounds, Download
-from worker.downloads.part import Source
-from worker.downloads.web import WebSource
-from worker.lease import STORE_AWAY, Lease, LeaseLost, WorkerStopping
+from worker.downloads.download import PAUSES
+from worker.downloads.images import PAUSES as IMAGE_PAUSES
+from worker.fetching import Fetching
+from worker.lease import STORE_AWAY, Lease, WorkerStopping
 from worker.leased_run import STORE_AWAY_AT_CLAIM, Ending, LeasedRun, LeasedWorker
 from worker.limits import Limits
 from worker.outage import first_line
 from worker.problems import Failed, Problem
-from worker.scratch import download_folder, import_folder, remove
+from worker.scratch import import_folder, remove
 
 INGEST = (sys.executable, "-m", "app.ingest")
 """Followed by ARCHIVE OUT_DIR."""
 TRIES = 2
-DOWNLOAD_SHARE = 0.5
-"""Of the progress of an import that begins with a download."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +53,8 @@ class Importer(LeasedWorker):
     """Reaches the addresses that archives are fetched from; None: as the settings allow."""
     pauses: Sequence[float] = PAUSES
     """Between the tries of a download."""
+    image_pauses: Sequence[float] = IMAGE_PAUSES
+    """Between those of an image that a table names."""
 
     def run(self, dataset_id: str) -> None:
         """Import the data set if it waits for that and its archive is stored; else the one that is next."""
@@ -80,7 +73,7 @@ class Importer(LeasedWorker):
         with bound(dataset_id=claim.id, epoch=claim.epoch):
             log.info("import begins, attempt %d", claim.epoch)
             _Import(self, claim).run()
-        if claim.source_url is not None:
+        if claim.source_url is not None or claim.may_be_table:
             self._tell_of_next(claim.id)
 
     def _tell_of_next(self, fetched: str) -> None:
@@ -103,29 +96,25 @@ class _Import(LeasedRun[DatasetClaim]):
         lease = Lease(worker.settings, worker.store, worker.stopping, beat=self._beat)
         folder = import_folder(worker.settings, claim.id, claim.epoch)
         super().__init__(worker, claim, lease, folder, Limits.for_import(worker.settings))
-        self._importer = worker
         self._progress, self._told, self._last_line = 0.0, 0.0, ""
-        self._download_share = 0.0
-        """Of the progress."""
+        self._fetching = Fetching(
+            worker.settings,
+            worker.blobs,
+            claim,
+            lease,
+            outbound=worker.outbound,
+            pauses=worker.pauses,
+            image_pauses=worker.image_pauses,
+        )
 
     def work(self) -> Ending:
         claim, blobs = self.claim, self.worker.blobs
-        if claim.source_url is not None:
-            try:
-                self._download(claim.source_url)
-            except (SourceUnavailable, DestinationRefused, BytesQuotaExceeded) as error:
-                log.info("the archive is not fetched: %s", error.detail)
-                return self._rejected(problems.of_error(error))
-        else:
-            fetch(
-                blobs,
-                claim.upload_key,
-                self.folder / "archive",
-                what="the uploaded archive",
-                hint="Upload it again.",
-                sha256=claim.sha256,
-            )
-        result = self._import()
+        try:
+            refused = self._fetching.run(self.folder / "archive", self._listed)
+        except (SourceUnavailable, DestinationRefused, BytesQuotaExceeded) as error:
+            log.info("the archive is not fetched: %s", error.detail)
+            return self._rejected(problems.of_error(error))
+        result = refused or self._child(_options(self.worker.settings), _result_of)
         if result.question is not None:
             question = result.question
             return Ending("a question", lambda s: dataset_leases.ask_about_dataset(s, claim, question))
@@ -163,10 +152,10 @@ class _Import(LeasedRun[DatasetClaim]):
         if line:
             self._last_line, progress = line, _progress_of(line)
             if progress:
-                self._progress = self._download_share + (1 - self._download_share) * progress
+                self._progress = self._fetching.share + (1 - self._fetching.share) * progress
 
     def _beat(self) -> Heartbeat:
-        progress = self._progress
+        progress = max(self._progress, self._fetching.progress)
         # by the time of its last change a row is known to have news, for streams and for who waits
         values = {"progress": progress} | ({} if progress == self._told else {"updated_at": utcnow()})
         with self.worker.store.write() as session:
@@ -174,53 +163,17 @@ class _Import(LeasedRun[DatasetClaim]):
         self._told = progress
         return answer
 
-    def _download(self, url: str) -> None:
-        """Fetch the archive, store it and note that it is there, so that nobody has to fetch it again.
+    def _listed(self, arguments: Sequence[str]) -> ImportResult | Path:
+        """The list of a table's addresses, or why there is none."""
+        result = self._child(arguments, _listing_of)
+        return self.folder / "out" / ADDRESSES_NAME if result.code is None else result
 
-        Raises:
-            SourceUnavailable, DestinationRefused, BytesQuotaExceeded: a verdict, in words for the user.
-        """
-        settings, claim, defaults = self.worker.settings, self.claim, self.worker.settings.quotas
-        with download_folder(settings, claim.id, claim.epoch) as folder:
-            download = Download(
-                folder,
-                self._source(url),
-                Bounds(
-                    bytes=settings.max_upload_bytes,
-                    seconds=settings.fetch_minutes * 60,
-                    idle_seconds=settings.fetch_idle_seconds,
-                    bytes_per_second=settings.fetch_min_bytes_per_second,
-                    pauses=self._importer.pauses,
-                ),
-                check=lambda: self._while_downloading(download),
-                admit=lambda size: self._held(lambda s: dataset_leases.reserve_bytes(s, defaults, claim, size)),
-            )
-            log.info("the archive is fetched from %s", shown_url(url))
-            fetched = download.run()
-            self.worker.blobs.put_file(claim.upload_key, fetched.path)
-            failpoint("download_stored")
-            self._held(lambda s: dataset_leases.keep_fetched(s, defaults, claim, fetched.bytes, fetched.sha256))
-            failpoint("download_noted")
-            fetched.path.replace(self.folder / "archive")
-            remove(folder)
-        self._progress = self._download_share = DOWNLOAD_SHARE
-
-    def _source(self, url: str) -> Source:
-        settings = self.worker.settings
-        if is_s3(url):
-            return BucketSource(settings.buckets, url)
-        return WebSource(self._importer.outbound or Outbound(settings.destinations), url, settings.fetch_idle_seconds)
-
-    def _while_downloading(self, download: Download) -> None:
-        self.lease.check()
-        self._progress = DOWNLOAD_SHARE * download.progress
-
-    def _held(self, change: Callable[[Session], bool]) -> None:
-        if not self.lease.write(change):
-            raise LeaseLost("it was taken over, has ended or was deleted")
-
-    def _import(self) -> ImportResult:
+    def _child(self, arguments: Sequence[str], read: Callable[[str, Path], ImportResult | None]) -> ImportResult:
         """The child's verdict.
+
+        Args:
+            arguments: besides the archive, the folder for what comes of it, and what the owner says.
+            read: makes a verdict of its last line and that folder.
 
         Raises:
             ChildProcessError: every try died without one.
@@ -230,9 +183,8 @@ class _Import(LeasedRun[DatasetClaim]):
             remove(out)
             self._last_line = ""
             said = f"--options={self.claim.options.model_dump_json(exclude_defaults=True)}"
-            arguments = [str(self.folder / "archive"), str(out), *_options(self.worker.settings), said]
-            status, errors = self.run_child(arguments)
-            if status == 0 and (result := _result_of(self._last_line, out)) is not None:
+            status, errors = self.run_child([str(self.folder / "archive"), str(out), *arguments, said])
+            if status == 0 and (result := read(self._last_line, out)) is not None:
                 return result
             log.warning("try %d died with status %d:\n%s", attempt, status, errors)
         raise ChildProcessError("the import died every time")
@@ -262,6 +214,18 @@ def _progress_of(line: str) -> float | None:
         return min(1.0, max(0.0, float(json.loads(line)["progress"])))
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _listing_of(line: str, out: Path) -> ImportResult | None:
+    """Whether a table names images."""
+    try:
+        content = json.loads(line)
+        if content.pop("type") != "result":
+            return None
+        result = ImportResult.model_validate(content)
+    except (ValueError, AttributeError, KeyError):
+        return None
+    return result if result.code is not None or (out / ADDRESSES_NAME).is_file() else None
 
 
 def _result_of(line: str, out: Path) -> ImportResult | None:

@@ -14,6 +14,7 @@ from app.db.models import Dataset, Job, utcnow
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as queries
 from app.db.queries.jobs import Held
+from app.domain.address_tables import TABLE
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState
 from app.log_context import bound
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, BrokerAway, probe, send, waiting_messages
@@ -178,7 +179,9 @@ class Reconciler:
     def _is_fetched(self, dataset_id: str) -> bool:
         with self._store.read() as session:
             dataset = session.get(Dataset, dataset_id)
-        return dataset is None or dataset.state != DatasetState.VALIDATING or dataset.upload_key is not None
+        if dataset is None or dataset.state != DatasetState.VALIDATING:
+            return True
+        return dataset.upload_key is not None and not dataset.upload_key.endswith(TABLE)
 
     def _top_up(self, queue: str, task: str, waiting: Sequence[str]) -> None:
         if not waiting:

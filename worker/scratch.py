@@ -55,14 +55,7 @@ def forget_dataset(settings: Settings, prepared_key: str) -> None:
 @contextmanager
 def job_folder(settings: Settings, job_id: str, epoch: int) -> Iterator[Path]:
     """A folder for one attempt. It is the former attempt's, to go on from, unless a zombie still sits in that."""
-    jobs = settings.scratch / "jobs"
-    with contextlib.ExitStack() as stack:
-        folder = jobs / job_id
-        try:
-            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
-        except FolderBusy:
-            folder = jobs / f"{job_id}-e{epoch}"
-            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+    with _folder_to_go_on(settings.scratch / "jobs", job_id, epoch) as folder:
         yield folder
 
 
@@ -81,14 +74,14 @@ def import_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[P
 def download_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[Path]:
     """A folder for an archive that is fetched. It is the former attempt's, to go on from, unless a zombie still sits in
     that; and stays until the data set's import is over."""
-    downloads = settings.scratch / "downloads"
-    with contextlib.ExitStack() as stack:
-        folder = downloads / dataset_id
-        try:
-            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
-        except FolderBusy:
-            folder = downloads / f"{dataset_id}-e{epoch}"
-            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+    with _folder_to_go_on(settings.scratch / "downloads", dataset_id, epoch) as folder:
+        yield folder
+
+
+@contextmanager
+def images_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[Path]:
+    """As `download_folder`, for the images that a table names."""
+    with _folder_to_go_on(settings.scratch / "images", dataset_id, epoch) as folder:
         yield folder
 
 
@@ -101,8 +94,8 @@ def sweep_jobs(settings: Settings, is_over: Callable[[str], bool]) -> None:
 
 
 def sweep_downloads(settings: Settings, is_over: Callable[[str], bool]) -> None:
-    """Remove what was fetched for imports that have ended; `is_over` takes a data set's id."""
-    for folder in _folders(settings.scratch / "downloads"):
+    """Remove what was fetched for imports that need it no more; `is_over` takes a data set's id."""
+    for folder in (*_folders(settings.scratch / "downloads"), *_folders(settings.scratch / "images")):
         if is_over(folder.name.partition("-")[0]):
             with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
                 remove(folder)
@@ -140,6 +133,18 @@ def lock_folder(folder: Path, kind: int) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _folder_to_go_on(parent: Path, name: str, epoch: int) -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        folder = parent / name
+        try:
+            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+        except FolderBusy:
+            folder = parent / f"{name}-e{epoch}"
+            stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
+        yield folder
 
 
 @contextmanager

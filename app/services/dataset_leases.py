@@ -10,6 +10,7 @@ from app.db.queries.claims import Claim, Leases
 from app.db.queries.datasets import claimable_imports, same_prepared
 from app.db.queries.turns import DOWNLOADS, take_turn
 from app.domain.access import Quotas
+from app.domain.address_tables import TABLE
 from app.domain.dataset import DatasetReport, ImportOptions, Split, Understanding
 from app.domain.errors import ImportFailed
 from app.domain.sources import shown_url
@@ -40,6 +41,13 @@ class DatasetClaim(Claim):
     """What its owner says about it."""
     source_url: str | None = field(default=None, repr=False)
     """Where the archive is to be fetched from first; it may hold secrets. None: it is stored."""
+    name: str = ""
+    """Of the data set."""
+
+    @property
+    def may_be_table(self) -> bool:
+        """Whether what is stored may be a table of addresses, whose images are to be fetched."""
+        return self.upload_key.endswith(TABLE)
 
 
 def claim_next_dataset(session: Session, dataset_id: str, worker_id: str, most_downloads: int) -> DatasetClaim | None:
@@ -67,8 +75,8 @@ def claim_dataset(session: Session, dataset_id: str, worker_id: str) -> DatasetC
     if dataset.upload_key is None:
         assert dataset.source_url is not None, "an archive is kept until the import has ended, or still to be fetched"
         key = fetched_key(dataset_id, dataset.epoch)
-        return DatasetClaim(dataset_id, dataset.epoch, key, "", options, dataset.source_url)
-    return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256, options)
+        return DatasetClaim(dataset_id, dataset.epoch, key, "", options, dataset.source_url, dataset.name)
+    return DatasetClaim(dataset_id, dataset.epoch, dataset.upload_key, dataset.sha256, options, name=dataset.name)
 
 
 def reserve_bytes(session: Session, defaults: Quotas, claim: Claim, size: int) -> bool:
@@ -90,8 +98,9 @@ def reserve_bytes(session: Session, defaults: Quotas, claim: Claim, size: int) -
     return True
 
 
-def keep_fetched(session: Session, defaults: Quotas, claim: DatasetClaim, size: int, sha256: str) -> bool:
-    """Note that the archive has come and is stored under the claim's key. False: the claim is over.
+def keep_fetched(session: Session, defaults: Quotas, claim: Claim, key: str, size: int, sha256: str) -> bool:
+    """Note that the archive has come and is stored under `key`; or that one was made of what a table names, in place of
+    the table. False: the claim is over.
 
     Raises:
         BytesQuotaExceeded: as `reserve_bytes`.
@@ -99,9 +108,8 @@ def keep_fetched(session: Session, defaults: Quotas, claim: DatasetClaim, size: 
     if not reserve_bytes(session, defaults, claim, size):
         return False
     dataset = session.get_one(Dataset, claim.id)
-    assert dataset.source_url is not None, "it was fetched from there"
-    dataset.upload_key, dataset.sha256 = claim.upload_key, sha256
-    dataset.source_url = shown_url(dataset.source_url)
+    dataset.upload_key, dataset.sha256 = key, sha256
+    dataset.source_url = None if dataset.source_url is None else shown_url(dataset.source_url)
     session.flush()
     return True
 

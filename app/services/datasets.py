@@ -15,6 +15,7 @@ from app.db.queries import datasets as queries
 from app.db.queries.jobs import Stamp
 from app.db.queries.page import Page
 from app.domain.access import Caller, Quotas
+from app.domain.address_tables import HEAD_BYTES, may_hold_addresses
 from app.domain.dataset import LISTED_CLASSES, ImportOptions, Understanding
 from app.domain.errors import (
     DatasetInUse,
@@ -73,7 +74,8 @@ def create(
         idempotency.Taken, IdempotencyKeyInFlight: about the key.
     """
     dataset_id = new_id("ds")
-    stored = upload_key(dataset_id)
+    with upload.path.open("rb") as file:
+        stored = upload_key(dataset_id, is_table=may_hold_addresses(file.read(HEAD_BYTES)))
     try:
         blobs.put_file(stored, upload.path)  # before the first statement: no transaction is open while bytes move
     except OSError as error:

@@ -1,17 +1,19 @@
 """Where each kind of blob lives. A worker's output carries its attempt epoch, so two attempts never share a key."""
 
+from app.domain.address_tables import TABLE
+
 ROOTS = ("uploads", "datasets", "jobs")
 """The folders of all blobs that rows name; each holds one folder or file an object."""
 
 
-def upload_key(dataset_id: str) -> str:
+def upload_key(dataset_id: str, *, is_table: bool = False) -> str:
     """The archive as it was sent."""
-    return f"uploads/{dataset_id}"
+    return f"uploads/{dataset_id}{TABLE if is_table else ''}"
 
 
-def fetched_key(dataset_id: str, epoch: int) -> str:
-    """The archive as attempt `epoch` of its import has fetched it."""
-    return f"{upload_key(dataset_id)}-e{epoch}"
+def fetched_key(dataset_id: str, epoch: int, *, is_table: bool = False) -> str:
+    """The archive as attempt `epoch` of its import has fetched it, or made it of what it has fetched."""
+    return f"{upload_key(dataset_id)}-e{epoch}{TABLE if is_table else ''}"
 
 
 def dataset_prefix(dataset_id: str) -> str:
@@ -27,7 +29,9 @@ def prepared_key(dataset_id: str, epoch: int) -> str:
 def import_keys(dataset_id: str, epoch: int) -> set[str]:
     """Whatever the imports of one data set may have written, up to attempt `epoch`: fetched archives and prepared data
     sets. A worker that was killed between a blob and its row has left one that no row names."""
-    return {key(dataset_id, attempt) for attempt in range(1, epoch + 1) for key in (fetched_key, prepared_key)}
+    attempts = range(1, epoch + 1)
+    fetched = {fetched_key(dataset_id, attempt, is_table=table) for attempt in attempts for table in (False, True)}
+    return fetched | {prepared_key(dataset_id, attempt) for attempt in attempts}
 
 
 def preview_key(prepared: str) -> str:

@@ -87,7 +87,7 @@ def _of_blobs(stack: Stack, jobs: list[Job], datasets: list[Dataset], artifacts:
 
 
 def _of_scratch(scratch: Path, ended: set[str]) -> Iterator[str]:
-    for path in (*(scratch / "jobs").glob("*"), *(scratch / "downloads").glob("*")):
+    for path in (path for kind in ("jobs", "downloads", "images") for path in (scratch / kind).glob("*")):
         if path.name.partition("-")[0] in ended:
             yield f"{path} was left behind"
     for pattern in ("uploads/*", "imports/*"):

@@ -19,6 +19,7 @@ from app.domain.states import DatasetState
 from app.ingest import import_archive
 from app.services.leases import MOST_ATTEMPTS
 from tests.archives import Archive, in_turn
+from tests.image_servers import ImageServer, table_of
 from tests.receiving import Receiver, receiving
 
 IMPORTS = (sys.executable, "-m", "app.cli", "worker", "--queue=datasets")
@@ -219,4 +220,36 @@ def test_fault_row18_a_download_kills_each_of_its_workers(stack: Stack, server: 
     assert (dataset.epoch, dataset.error["code"]) == (MOST_ATTEMPTS, "import_failed")
     assert len(server.received) == MOST_ATTEMPTS
     assert last.lives()
+    check(stack)
+
+
+@pytest.mark.slow_fault
+@pytest.mark.parametrize("failpoint", ["image_fetched:5", "download_stored", "download_noted"])
+def test_fault_row18_the_import_worker_dies_over_images_of_a_table(
+    stack: Stack, server: Receiver, stopwatch: Stopwatch, failpoint: str
+) -> None:
+    stack.environment["TDMR_FETCH_IMAGES"] = "true"
+    server.behaviour = images = ImageServer()
+    stack.start_api()
+    table = table_of(server.port, 24, "?token=s3cret")
+    answer = stack.request("POST", "/v1/datasets", files={"file": ("urls.csv", table)})
+    assert answer.status_code == 202, answer.text
+    dataset_id = str(answer.json()["id"])
+    stack.acknowledged.append(dataset_id)
+
+    killed(stack, failpoint)
+    stopwatch.start()
+    have = {
+        int(path.name) for home in stack.homes() for path in (home / "scratch" / "images" / dataset_id).glob("whole/*")
+    }
+    assert 5 <= len(have) <= 24
+    images.asked.clear()
+    start(stack)
+
+    dataset = wait_for_end(stack, dataset_id)
+    stopwatch.stop()
+    assert (dataset.state, dataset.epoch, dataset.error) == (DatasetState.READY, 2, None)
+    assert set(images.asked) == set(range(24)) - have
+    shown = stack.request("GET", f"/v1/datasets/{dataset_id}").json()
+    assert (shown["images"], shown["classes"]) == (24, ["cat", "dog"])
     check(stack)

@@ -61,7 +61,7 @@ class TestClaim:
         first = claim(store)
         assert first is not None
         with store.write() as session:
-            assert keep_fetched(session, Quotas(), first, 9, "0" * 64)
+            assert keep_fetched(session, Quotas(), first, first.upload_key, 9, "0" * 64)
         second = claim(store)
         assert second is not None
         assert claim(store) is None

@@ -28,6 +28,7 @@ _HOW_TO_LINK = (
     "Send the address of the file itself: `/resolve/` on Hugging Face, the raw file or a release's asset on GitHub, "
     "`dl=1` at Dropbox. Pages that ask for a sign-in or a confirmation cannot be passed."
 )
+_TABLES = "A table of images' addresses is taken only where the service's operator allows it, with TDMR_FETCH_IMAGES."
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +66,16 @@ class Download:
         *,
         check: Callable[[], None] = lambda: None,
         admit: Callable[[int], None] = lambda size: None,
+        passes: Callable[[str], bool] = lambda kind: False,
     ) -> None:
         """
         Args:
             check: called often; what it raises ends the download, which can be resumed.
             admit: called with the archive's size as soon as that is known; may raise.
+            passes: whether what begins like this kind of file (`app.ingest.foreign`) may come though it is no archive.
         """
         self._source, self._bounds, self._check, self._admit = source, bounds, check, admit
+        self._passes = passes
         self._path, self._mark_path = folder / ARCHIVE_NAME, folder / MARK_NAME
         self._mark = self._read_mark()
         self._size, self._sha256 = 0, hashlib.sha256()
@@ -182,9 +186,10 @@ class Download:
         self._looked = True
         with self._path.open("rb") as file:
             kind = what(file.read(_HEAD_BYTES))
-        if kind is not None and kind.startswith(_NO_ARCHIVE):
+        if kind is not None and kind.startswith(_NO_ARCHIVE) and not self._passes(kind):
             name = kind.partition(":")[0].partition(", such as")[0]
-            raise SourceNotAnArchive(f"Not an archive lies at this address but {name}.", hint=_HOW_TO_LINK)
+            hint = f"{_HOW_TO_LINK} {_TABLES}" if name == "text" else _HOW_TO_LINK
+            raise SourceNotAnArchive(f"Not an archive lies at this address but {name}.", hint=hint)
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -11,9 +11,12 @@ from app.db.models import Dataset, DatasetClass, Job, QueueTurn
 from app.db.queries.jobs import Held, Stamp
 from app.db.queries.page import Page, page_of
 from app.db.queries.turns import DOWNLOADS
+from app.domain.address_tables import TABLE
 from app.domain.import_queue import WaitingImport, order_imports
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState
 
+_IS_DOWNLOAD = or_(Dataset.upload_key.is_(None), Dataset.upload_key.endswith(TABLE))
+"""Of a data set whose import has not ended: the archive, or a table's images, are still to be fetched."""
 _CLAIMING = 2304_02265
 """The advisory lock of those who choose an import."""
 
@@ -104,13 +107,13 @@ def held_datasets(session: Session) -> list[Held]:
 def waiting_imports(session: Session, most_downloads: int) -> list[WaitingImport]:
     """The imports that a worker may take, the next one first; `most_downloads` of one tenant at a time, 0: any
     number."""
-    imports = select(Dataset.id, Dataset.tenant, Dataset.upload_key.is_(None)).order_by(Dataset.id)
+    imports = select(Dataset.id, Dataset.tenant, _IS_DOWNLOAD).order_by(Dataset.id)
     waits = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_(None))
     waiting = [WaitingImport(*row) for row in session.execute(imports.where(*waits))]
     downloads = {one.tenant for one in waiting if one.is_download}
     if not downloads:
         return waiting
-    held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None), Dataset.upload_key.is_(None))
+    held = (Dataset.state == DatasetState.VALIDATING, Dataset.worker_id.is_not(None), _IS_DOWNLOAD)
     counted = session.execute(select(Dataset.tenant, func.count()).where(*held).group_by(Dataset.tenant))
     had_turn = (QueueTurn.priority == DOWNLOADS, QueueTurn.tenant.in_(downloads))
     had = session.execute(select(QueueTurn.tenant, QueueTurn.turn).where(*had_turn))

@@ -142,14 +142,22 @@ class TestSweep:
         first = harness.job(JobState.QUEUED)
         for state in (JobState.QUEUED, JobState.RUNNING, JobState.FAILED):
             harness.job(state)
-        harness.dataset(DatasetState.VALIDATING)
-        harness.dataset(DatasetState.VALIDATING, worker_id="wk_1")
+        harness.dataset(DatasetState.VALIDATING, upload_key="uploads/x")
+        harness.dataset(DatasetState.VALIDATING, upload_key="uploads/y", worker_id="wk_1")
         send(harness.celery, TRAIN_TASK, first)
 
         for _ in range(3):
             harness.reconciler.resend_lost()
 
         assert waiting_messages(harness.celery, TRAINING_QUEUE) == 2
+        assert waiting_messages(harness.celery, DATASETS_QUEUE) == 1
+
+    def test_sends_none_for_downloads_that_wait_for_another_of_their_tenant(self, harness: Harness) -> None:
+        for tenant, worker_id in (("a", "wk_1"), ("a", None), ("a", None), ("b", None), ("b", None)):
+            harness.dataset(
+                DatasetState.VALIDATING, tenant=tenant, worker_id=worker_id, source_url="https://a.example/a.zip"
+            )
+        harness.reconciler.resend_lost()
         assert waiting_messages(harness.celery, DATASETS_QUEUE) == 1
 
 
