@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -28,8 +28,8 @@ from app.domain.spec import TrainingSpec
 from app.domain.speeds import Work
 from app.logs import configure_logging
 from worker.training.engine.autotune import tune_muon
-from worker.training.engine.loop import Hooks, Optimisation, StepOutput, fit
 from worker.training.engine.reporter import Reporter
+from worker.training.engine.timing import step_seconds
 from worker.training.models.networks import Execution, Student, build_student
 from worker.training.pipeline import train
 from worker.training.run import Run
@@ -94,11 +94,11 @@ def measure_networks(reporter: Reporter, architectures: Sequence[str], runtime: 
 def _measure_training(reporter: Reporter, name: str, student: Student) -> None:
     """A step's own share is what is left of it at a few images; see Work.LEARN and Work.STEP."""
     small = _student(name, SMALL, student.mean.device)
-    many = _least(_steps(small, small.example(BATCH), OPTIMISERS[0]))
-    few = {optimiser: _least(_steps(small, small.example(FEW), optimiser)) for optimiser in OPTIMISERS}
+    many = _least(step_seconds(small, small.example(BATCH), OPTIMISERS[0], STEPS))
+    few = {optimiser: _least(step_seconds(small, small.example(FEW), optimiser, STEPS)) for optimiser in OPTIMISERS}
     image = max(_LEAST_SHARE * many / BATCH, (many - few[OPTIMISERS[0]]) / (BATCH - FEW))
     own = {optimiser: max(_LEAST_SHARE * seconds, seconds - FEW * image) for optimiser, seconds in few.items()}
-    large = _least(_steps(student, student.example(BATCH), OPTIMISERS[0])) - own[OPTIMISERS[0]]
+    large = _least(step_seconds(student, student.example(BATCH), OPTIMISERS[0], STEPS)) - own[OPTIMISERS[0]]
     reporter.learned(Work.LEARN, image, 1, name, SMALL)
     reporter.learned(Work.LEARN, max(image, large / BATCH), 1, name, SIZE)
     for optimiser, seconds in own.items():
@@ -130,38 +130,6 @@ def _student(name: str, size: int, device: torch.device) -> Student:
     return build_student(name, CLASSES, size).to(device).run_as(Execution(channels_last=True))
 
 
-def _steps(student: Student, images: Tensor, optimiser: str) -> Iterator[float]:
-    """Seconds of each step of the real loop, optimiser and averaging included."""
-    seconds: list[float] = []
-    began = time.perf_counter()
-
-    class Task(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.student = student
-
-        def forward(self, batch: Tensor, _progress: float) -> StepOutput:
-            stages, logits = self.student(batch)
-            loss = logits.square().mean() + torch.stack([stage.float().mean() for stage in stages]).sum()
-            return StepOutput(loss, {})
-
-    def event(step: int, values: dict[str, float]) -> None:
-        nonlocal began
-        now = time.perf_counter()
-        seconds.append(now - began)
-        began = now
-
-    fit(
-        Task(),
-        student,
-        lambda step: images,
-        Optimisation(1 + STEPS, 1e-4, 0.0, optimiser=optimiser),
-        ema=0.999,
-        hooks=Hooks(metric=event),
-    )
-    yield from seconds[1:]
-
-
 def _seconds(device: torch.device, once: Callable[[], object]) -> Iterator[float]:
     for number in range(1 + STEPS):
         began = time.perf_counter()
@@ -172,7 +140,7 @@ def _seconds(device: torch.device, once: Callable[[], object]) -> Iterator[float
             yield time.perf_counter() - began
 
 
-def _least(seconds: Iterator[float]) -> float:
+def _least(seconds: Iterable[float]) -> float:
     """Other work on the machine makes a round slower and never faster."""
     return min(seconds)
 

@@ -58,7 +58,7 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
         device=run.device,
         classes=len(index.classes),
         live=run.live,
-        tune=run.tune_student,
+        tune=run.tune,
     )
     run.reporter.plan = plan
     decoding = plan.end_of(Stage.PREPARE, "", Work.DECODE) or 0.0 if teacher_decodes else 1.0

@@ -55,6 +55,11 @@ class Run:
         mode = self.spec.views.mode
         return mode == "live" or (mode == "auto" and self.device.type == "cuda")
 
+    def tune(self, student: Student) -> Student:
+        """Let its steps be the fastest: itself, and the optimiser."""
+        self.tune_optimiser()
+        return self.tune_student(student)
+
     def tune_student(self, student: Student) -> Student:
         """Let the student compute in the way that is fastest on this machine."""
         batch = self.spec.distill.batch_size

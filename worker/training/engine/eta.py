@@ -5,16 +5,22 @@ from collections.abc import Callable
 
 import torch
 
+from app.domain.errors import NonFiniteLoss
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Speeds, Work
 from app.domain.states import Stage
 from app.domain.workload import Counts, Piece, architecture_of, pieces
 from worker.training.engine.pace import Plan, Planned
+from worker.training.engine.timing import step_seconds
 from worker.training.models.networks import Student, Teacher, build_student
 
 _BATCH = 16
-_SURROUNDINGS = 1.3
-"""Views, losses and the optimiser beside a student's own forward and backward pass."""
+_STEPS = 2
+"""Of a student, besides the first."""
+_TRAINED = 4.0
+"""Of what answering costs: backward twice as much as forward, and the optimiser."""
+_SURROUNDINGS = 1.1
+"""Views and losses beside a student's own steps."""
 _AT_FIRST = {
     Work.DECODE: 0.004,
     Work.REPROGRAM: 0.02,
@@ -43,7 +49,7 @@ def plan_run(
     Args:
         counts: as it is, what other jobs have left in the cache left out.
         live: whether the teacher answers in stage 2.
-        tune: makes a student compute as it will in stage 2; see worker.training.engine.autotune.
+        tune: makes a student and the optimiser compute as they will in stage 2; see worker.training.engine.autotune.
     """
     measured = _Measured(spec, teacher, speeds, device=device, classes=classes, tune=tune)
     asked = None if teacher is None else (architecture_of(teacher.name), teacher.image_size)
@@ -96,7 +102,7 @@ class _Measured:
         if key not in self._timed:
             teacher = self._teacher
             if teacher is not None and not learns and piece.subject == architecture_of(teacher.name):
-                self._timed[key] = _per_image(teacher, teacher.image_size, learns=False)
+                self._timed[key] = _per_image(teacher, teacher.image_size)
             else:
                 self._time_student(piece.subject)
         return self._timed[key]
@@ -105,20 +111,24 @@ class _Measured:
         size = self._spec.image_size
         with torch.random.fork_rng():  # looking at the clock must not change the student
             student = self._tune(build_student(architecture, self._classes, size).to(self._device))
-            self._timed[architecture, True] = _per_image(student, size, learns=True) * _SURROUNDINGS
-            with torch.no_grad():
-                self._timed[architecture, False] = _per_image(student.eval(), size, learns=False)
+            forward = self._timed[architecture, False] = _per_image(student.eval(), size)
+            how = self._spec.distill
+            try:
+                seconds = step_seconds(student.train(), student.example(how.batch_size), how.optimiser, _STEPS)
+                own = min(seconds) / how.batch_size
+            except NonFiniteLoss:  # of made-up images; those of the job may well do
+                own = _TRAINED * forward
+            self._timed[architecture, True] = own * _SURROUNDINGS
 
 
-def _per_image(model: Teacher | Student, side: int, *, learns: bool) -> float:
+@torch.no_grad()
+def _per_image(model: Teacher | Student, side: int) -> float:
     """The faster of two batches, in seconds an image; the first of them warms up."""
     images = torch.zeros(_BATCH, 3, side, side, device=model.mean.device)
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
-        answer = model(images)
-        if learns:
-            answer[1].sum().backward()
+        model(images)
         if images.is_cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
