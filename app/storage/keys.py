@@ -28,10 +28,12 @@ def prepared_key(dataset_id: str, epoch: int) -> str:
 
 def import_keys(dataset_id: str, epoch: int) -> set[str]:
     """Whatever the imports of one data set may have written, up to attempt `epoch`: fetched archives and prepared data
-    sets. A worker that was killed between a blob and its row has left one that no row names."""
+    sets; and the table that an archive of its images has replaced. A worker that was killed between a blob and its row,
+    or right after, has left one that no row names."""
     attempts = range(1, epoch + 1)
     fetched = {fetched_key(dataset_id, attempt, is_table=table) for attempt in attempts for table in (False, True)}
-    return fetched | {prepared_key(dataset_id, attempt) for attempt in attempts}
+    prepared = {prepared_key(dataset_id, attempt) for attempt in attempts}
+    return fetched | prepared | {upload_key(dataset_id, is_table=True)}
 
 
 def preview_key(prepared: str) -> str:

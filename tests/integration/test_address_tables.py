@@ -1,5 +1,6 @@
 """Data sets that are tables of their images' addresses: over HTTP, and by the import worker."""
 
+import hashlib
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from app.db.models import Dataset
 from app.domain.address_tables import NOTES_NAME
 from app.domain.states import DatasetState
 from app.queue import make_celery
+from app.services.dataset_leases import claim_dataset, keep_fetched, release_dataset
 from app.storage.blobs import Blobs
+from app.storage.keys import fetched_key
 from tests.image_servers import ImageServer, table_of
 from tests.integration.conftest import Service
-from tests.integration.test_importing import wait_for
+from tests.integration.test_importing import archive_of, wait_for
 from tests.integration.test_sources import Fetching
 from tests.receiving import Receiver, receiving
 from tests.support import client_of, files_below
@@ -152,6 +155,21 @@ class TestFetch:
         assert answered.status_code == 202
         assert tables.run(dataset_id)["classes"] == ["x", "y"]
         assert len(images.asked) == COUNT
+
+    def test_leaves_no_table_behind_whose_worker_was_killed_once_it_was_replaced(self, tables: Tables) -> None:
+        dataset_id = tables.upload()
+        store, defaults = tables.service.store, tables.service.settings.quotas
+        packed, archive = tables.service.tmp_path / "packed", archive_of(images_per_class=6)
+        packed.write_bytes(archive)
+        tables.service.blobs.put_file(key := fetched_key(dataset_id, 1), packed)
+        with store.write() as session:
+            claim = claim_dataset(session, dataset_id, "wk_killed")
+            assert claim is not None
+            sha256 = hashlib.sha256(archive).hexdigest()
+            assert keep_fetched(session, defaults, claim, key, len(archive), sha256)
+            assert release_dataset(session, claim)
+        assert tables.run(dataset_id)["state"] == "ready"
+        assert tables.left() == ["prepared.zip", "preview.json"]
 
 
 class TestRefusals:
