@@ -81,13 +81,14 @@ def table(lines: Sequence[Line]) -> str:
 
 def _row(row: str, lines: Sequence[Line], ours: Seeds) -> list[str]:
     its = by_seed(lines)
+    seconds = [line["seconds"] for line in lines if line["seconds"] is not None]  # none of a process that was paused
     return [
         f"`{row}`",
         spread(its),
         NOTHING if row == "tdmr" else differences(paired(ours, its)),
         NOTHING if row in LINEAR else spread(by_seed(lines, "probe_accuracy")),
         spread(by_seed(lines, "teacher_accuracy")),
-        f"{statistics.mean(line['seconds'] for line in lines):.0f}",
+        f"{statistics.mean(seconds):.0f}" if seconds else NOTHING,
         str(len(its)),
     ]
 
