@@ -155,6 +155,7 @@ class TestChild:
         self, harness: Harness, listener: int, tmp_path: Path
     ) -> None:
         command, report = spy(tmp_path, listener)
+        harness.settings = harness.settings.model_copy(update={"hub": True})
         harness.submit()
         harness.supervisor(command=command).run_next()
 
