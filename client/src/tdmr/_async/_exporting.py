@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tdmr._async import _io
 from tdmr._async._transport import AsyncTransport
 from tdmr._bound import parse
 from tdmr.errors import Unexpected
-from tdmr.exports.record import Record, Scalar, Target
+from tdmr.exports.record import Record, Target, results, scalars
 from tdmr.progress import Display
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ async def export(transport: AsyncTransport, jobs: AsyncJobs, job: AsyncJob, targ
 async def _record(transport: AsyncTransport, jobs: AsyncJobs, job: AsyncJob, folder: Path | None) -> Record:
     spec: dict[str, Any] = job.spec if isinstance(job.spec, dict) else job.spec.model_dump(mode="json")
     curves = await jobs.curves(job)
-    drawn = {name for point in curves for name in point.values}
-    results = {name: value for name, value in job.metrics.items() if name not in drawn}
     return Record(
         job_id=job.id,
         state=job.state,
@@ -45,12 +44,8 @@ async def _record(transport: AsyncTransport, jobs: AsyncJobs, job: AsyncJob, fol
         metadata=job.metadata,
         dataset_id=job.dataset_id,
         dataset_digest=await _digest(transport, job.dataset_id),
-        curves=[
-            Scalar(f"{point.stage}/{name}", point.step, value)
-            for point in curves
-            for name, value in point.values.items()
-        ],
-        results={**results, **(await _scores(jobs, job, spec.get("students") or [None]))},
+        curves=scalars(curves),
+        results=results(job.metrics, curves, await _evaluations(jobs, job, spec.get("students") or [None])),
         started_at=job.started_at or job.created_at,
         finished_at=job.finished_at,
         folder=folder,
@@ -65,24 +60,13 @@ async def _digest(transport: AsyncTransport, dataset_id: str) -> str | None:
     return parse(models.DatasetSummary, found).digest
 
 
-async def _scores(jobs: AsyncJobs, job: AsyncJob, students: list[str | None]) -> Mapping[str, float]:
+async def _evaluations(
+    jobs: AsyncJobs, job: AsyncJob, students: list[str | None]
+) -> Mapping[str | None, models.Evaluation]:
     """Of each student what the evaluation says."""
-    found: dict[str, float] = {}
+    found: dict[str | None, models.Evaluation] = {}
     for student in students:
-        try:
-            evaluation = await jobs.evaluation(job, student=student)
-        except (problems.NotFound, problems.StudentRequired, Unexpected):
-            continue  # the job has none, or another version wrote it
-        prefix = "" if student is None else f"{student}/"
-        found |= {f"evaluation/{prefix}{name}": value for name, value in _figures(evaluation)}
+        # the job may have none, or another version wrote it
+        with suppress(problems.NotFound, problems.StudentRequired, Unexpected):
+            found[student] = await jobs.evaluation(job, student=student)
     return found
-
-
-def _figures(evaluation: models.Evaluation) -> Iterator[tuple[str, float]]:
-    for who in ("student", "teacher", "probe"):
-        scores: models.PredictorScores | None = getattr(evaluation, who)
-        if scores is None:
-            continue
-        calibration = scores.calibration
-        figures = {"top1": scores.top1, "top5": scores.top5, "macro_f1": scores.macro_f1, "ece": calibration.ece}
-        yield from ((f"{who}_{name}", value) for name, value in figures.items() if value is not None)

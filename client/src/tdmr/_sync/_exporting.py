@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tdmr._bound import parse
 from tdmr._sync import _io
 from tdmr._sync._transport import Transport
 from tdmr.errors import Unexpected
-from tdmr.exports.record import Record, Scalar, Target
+from tdmr.exports.record import Record, Target, results, scalars
 from tdmr.progress import Display
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ def export(transport: Transport, jobs: Jobs, job: Job, target: Target, display: 
 def _record(transport: Transport, jobs: Jobs, job: Job, folder: Path | None) -> Record:
     spec: dict[str, Any] = job.spec if isinstance(job.spec, dict) else job.spec.model_dump(mode="json")
     curves = jobs.curves(job)
-    drawn = {name for point in curves for name in point.values}
-    results = {name: value for name, value in job.metrics.items() if name not in drawn}
     return Record(
         job_id=job.id,
         state=job.state,
@@ -46,12 +45,8 @@ def _record(transport: Transport, jobs: Jobs, job: Job, folder: Path | None) -> 
         metadata=job.metadata,
         dataset_id=job.dataset_id,
         dataset_digest=_digest(transport, job.dataset_id),
-        curves=[
-            Scalar(f"{point.stage}/{name}", point.step, value)
-            for point in curves
-            for name, value in point.values.items()
-        ],
-        results={**results, **(_scores(jobs, job, spec.get("students") or [None]))},
+        curves=scalars(curves),
+        results=results(job.metrics, curves, _evaluations(jobs, job, spec.get("students") or [None])),
         started_at=job.started_at or job.created_at,
         finished_at=job.finished_at,
         folder=folder,
@@ -66,24 +61,11 @@ def _digest(transport: Transport, dataset_id: str) -> str | None:
     return parse(models.DatasetSummary, found).digest
 
 
-def _scores(jobs: Jobs, job: Job, students: list[str | None]) -> Mapping[str, float]:
+def _evaluations(jobs: Jobs, job: Job, students: list[str | None]) -> Mapping[str | None, models.Evaluation]:
     """Of each student what the evaluation says."""
-    found: dict[str, float] = {}
+    found: dict[str | None, models.Evaluation] = {}
     for student in students:
-        try:
-            evaluation = jobs.evaluation(job, student=student)
-        except (problems.NotFound, problems.StudentRequired, Unexpected):
-            continue  # the job has none, or another version wrote it
-        prefix = "" if student is None else f"{student}/"
-        found |= {f"evaluation/{prefix}{name}": value for name, value in _figures(evaluation)}
+        # the job may have none, or another version wrote it
+        with suppress(problems.NotFound, problems.StudentRequired, Unexpected):
+            found[student] = jobs.evaluation(job, student=student)
     return found
-
-
-def _figures(evaluation: models.Evaluation) -> Iterator[tuple[str, float]]:
-    for who in ("student", "teacher", "probe"):
-        scores: models.PredictorScores | None = getattr(evaluation, who)
-        if scores is None:
-            continue
-        calibration = scores.calibration
-        figures = {"top1": scores.top1, "top5": scores.top5, "macro_f1": scores.macro_f1, "ece": calibration.ece}
-        yield from ((f"{who}_{name}", value) for name, value in figures.items() if value is not None)

@@ -47,10 +47,11 @@ class MLflow:
     def write(self, record: Record) -> str:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from requests import RequestException
 
         try:
             return _write(MlflowClient(tracking_uri=self.uri), self.experiment, record)
-        except MlflowException as error:
+        except (MlflowException, RequestException) as error:  # the latter where a file is refused
             failed = TdmrError(f"MLflow did not take the run: {error}")
             failed.hint = "The extra `mlflow` brings MLflow's client for servers; a database as a store needs `mlflow`."
             raise failed from error
@@ -78,13 +79,27 @@ def _write(client: MlflowClient, experiment: str, record: Record) -> str:
 
 def _run_of(client: MlflowClient, experiment: str, record: Record) -> Run:
     """That of an earlier export, or a new one."""
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = client.create_experiment(experiment) if found is None else found.experiment_id
+    experiment_id = _experiment_id(client, experiment)
     earlier = client.search_runs([experiment_id], f"tags.`tdmr.job_id` = '{record.job_id}'", max_results=1)
     if earlier:
         return earlier[0]
-    tags = record.tags() | {"mlflow.note.content": f"Trained by the job [{record.job_id}]({record.url})."}
+    job = record.job_id if record.url is None else f"[{record.job_id}]({record.url})"
+    tags = record.tags() | {"mlflow.note.content": f"Trained by the job {job}."}
     return client.create_run(experiment_id, _milliseconds(record.started_at), tags, run_name=record.name)
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:  # else somebody else has made it in between
+                raise
+    return found.experiment_id
 
 
 def _log_params(client: MlflowClient, run_id: str, options: Mapping[str, Option]) -> None:

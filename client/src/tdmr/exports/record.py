@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from tdmr import models
 from tdmr.errors import Missing
 
 Option = str | int | float | bool
@@ -31,8 +32,8 @@ class Record:
 
     job_id: str
     state: str
-    url: str
-    """Of the job, on the service."""
+    url: str | None
+    """Of the job, on the service; None where nobody knows under which address people reach it."""
     spec: Mapping[str, Any]
     metadata: Mapping[str, str]
     """The user's own labels."""
@@ -78,6 +79,31 @@ class Record:
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
 
+def scalars(points: Iterable[models.MetricPoint]) -> Sequence[Scalar]:
+    """The curves of a job, value by value."""
+    return [
+        Scalar(f"{point.stage}/{name}", point.step, value) for point in points for name, value in point.values.items()
+    ]
+
+
+def results(
+    metrics: Mapping[str, float],
+    points: Iterable[models.MetricPoint],
+    evaluations: Mapping[str | None, models.Evaluation],
+) -> Mapping[str, float]:
+    """What came of a job: those of its latest metrics that belong to no curve, and what each evaluation says.
+
+    Args:
+        evaluations: by student; under None where the job has one.
+    """
+    drawn = {name for point in points for name in point.values}
+    found = {name: value for name, value in metrics.items() if name not in drawn}
+    for student, evaluation in evaluations.items():
+        prefix = "" if student is None else f"{student}/"
+        found |= {f"evaluation/{prefix}{name}": value for name, value in _figures(evaluation)}
+    return found
+
+
 class Target(Protocol):
     """A tool that jobs are exported to."""
 
@@ -109,6 +135,16 @@ def is_model_file(name: str) -> bool:
 def lacking(package: str, extra: str) -> Missing:
     """The error for a package that is not installed."""
     return Missing(f"{package} is not installed. This export needs: pip install 'tdmr-client[{extra}]'")
+
+
+def _figures(evaluation: models.Evaluation) -> Iterator[tuple[str, float]]:
+    for who in ("student", "teacher", "probe"):
+        scores: models.PredictorScores | None = getattr(evaluation, who)
+        if scores is None:
+            continue
+        calibration = scores.calibration
+        figures = {"top1": scores.top1, "top5": scores.top5, "macro_f1": scores.macro_f1, "ece": calibration.ece}
+        yield from ((f"{who}_{name}", value) for name, value in figures.items() if value is not None)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Option]]:
