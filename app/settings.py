@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.domain.access import Quotas
 from app.domain.addresses import Destinations
 from app.domain.sources import Buckets, is_s3
+from app.domain.tracking import TrackingServer, TrackingUri
+from app.domain.urls import PublicUrl
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEYED_REQUESTS_PER_MINUTE = 600
@@ -23,7 +25,13 @@ MOST_DAYS = 36_500
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TDMR_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TDMR_",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # a traceback would show passwords
+    )
 
     home: Path = Path(".tdmr")
     """Folder of everything the embedded service keeps: store, broker, blobs, scratch."""
@@ -79,6 +87,13 @@ class Settings(BaseSettings):
     """Most webhooks of a tenant. Each costs a row in the outbox for each event that it is subscribed to."""
     keep_delivery_days: float = Field(default=30, gt=0)
     """What was sent to webhooks, and what they answered, can be seen this long."""
+
+    mlflow_uri: TrackingUri | None = None
+    """Address of the MLflow server on which jobs with `track` are logged when they end, as the import workers reach it:
+    `https://mlflow.example.com`, with a user name and a password in it if it asks for them; what is shown leaves them
+    out. None: such jobs are refused. Import workers need the extra `mlflow`."""
+    public_url: PublicUrl | None = None
+    """Address under which people reach the service, for links to jobs from elsewhere, as from MLflow. None: none."""
 
     max_upload_bytes: int = Field(default=20 * 2**30, gt=0)
     """Largest archive accepted, in bytes."""
@@ -273,6 +288,11 @@ class Settings(BaseSettings):
     def buckets(self) -> Buckets:
         """What may be fetched with our own credentials."""
         return Buckets.parse(self.source_buckets)
+
+    @property
+    def tracking_server(self) -> TrackingServer | None:
+        """Where jobs are logged; None: nowhere."""
+        return None if self.mlflow_uri is None else TrackingServer.parse(self.mlflow_uri.get_secret_value())
 
     @property
     def requests_per_minute(self) -> int:

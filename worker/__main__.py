@@ -14,6 +14,7 @@ from app.db.engine import Store
 from app.logs import configure_logging
 from app.private import keep_private
 from app.queue import DATASETS_QUEUE, IMPORT_TASK, TRAIN_TASK, TRAINING_QUEUE, BrokerAway, send
+from app.services import trackings
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from worker.celery_app import make_worker_celery, run_worker
@@ -23,6 +24,7 @@ from worker.measuring import Measurer
 from worker.reconciler import Reconciler
 from worker.registration import CATALOG, register, unregister
 from worker.supervisor import TRAIN, Supervisor
+from worker.tracking.tracker import Tracker
 from worker.webhooks import WebhookSender
 
 log = logging.getLogger("worker")
@@ -42,6 +44,8 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
         catalog: prints the networks that `command` can build.
     """
     settings = Settings()
+    if queue == DATASETS_QUEUE and (lacking := trackings.lacking_package(settings.tracking_server)):
+        sys.exit(lacking)
     keep_private(settings)
     configure_logging(settings.log_level)
     isolation.tell(confine=settings.confine)
@@ -49,7 +53,7 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     celery = make_worker_celery(settings)
     worker_id = register(settings, store, queue, catalog)
     liveness = Liveness(settings, store, celery, queue, worker_id, stopping)
-    sender = None
+    sender, tracker = None, None
     if queue == TRAINING_QUEUE:
         message = partial(_notify, celery, TRAIN_TASK)
         supervisor = Supervisor(settings, store, blobs, worker_id, stopping, command=command, requeue=message)
@@ -61,6 +65,8 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
                 supervisor.run_next()
     else:
         sender = WebhookSender(settings, store, stopping)
+        if (server := settings.tracking_server) is not None:
+            tracker = Tracker(settings, server, store, stopping)
         message = partial(_notify, celery, IMPORT_TASK)
         importer = Importer(settings, store, blobs, worker_id, stopping, requeue=message)
 
@@ -75,11 +81,15 @@ def serve(queue: str, *, command: Sequence[str] = TRAIN, catalog: Sequence[str] 
     liveness.start()
     if sender is not None:
         sender.start()
+    if tracker is not None:
+        tracker.start()
     if queue == TRAINING_QUEUE and settings.measure:
         Measurer(settings, store, stopping, is_working=liveness.is_working).start()
     status = run_worker(celery, queue, settings.log_level, stopping)
     if sender is not None:
         sender.wait(settings.stop_grace_seconds)  # what is not told to the store is sent twice
+    if tracker is not None:
+        tracker.wait(settings.stop_grace_seconds)  # what is not handed back waits for its claim to run out
     if stopping.is_set():
         unregister(store, worker_id)
     return status

@@ -26,7 +26,7 @@ from app.storage.blobs import Blobs
 from app.storage.keys import attempt_prefix, checkpoint_key, checkpoint_prefix, import_keys
 from worker.lease import STORE_AWAY
 from worker.outage import Outage
-from worker.scratch import sweep_downloads, sweep_imports, sweep_jobs
+from worker.scratch import sweep_attempts, sweep_downloads, sweep_jobs
 
 PRUNE_SECONDS = 60.0
 """Days are counted; a minute more does not matter."""
@@ -126,7 +126,7 @@ class Reconciler:
                 queries.forget_checkpoint(session, job.id, job.checkpoint_key)
         self._expire_unanswered()
         sweep_jobs(self._settings, self._is_over)
-        sweep_imports(self._settings)
+        sweep_attempts(self._settings)
         sweep_downloads(self._settings, self._is_fetched)
 
     def delete_old(self) -> None:

@@ -62,12 +62,15 @@ def job_folder(settings: Settings, job_id: str, epoch: int) -> Iterator[Path]:
 @contextmanager
 def import_folder(settings: Settings, dataset_id: str, epoch: int) -> Iterator[Path]:
     """A folder for one attempt at an import, gone afterwards."""
-    folder = settings.scratch / "imports" / f"{dataset_id}-e{epoch}"
-    with lock_folder(folder, fcntl.LOCK_EX):
-        try:
-            yield folder
-        finally:
-            remove(folder)
+    with _passing_folder(settings.scratch / "imports" / f"{dataset_id}-e{epoch}") as folder:
+        yield folder
+
+
+@contextmanager
+def tracking_folder(settings: Settings, job_id: str, epoch: int) -> Iterator[Path]:
+    """A folder for one attempt at logging a job, gone afterwards."""
+    with _passing_folder(settings.scratch / "trackings" / f"{job_id}-e{epoch}") as folder:
+        yield folder
 
 
 @contextmanager
@@ -101,9 +104,9 @@ def sweep_downloads(settings: Settings, is_over: Callable[[str], bool]) -> None:
                 remove(folder)
 
 
-def sweep_imports(settings: Settings) -> None:
-    """Remove what imports that died have left: their folders are the ones without a lock."""
-    for folder in _folders(settings.scratch / "imports"):
+def sweep_attempts(settings: Settings) -> None:
+    """Remove what attempts that died have left of imports and trackings: their folders are the ones without a lock."""
+    for folder in (*_folders(settings.scratch / "imports"), *_folders(settings.scratch / "trackings")):
         with contextlib.suppress(FolderBusy), lock_folder(folder, fcntl.LOCK_EX):
             remove(folder)
 
@@ -145,6 +148,15 @@ def _folder_to_go_on(parent: Path, name: str, epoch: int) -> Iterator[Path]:
             folder = parent / f"{name}-e{epoch}"
             stack.enter_context(lock_folder(folder, fcntl.LOCK_EX))
         yield folder
+
+
+@contextmanager
+def _passing_folder(folder: Path) -> Iterator[Path]:
+    with lock_folder(folder, fcntl.LOCK_EX):
+        try:
+            yield folder
+        finally:
+            remove(folder)
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from app.api.schemas_tracking import JobTrackingRead
 from app.db import models
+from app.db.tracking_models import Tracking
 from app.domain.base import Frozen, Shown
 from app.domain.dataset import LISTED_CLASSES, Understanding
 from app.domain.fair_queue import QueuePosition
@@ -237,6 +238,9 @@ class JobRead(Shown):
     )
     metadata: dict[str, str] = Field(description="Your labels, as you sent them.", examples=[{"owner": "ann"}])
     webhook_url: str | None = Field(description="Told of each change of its state.")
+    tracking: JobTrackingRead | None = Field(
+        description="Where the job is logged when it ends, and what became of that; null without `track`."
+    )
     created_at: datetime = Field(description="When it was created.")
     updated_at: datetime = Field(description="When anything of it last changed.")
     started_at: datetime | None = Field(description="When a worker first began with it.", examples=[A_TIME])
@@ -247,9 +251,13 @@ class JobRead(Shown):
 
     @classmethod
     def from_row(
-        cls, job: models.Job, places: Mapping[str, QueuePosition], starts: Mapping[str, datetime] = MappingProxyType({})
+        cls,
+        job: models.Job,
+        places: Mapping[str, QueuePosition],
+        starts: Mapping[str, datetime],
+        tracked: Mapping[str, Mapping[str, Tracking]],
     ) -> Self:
-        """`starts`: when queued jobs will probably begin, by id."""
+        """`starts`: when queued jobs will probably begin, by id; `tracked`: what became of logging them, likewise."""
         return cls(
             id=job.id,
             state=job.state,
@@ -274,6 +282,7 @@ class JobRead(Shown):
             reproduces=Reproduction.model_validate(job.reproduces) if job.reproduces else None,
             metadata=job.user_metadata,
             webhook_url=job.webhook_url,
+            tracking=JobTrackingRead.from_job(job, tracked.get(job.id, {})),
             created_at=job.created_at,
             updated_at=job.updated_at,
             started_at=job.started_at,

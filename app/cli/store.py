@@ -11,7 +11,7 @@ from app.cli.common import read_settings
 from app.db.engine import Store
 from app.db.migrate import upgrade
 from app.queue import DATASETS_QUEUE, TRAINING_QUEUE, make_celery
-from app.services import health, workers
+from app.services import health, trackings, workers
 from app.settings import Settings
 from app.storage.blobs import Blobs
 
@@ -40,7 +40,8 @@ def migrate() -> None:
 def check(queue: str | None) -> None:
     """Check that database, broker and storage answer and that workers give signs of life; else the exit status is 1.
 
-    Every worker is asked for that has registered and was not told to stop. Meant for health checks of containers: it
+    Every worker is asked for that has registered and was not told to stop. Where this host has an import worker and
+    TDMR_MLFLOW_URI is set, MLflow must be installed. Meant for health checks of containers: it
     reads the same settings as the service and imports no torch.
     """
     settings = read_settings()
@@ -58,6 +59,9 @@ def check(queue: str | None) -> None:
             mine = (socket.gethostname(), queue, settings.device)
             here = [life for life in lives if (life.hostname, life.queue, life.device) == mine]
             found["worker"] = _sign(here[0], settings) if here else "away"
+        imports_here = any((life.hostname, life.queue) == (socket.gethostname(), DATASETS_QUEUE) for life in lives)
+        if imports_here and queue != TRAINING_QUEUE:
+            found |= {"mlflow": lacking} if (lacking := trackings.lacking_package(settings.tracking_server)) else {}
     for name, state in found.items():
         click.echo(f"{name}: {state}")
     sys.exit(any(state != "ok" for state in found.values()))

@@ -21,7 +21,7 @@ from app.db.migrate import upgrade
 from app.domain.errors import CatalogEmpty
 from app.private import keep_private
 from app.queue import DATASETS_QUEUE, TRAINING_QUEUE
-from app.services import catalog, workers
+from app.services import catalog, trackings, workers
 from app.settings import Settings
 
 POLL_SECONDS = 0.1
@@ -56,6 +56,8 @@ def up(host: str | None, port: int | None) -> None:
         settings.check_exposed()
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if lacking := trackings.lacking_package(settings.tracking_server):
+        raise click.ClickException(lacking)
     keep_private(settings)
     with _alone(settings):
         upgrade(settings.database)

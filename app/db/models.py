@@ -182,6 +182,8 @@ class Job(Leased, Base):
     user_metadata: Mapped[dict[str, Any]] = mapped_column(default=dict)
     webhook_url: Mapped[str | None] = mapped_column(String(2048))
     """Told of each change of its state."""
+    track: Mapped[dict[str, Any] | None]
+    """Where it is logged when it ends (`app.domain.tracking.Track`); None: nowhere."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
     started_at: Mapped[datetime | None]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from app.domain.config import DistillConfig, ExportConfig, ReprogramConfig, Stud
 from app.domain.methods import METHODS, STORED, MethodInfo, MethodName, find_method
 from app.domain.model_selection import Constraints
 from app.domain.names import Metadata, ModelName
+from app.domain.tracking import Track
 from app.domain.urls import WebUrl
 
 
@@ -158,8 +159,17 @@ class JobSpec(TrainingSpec):
         return TrainingSpec(**{name: getattr(self, name) for name in TrainingSpec.model_fields})
 
 
+class Reporting(NamedTuple):
+    """Who is told of a job, and where it is logged when it ends."""
+
+    webhook_url: str | None = None
+    track: dict[str, Any] | None = None
+    """A `Track`, as it is stored."""
+
+
 class JobCreate(JobSpec):
-    """A new job: its spec, and who is told of it. That is no part of the spec, which says what the job computes."""
+    """A new job: its spec, who is told of it and where it is logged. These two are no part of the spec, which says what
+    the job computes."""
 
     webhook_url: WebUrl | None = Field(
         default=None,
@@ -167,7 +177,17 @@ class JobCreate(JobSpec):
         "(`POST /v1/webhooks/default/rotate-secret` shows one).",
         examples=["https://example.com/hooks/tdmr"],
     )
+    track: Track | None = Field(
+        default=None,
+        description="Have the service log the job when it ends, on the operator's tracking server. 422 "
+        "`tracking_not_configured` where there is none.",
+        examples=[{"mlflow": {"experiment": "flowers"}}],
+    )
 
     def spec(self) -> JobSpec:
-        """Without who is told."""
+        """What the job computes."""
         return JobSpec(**{name: getattr(self, name) for name in JobSpec.model_fields})
+
+    def reporting(self) -> Reporting:
+        """What the spec leaves out."""
+        return Reporting(self.webhook_url, None if self.track is None else self.track.model_dump(mode="json"))

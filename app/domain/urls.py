@@ -55,6 +55,15 @@ WebUrl = Annotated[
 is (`app/outbound.py`)."""
 
 
+def _public(value: str) -> str:
+    such_as = "https://tdmr.example.com, with http or https"
+    return normal_web_url(value, such_as=such_as, instead="people sign in", most=MOST_CHARACTERS).rstrip("/")
+
+
+PublicUrl = Annotated[str, AfterValidator(_public)]
+"""Likewise, of a service: paths are added to it, so it has no slash at its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebAddress:
     """The parts of such a URL, all in ASCII. Whoever judges it and whoever connects to it use these and parse nothing

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.api.schemas import JobRead
 from app.db.models import Job
 from app.domain.spec import JobSpec
-from app.services import jobs, overview, timing
+from app.services import jobs, overview, timing, trackings
 from app.settings import Settings
 
 
@@ -66,4 +66,5 @@ def lines(session: Session, settings: Settings, tenant: str, rows: Sequence[Job]
     places = jobs.queue_positions(session, settings.quotas, rows)
     starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
     names = overview.dataset_names(session, tenant, rows)
-    return [JobLine(JobRead.from_row(row, places, starts), names.get(row.dataset_id)) for row in rows]
+    tracked = trackings.of_jobs(session, rows)
+    return [JobLine(JobRead.from_row(row, places, starts, tracked), names.get(row.dataset_id)) for row in rows]

@@ -6,6 +6,7 @@ from app.db.models import Job
 from app.db.queries import jobs as queries
 from app.domain.access import Caller, Quotas
 from app.domain.errors import StateConflict
+from app.domain.spec import Reporting
 from app.domain.states import TERMINAL_JOB_STATES, JobState, StopRequest
 from app.services import audit, catalog, jobs, previews, quotas
 from app.services.datasets import storage_error
@@ -91,7 +92,7 @@ def retry(session: Session, defaults: Quotas, caller: Caller, job_id: str) -> Jo
     if ended.state not in {JobState.FAILED, JobState.CANCELLED}:
         hint = "Wait until it has ended, or cancel it." if ended.state != JobState.SUCCEEDED else None
         raise StateConflict(f"Only a failed or cancelled job can be retried; this one is {ended.state}.", hint=hint)
-    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), ended.webhook_url)
+    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), _reporting(ended))
     job.retry_of, job.checkpoint_key = ended.id, ended.checkpoint_key
     if ended.checkpoint_key is not None:  # one heir: two jobs on one checkpoint would each delete it
         queries.forget_checkpoint(session, ended.id, ended.checkpoint_key)
@@ -115,7 +116,7 @@ def rerun(session: Session, defaults: Quotas, caller: Caller, job_id: str) -> Jo
             f"Only a job that has ended can be run again; this one is {JobState(ended.state)}.",
             hint="Wait until it has ended, or cancel it.",
         )
-    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), ended.webhook_url)
+    job = jobs.queue(session, defaults, caller.tenant, read_spec(ended), _reporting(ended))
     job.rerun_of = ended.id
     add_event(session, job, "info", "rerun", f"Repeats {ended.id}.", data={"rerun_of": ended.id})
     audit.record(session, caller, "rerun_job", job.id)
@@ -159,6 +160,10 @@ def erase(session: Session, blobs: Blobs, job: Job) -> None:
         raise storage_error(error) from error
     session.delete(job)
     session.flush()
+
+
+def _reporting(job: Job) -> Reporting:
+    return Reporting(job.webhook_url, job.track)
 
 
 def _refuse_if_ended(job: Job) -> None:

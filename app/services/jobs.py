@@ -1,6 +1,7 @@
 """Jobs: what is accepted, with which warnings, and what a user may do with one."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from app.domain.errors import (
 )
 from app.domain.fair_queue import QueuePosition
 from app.domain.methods import METHODS
-from app.domain.spec import JobSpec
+from app.domain.spec import JobSpec, Reporting
 from app.domain.states import JobState
 from app.log_context import current_request_id
 from app.services import audit, catalog, datasets, estimates, idempotency, quotas, timing
@@ -31,6 +32,7 @@ from app.services.compatibility import require_possible
 from app.services.estimates import Bounds, Estimate, Limit
 from app.services.states import FIRST_EVENT, STATE_EVENT, add_event
 
+UNREPORTED = Reporting()
 TAKES_LONG = "takes_long"
 """The code of the event that warns of a job which nobody will want to wait for."""
 
@@ -49,13 +51,9 @@ def submit(
     caller: Caller,
     spec: JobSpec,
     idempotency_key: str | None = None,
-    *,
-    webhook_url: str | None = None,
+    reporting: Reporting = UNREPORTED,
 ) -> Submission:
     """Queue a job, or give the one that this key has queued before.
-
-    Args:
-        webhook_url: is told of each change of its state.
 
     Raises:
         QueueQuotaExceeded: if the tenant has as many queued jobs as it may have.
@@ -65,7 +63,7 @@ def submit(
         IdempotencyKeyReused: if the key came with another spec before.
         IdempotencyKeyInFlight: if it came before and that request still has no answer, for longer than a moment.
     """
-    submission = _submit(session, defaults, caller.tenant, spec, webhook_url, idempotency_key)
+    submission = _submit(session, defaults, caller.tenant, spec, reporting, idempotency_key)
     audit.record(session, caller, "create_job", submission.job.id)
     return submission
 
@@ -124,18 +122,18 @@ def _submit(
     defaults: Quotas,
     tenant: str,
     spec: JobSpec,
-    webhook_url: str | None,
+    reporting: Reporting,
     idempotency_key: str | None,
 ) -> Submission:
-    sha256 = _fingerprint(spec, webhook_url)
+    sha256 = _fingerprint(spec, reporting)
     if idempotency_key is not None and (earlier := _replay(session, tenant, sha256, idempotency_key)):
         return earlier
     _require_read_options(spec)
     if idempotency_key is None:
-        return Submission(queue(session, defaults, tenant, spec, webhook_url), replayed=False)
+        return Submission(queue(session, defaults, tenant, spec, reporting), replayed=False)
     try:
         with session.begin_nested():
-            job = queue(session, defaults, tenant, spec, webhook_url)
+            job = queue(session, defaults, tenant, spec, reporting)
             key = IdempotencyKey(tenant=tenant, key=idempotency_key, request_sha256=sha256, job_id=job.id)
             idempotency.note(session, key)
     except (idempotency.Taken, QueueQuotaExceeded):
@@ -160,10 +158,13 @@ def locked(session: Session, tenant: str, job_id: str) -> Job:
     return job
 
 
-def _fingerprint(spec: JobSpec, webhook_url: str | None) -> str:
+def _fingerprint(spec: JobSpec, reporting: Reporting) -> str:
     """Equal for equal requests."""
     sha256 = spec.fingerprint()
-    return sha256 if webhook_url is None else hashlib.sha256(f"{sha256} {webhook_url}".encode()).hexdigest()
+    track = None if reporting.track is None else json.dumps(reporting.track, sort_keys=True)
+    for more in filter(None, (reporting.webhook_url, track)):  # without any, as keys of earlier versions have it
+        sha256 = hashlib.sha256(f"{sha256} {more}".encode()).hexdigest()
+    return sha256
 
 
 def _replay(session: Session, tenant: str, sha256: str, key: str) -> Submission | None:
@@ -171,7 +172,7 @@ def _replay(session: Session, tenant: str, sha256: str, key: str) -> Submission 
     return None if job_id is None else Submission(session.get_one(Job, job_id), replayed=True)
 
 
-def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhook_url: str | None = None) -> Job:
+def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, reporting: Reporting = UNREPORTED) -> Job:
     """Add a job that waits for a worker.
 
     Raises:
@@ -194,7 +195,8 @@ def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, webhoo
         warnings=[*warnings, *too_long],
         expected_seconds=None if found.seconds is None else found.seconds.expected,
         user_metadata=dict(spec.metadata),
-        webhook_url=webhook_url,
+        webhook_url=reporting.webhook_url,
+        track=reporting.track,
     )
     session.add(job)
     session.flush()

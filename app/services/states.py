@@ -12,7 +12,7 @@ from app.db.queries import statistics
 from app.domain.errors import StateConflict
 from app.domain.sources import shown_url
 from app.domain.states import DATASET_TRANSITIONS, JOB_TRANSITIONS, TERMINAL_JOB_STATES, DatasetState, JobState
-from app.services import outbox
+from app.services import outbox, trackings
 
 STATE_EVENT = "state"
 """The kind of an event by which a job has entered a state."""
@@ -47,6 +47,7 @@ def move_job(session: Session, job: Job, to: JobState, reason: str, message: str
     if to in TERMINAL_JOB_STATES:
         job.finished_at = now
         statistics.add(session, statistics.JOBS_FINISHED, to.value)
+        trackings.owe(session, job)
     data = {"from": before.value, "to": to.value}
     add_event(session, job, STATE_EVENT, reason, message or f"{before} → {to}", data=data)
 

@@ -14,16 +14,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Connection, Engine, event, make_url
 
 from app.db.engine import Store
+from app.db.models import Job, utcnow
 from app.db.queries import jobs as queries
+from app.db.queries import trackings as tracking_queries
 from app.domain.addresses import Destinations
 from app.domain.dataset import DatasetReport, OfferedReading, Understanding
 from app.domain.previews import PREVIEW_WEIGHTS, PreviewMark
 from app.domain.progress import EventLine, MetricLine
 from app.domain.states import Stage
+from app.domain.tracking import TrackingOutcome
 from app.main import create_app
 from app.outbound import Outbound
 from app.queue import make_celery
-from app.services import dataset_leases, leases, orphans, reaping
+from app.services import dataset_leases, leases, orphans, reaping, tracking_claims, trackings
 from app.settings import Settings
 from app.storage.blobs import Blobs
 from app.storage.published import StoredFile
@@ -36,7 +39,7 @@ from worker.webhooks import WebhookSender
 JOBS = 2000
 GROWING = {
     *("jobs", "job_events", "job_metrics", "artifacts", "datasets", "idempotency_keys"),
-    *("uploads", "audit", "api_keys", "dataset_classes", "webhooks", "webhook_deliveries"),
+    *("uploads", "audit", "api_keys", "dataset_classes", "webhooks", "webhook_deliveries", "trackings"),
 }
 COUNTED = {"datasets"}
 """`/metrics` counts them by state, over an index and nothing else: there are few, and they can be deleted."""
@@ -207,7 +210,8 @@ def do_what_workers_do(tour: Tour) -> None:
             job_id = queries.next_queued_job(session)
             assert job_id is not None
             claimed = leases.claim_job(session, job_id, "wk_1")
-        assert claimed is not None
+            assert claimed is not None
+            session.get_one(Job, job_id).track = {"mlflow": {"experiment": "a"}}
         return claimed
 
     point, line = MetricLine(stage=Stage.DISTILL, step=1, values={"loss": 1.0}), EventLine(code="a", message="b")
@@ -249,10 +253,26 @@ def do_what_workers_do(tour: Tour) -> None:
     assert sender.send_due() > 0
     assert sender.wait(120)
     sender.prune()
+    log_a_job(tour)
     kept = {name: 0.0001 for name in Settings.model_fields if name.startswith("keep_") and name.endswith("_days")}
     settings = tour.settings.model_copy(update=kept)
     Reconciler(settings, store, tour.blobs, make_celery(settings), threading.Event()).reconcile()
     list(orphans.find(store, tour.blobs, timedelta(0)))
+
+
+def log_a_job(tour: Tour) -> None:
+    """What is done about it but writing a run."""
+    now = utcnow() + timedelta(minutes=1)
+    with tour.store.write() as session:
+        assert tracking_queries.is_any_due(session, now)
+        attempt = tracking_claims.claim(session, now)
+        assert attempt is not None
+        assert tracking_claims.read_job(session, attempt, None) is not None
+        assert tracking_claims.put_off(session, attempt, now)
+        tracking_claims.record(session, attempt, TrackingOutcome(url=None, error="a"), now, 0.0)
+        tracking_claims.hand_back(session, attempt, now)
+    with tour.store.read() as session:
+        assert trackings.of_jobs(session, [session.get_one(Job, attempt.job_id)])
 
 
 def plans(tour: Tour) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,10 +17,11 @@ from app.api.live.changes import Watched
 from app.api.resources import AppResources
 from app.api.schemas import DatasetRead, EventRead, JobRead, MetricPoint, QueuePositionRead
 from app.db.models import JobMetric
+from app.db.tracking_models import Tracking
 from app.domain.access import Caller
 from app.domain.errors import NotFound, TooManyRequests
 from app.domain.states import DatasetState, JobState, Stage
-from app.services import datasets, keys, timing
+from app.services import datasets, keys, timing, trackings
 from app.services.live import Cursor, News, news
 
 PING_SECONDS = 15.0
@@ -162,7 +163,7 @@ def job_stream(held: AppResources, caller: Caller, job_id: str, cursor: Cursor) 
     def tell(session: Session, cursor: Cursor) -> Chapter:
         told = news(session, held.settings.quotas, caller.tenant, job_id, cursor)
         starts = timing.estimated_starts(session, held.settings.quotas, told.places, held.settings.lease_seconds)
-        return _chapter(told, starts, cursor)
+        return _chapter(told, starts, trackings.of_jobs(session, [told.job]), cursor)
 
     return LiveStream(held, caller, job_id, cursor, tell)
 
@@ -179,9 +180,11 @@ def dataset_stream(held: AppResources, caller: Caller, dataset_id: str) -> LiveS
     return LiveStream(held, caller, dataset_id, Cursor(), tell)
 
 
-def _chapter(told: News, starts: Mapping[str, datetime], cursor: Cursor) -> Chapter:
+def _chapter(
+    told: News, starts: Mapping[str, datetime], tracked: Mapping[str, Mapping[str, Tracking]], cursor: Cursor
+) -> Chapter:
     frames = tuple(_frames(told, cursor))
-    job = JobRead.from_row(told.job, told.places, starts)
+    job = JobRead.from_row(told.job, told.places, starts, tracked)
     return Chapter(
         frames=frames,
         progress=Progress.model_validate(job, from_attributes=True).model_dump_json(),

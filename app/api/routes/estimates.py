@@ -18,12 +18,13 @@ from app.domain.errors import (
     ModelRefused,
     NotFound,
     TooLarge,
+    TrackingNotConfigured,
     UnknownStudent,
     UnknownTeacher,
     UnsupportedMediaType,
 )
 from app.domain.spec import JobCreate
-from app.services import jobs
+from app.services import jobs, trackings
 from app.services.catalog import learn_methods
 from app.services.estimates import Bounds
 
@@ -51,6 +52,7 @@ def know_methods(session: ReadSession) -> None:
         UnknownTeacher,
         UnknownStudent,
         ModelRefused,
+        TrackingNotConfigured,
         CatalogEmpty,
     ),
 )
@@ -65,6 +67,7 @@ def estimate_job(
     `read`. Seconds come from what the
     workers have measured on their kind of machine, in idle time and in earlier jobs; what was not measured is
     interpolated between networks by their arithmetic, or null."""
+    trackings.require_server(settings.tracking_server, wanted.track)
     bounds = Bounds(settings.job_hours, settings.child_memory_gb, settings.cache_gb)
     found = jobs.estimate(session, settings.quotas, caller, wanted.spec(), bounds, settings.lease_seconds)
     return as_json(EstimateRead.from_estimate(found))

@@ -33,6 +33,7 @@ from app.domain.errors import (
     QueueQuotaExceeded,
     StateConflict,
     TooLarge,
+    TrackingNotConfigured,
     UnknownStudent,
     UnknownTeacher,
     UnsupportedMediaType,
@@ -40,7 +41,7 @@ from app.domain.errors import (
 from app.domain.fair_queue import QueuePosition
 from app.domain.spec import JobCreate
 from app.domain.states import TERMINAL_JOB_STATES, JobState
-from app.services import job_actions, jobs, timing, webhooks
+from app.services import job_actions, jobs, timing, trackings, webhooks
 from app.services.catalog import learn_methods
 from app.settings import Settings
 
@@ -80,6 +81,7 @@ def know_methods(session: WriteSession) -> None:
             JobTooLong,
             IdempotencyKeyReused,
             QueueQuotaExceeded,
+            TrackingNotConfigured,
             CatalogEmpty,
         ),
     },
@@ -99,9 +101,8 @@ def create_job(
     `students` instead of `student` to train several from one reprogrammed teacher."""
     if wanted.webhook_url is not None:
         webhooks.require_allowed(settings.destinations, wanted.webhook_url, "webhook_url")
-    submission = jobs.submit(
-        session, settings.quotas, caller, wanted.spec(), idempotency_key, webhook_url=wanted.webhook_url
-    )
+    trackings.require_server(settings.tracking_server, wanted.track)
+    submission = jobs.submit(session, settings.quotas, caller, wanted.spec(), idempotency_key, wanted.reporting())
     response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
     if submission.replayed:
         response.headers["Idempotent-Replayed"] = "true"
@@ -130,7 +131,8 @@ def list_jobs(
     places = jobs.queue_positions(session, settings.quotas, page.items)
     ids = [job.id for job in page.items]
     starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
-    shown = (JobRead.from_row(job, places, starts) for job in page.items)
+    tracked = trackings.of_jobs(session, page.items)
+    shown = (JobRead.from_row(job, places, starts, tracked) for job in page.items)
     return as_json(ListPage[JobRead].from_items(shown, ids, has_more=page.has_more))
 
 
@@ -190,7 +192,7 @@ def get_job(
     places = jobs.queue_positions(session, settings.quotas, [job])
     headers["ETag"] = _etag(job, places)
     starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
-    return as_json(JobRead.from_row(job, places, starts), headers=headers)
+    return as_json(JobRead.from_row(job, places, starts, trackings.of_jobs(session, [job])), headers=headers)
 
 
 _ACTION: dict[str, Any] = {
@@ -303,7 +305,7 @@ def _answer(session: Session, settings: Settings, job: Job, response: Response) 
 def _read(session: Session, settings: Settings, job: Job) -> JobRead:
     places = jobs.queue_positions(session, settings.quotas, [job])
     starts = timing.estimated_starts(session, settings.quotas, places, settings.lease_seconds)
-    return JobRead.from_row(job, places, starts)
+    return JobRead.from_row(job, places, starts, trackings.of_jobs(session, [job]))
 
 
 def _etag(job: Job | Stamp, places: Mapping[str, QueuePosition]) -> str:

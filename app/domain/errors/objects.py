@@ -49,6 +49,16 @@ class JobTooLong(
     """The job would take longer than the operator allows, by the low end of its estimate."""
 
 
+class TrackingNotConfigured(
+    TdmrError,
+    code="tracking_not_configured",
+    title="This service has no tracking server",
+    status=422,
+    example="This service has no MLflow server, so it cannot log a job there.",
+):
+    """The job is to be logged to a tracker of experiments, and the operator has named no server for that."""
+
+
 class StudentRequired(
     TdmrError,
     code="student_required",

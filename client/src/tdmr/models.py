@@ -1224,6 +1224,32 @@ class JobSpec(Model):
     """Labels of your own: at most 16 pairs of text. `GET /v1/jobs?metadata[key]=value` filters by them."""
 
 
+TrackingState: TypeAlias = Literal["pending", "succeeded", "failed", "skipped"] | str
+"""`pending` until the job has ended and has been logged. `failed`: it was tried for 17 hours. `skipped`: it ended
+before it had started, so there is nothing to log."""
+
+
+class MLflowTracking(Model):
+    """The job's run on the MLflow server of this service."""
+
+    state: TrackingState
+    """`pending` until the job has ended and has been logged. `failed`: it was tried in vain for 17 hours. `skipped`:
+    the job ended before it had started, so there is nothing to log."""
+    experiment: str
+    """The experiment that the run belongs to."""
+    url: str | None = None
+    """The run's page; null until it has been logged."""
+    error: str | None = None
+    """Why the last attempt failed; there is another one while it is `pending`."""
+
+
+class JobTracking(Model):
+    """Where a job is logged when it ends, and what became of that."""
+
+    mlflow: MLflowTracking
+    """On the MLflow server of this service."""
+
+
 class QueuePosition(Model):
     """The position of a queued job."""
 
@@ -1301,6 +1327,8 @@ class Job(Model):
     """Your labels, as you sent them."""
     webhook_url: str | None = None
     """Told of each change of its state."""
+    tracking: JobTracking | None = None
+    """Where the job is logged when it ends, and what became of that; null without `track`."""
     created_at: datetime
     """When it was created."""
     updated_at: datetime
@@ -1407,6 +1435,21 @@ class ReprogramConfig(Model):
     """AdamW's peak learning rate there: γ goes from 1 to −1, an inverted contrast, in some 200 steps of 1e-2."""
 
 
+class MLflowTrack(Model):
+    """A run on the tracking server of this service."""
+
+    experiment: str = "tdmr"
+    """The experiment that the run belongs to; it is made where it is not there."""
+
+
+class Track(Model):
+    """Where the job is logged when it ends, by kind of tracker."""
+
+    mlflow: MLflowTrack
+    """MLflow: the spec as parameters, curves and results as metrics, the job's id, labels and data set as tags, the
+    model's files. `{}` for the experiment `tdmr`."""
+
+
 class ViewConfig(Model):
     """How an image is cut. Teacher and student always see the same crop and flip (arXiv 2106.05237)."""
 
@@ -1427,7 +1470,8 @@ class ViewConfig(Model):
 
 
 class JobCreate(Model):
-    """A new job: its spec, and who is told of it. That is no part of the spec, which says what the job computes."""
+    """A new job: its spec, who is told of it and where it is logged. These two are no part of the spec, which says
+    what the job computes."""
 
     dataset_id: str
     """A data set that is `ready`."""
@@ -1469,6 +1513,9 @@ class JobCreate(Model):
     webhook_url: str | None = None
     """Each change of the job's state is sent here, signed with the secret of the webhook `default` (`POST
     /v1/webhooks/default/rotate-secret` shows one)."""
+    track: Track | None = None
+    """Have the service log the job when it ends, on the operator's tracking server. 422 `tracking_not_configured`
+    where there is none."""
 
 
 class JobEvent(Model):

@@ -279,6 +279,13 @@ class TooManyWebhooks(APIError):
     status = 409
 
 
+class TrackingNotConfigured(APIError):
+    """This service has no tracking server (422)."""
+
+    code = "tracking_not_configured"
+    status = 422
+
+
 class Unauthorized(APIError):
     """A valid API key is required (401)."""
 
@@ -403,6 +410,7 @@ BY_CODE: dict[str, type[APIError]] = {
     "student_required": StudentRequired,
     "too_large": TooLarge,
     "too_many_webhooks": TooManyWebhooks,
+    "tracking_not_configured": TrackingNotConfigured,
     "unauthorized": Unauthorized,
     "unknown_layout": UnknownLayout,
     "unknown_student": UnknownStudent,

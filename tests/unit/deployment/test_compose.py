@@ -20,6 +20,7 @@ from app.settings import Settings
 Services = dict[str, dict[str, Any]]
 Interpolate = Callable[[Any, Mapping[str, str]], Any]
 SECRETS = {"POSTGRES_PASSWORD": "postgres1", "REDIS_PASSWORD": "redis1", "TDMR_API_KEY": "key1"}
+MLFLOW_KEYS = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
 START_SECONDS = 60
 
 
@@ -46,8 +47,20 @@ class TestFile:
     def test_sets_only_settings_that_there_are(self, ours: Services) -> None:
         names = {f"TDMR_{name.upper()}" for name in Settings.model_fields}
         of_libraries = {"AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+        of_libraries |= MLFLOW_KEYS
         for service in ours.values():
             assert set(service["environment"]) <= names | of_libraries | {"FORWARDED_ALLOW_IPS"}
+
+    def test_tells_those_of_mlflow_who_log_jobs_or_refuse_them(self, services: Services) -> None:
+        """The import worker writes; the API needs to know that there is a server, and no password."""
+        knowing = {
+            name: {key for key in service.get("environment", {}) if "MLFLOW" in key}
+            for name, service in services.items()
+        }
+        assert {name: keys for name, keys in knowing.items() if keys} == {
+            "api": {"TDMR_MLFLOW_URI"},
+            "worker-datasets": {"TDMR_MLFLOW_URI", *MLFLOW_KEYS},
+        }
 
 
 class TestOrder:

@@ -33,7 +33,7 @@ class TestImages:
 
     def test_only_the_worker_s_has_what_trains(self, stages: dict[str, str]) -> None:
         extras = {name: re.findall(r"--extra (\w+)", stage) for name, stage in stages.items() if "--extra" in stage}
-        assert extras == {"build-api": ["api", "s3"], "build-worker": ["worker", "s3"]}
+        assert extras == {"build-api": ["api", "s3", "mlflow"], "build-worker": ["worker", "s3"]}
         assert "--from=build-api " in stages["api"]
         assert "--from=build-worker " in stages["worker"]
 

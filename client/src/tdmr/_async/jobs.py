@@ -53,6 +53,7 @@ class AsyncJobs:
         priority: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        track: Options | None = None,
         idempotency_key: str | None = None,
         **more: Any,
     ) -> AsyncJob:
@@ -68,6 +69,8 @@ class AsyncJobs:
             constraints: what the device demands; the file that meets it is chosen.
             metadata: your own labels, to find it by.
             webhook_url: is told how it ends.
+            track: has the service log it when it ends, `{"mlflow": {"experiment": "flowers"}}`, where its operator has
+                named a server. `job.tracking` then says where the run is.
             idempotency_key: a second call with the same key and content returns the same job. A fresh one unless given.
             more: what a newer service takes.
         """
@@ -75,7 +78,7 @@ class AsyncJobs:
             teacher=teacher, student=student, students=students, method=method, image_size=image_size,
             pretrained=pretrained, balance=balance, views=views, reprogram=reprogram, distill=distill, export=export,
             constraints=constraints, seed=seed, priority=priority, metadata=metadata,
-            webhook_url=webhook_url, **more,
+            webhook_url=webhook_url, track=track, **more,
         )  # fmt: skip
         return await self.submit(_body(dataset, given), idempotency_key=idempotency_key)
 

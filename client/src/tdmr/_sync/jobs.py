@@ -54,6 +54,7 @@ class Jobs:
         priority: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        track: Options | None = None,
         idempotency_key: str | None = None,
         **more: Any,
     ) -> Job:
@@ -69,6 +70,8 @@ class Jobs:
             constraints: what the device demands; the file that meets it is chosen.
             metadata: your own labels, to find it by.
             webhook_url: is told how it ends.
+            track: has the service log it when it ends, `{"mlflow": {"experiment": "flowers"}}`, where its operator has
+                named a server. `job.tracking` then says where the run is.
             idempotency_key: a second call with the same key and content returns the same job. A fresh one unless given.
             more: what a newer service takes.
         """
@@ -76,7 +79,7 @@ class Jobs:
             teacher=teacher, student=student, students=students, method=method, image_size=image_size,
             pretrained=pretrained, balance=balance, views=views, reprogram=reprogram, distill=distill, export=export,
             constraints=constraints, seed=seed, priority=priority, metadata=metadata,
-            webhook_url=webhook_url, **more,
+            webhook_url=webhook_url, track=track, **more,
         )  # fmt: skip
         return self.submit(_body(dataset, given), idempotency_key=idempotency_key)
 

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,6 +78,37 @@ class TestCheck:
         assert f"datasets worker on lost ({settings.device}): no sign of life" in said
         assert f"datasets worker on alive ({settings.device}): ok" in said
         assert said.count("worker") == 2
+
+    @pytest.mark.parametrize("options", [(), ("--queue=datasets",)], ids=["every worker", "this host's"])
+    def test_an_import_worker_that_is_to_log_jobs_has_what_it_needs(
+        self, settings: Settings, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_MLFLOW_URI", "http://ann:5ecret@mlflow.example")
+        monkeypatch.setitem(sys.modules, "mlflow", None)
+        register(settings)
+        said = check(*options)
+        assert said.exit_code == 1
+        assert "mlflow: TDMR_MLFLOW_URI is set, but MLflow is not installed here." in said.output
+        assert "pip install 'tdmr[mlflow]'" in said.output and "5ecret" not in said.output
+
+        monkeypatch.delenv("TDMR_MLFLOW_URI")
+        assert check(*options).exit_code == 0
+
+    def test_a_host_without_an_import_worker_needs_no_mlflow(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_MLFLOW_URI", "http://mlflow.example")
+        monkeypatch.setitem(sys.modules, "mlflow", None)
+        register(settings, "another")
+        assert check().exit_code == 0
+
+    def test_an_address_that_is_none_is_refused_without_being_shown(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_MLFLOW_URI", "postgresql://ann:5ecret@db/mlflow")
+        said = check()
+        assert said.exit_code == 1
+        assert "TDMR_MLFLOW_URI: must be the address of a server" in said.output and "5ecret" not in said.output
 
     def test_one_that_was_told_to_stop_does_not_do_for_its_own_check(self, settings: Settings) -> None:
         register(settings, stopped=True)

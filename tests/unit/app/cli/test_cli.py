@@ -55,6 +55,15 @@ class TestRefusals:
         assert "TDMR_LEASE_SECONDS: " in said.output
         assert "Traceback" not in said.output
 
+    def test_does_not_start_a_service_that_could_not_log_its_jobs(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TDMR_MLFLOW_URI", "http://mlflow.example")
+        monkeypatch.setitem(sys.modules, "mlflow", None)
+        said = CliRunner().invoke(main, ["up"])
+        assert said.exit_code == 1
+        assert "pip install 'tdmr[mlflow]'" in said.output
+
     def test_a_worker_needs_to_know_its_queue(self) -> None:
         assert "--queue" in CliRunner().invoke(main, ["worker"]).output
 
