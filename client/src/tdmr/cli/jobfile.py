@@ -66,6 +66,16 @@ def parse_settings(_context: click.Context, _option: click.Parameter, values: tu
     return settings
 
 
+def parse_track(_context: click.Context, _option: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """`--track mlflow=flowers`: the kind of tracker, and what it takes."""
+    if value is None:
+        return None
+    kind, equals, experiment = value.partition("=")
+    if kind != "mlflow" or (equals and not experiment):
+        raise click.BadParameter(f"{value!r} is neither mlflow nor mlflow=EXPERIMENT")
+    return {kind: {"experiment": experiment} if experiment else {}}
+
+
 def template(path: Path) -> str:
     """A job to begin with, whose first line tells editors where the schema is."""
     return f"""\

@@ -127,6 +127,7 @@ def show(client: Tdmr, job: str, as_json: bool) -> None:
         ("models", _models(found)),
         ("metadata", ", ".join(f"{key}={value}" for key, value in found.metadata.items())),
         ("created", f"{found.created_at:%F %H:%M}"),
+        ("MLflow", _tracking(found)),
         *(verdict(found) if found.state == "succeeded" else [("figures", shown_values(found.metrics))]),
     ])  # fmt: skip
     for warning in found.warnings:
@@ -231,6 +232,13 @@ def _difference(found: models.StudentDifference) -> str:
     low, high = found.interval
     points = f"{100 * found.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
     return f"{second} beside {first}: {points} on the same {found.images:,} images"
+
+
+def _tracking(job: Job) -> str | None:
+    if job.tracking is None:
+        return None
+    run = job.tracking.mlflow
+    return " ".join(filter(None, (run.url or f"{run.state}, experiment {run.experiment}", run.error)))
 
 
 def _spec(job: Job) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tdmr import Dataset, Job, Tdmr
-from tdmr.cli.jobfile import merged, parse_settings, read_job
+from tdmr.cli.jobfile import merged, parse_settings, parse_track, read_job
 from tdmr.progress import duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -19,6 +19,10 @@ _OPTIONS = (
     click.option("--student", "students", multiple=True, help="A name of `tdmr students search`; may be repeated."),
     click.option("--method", help="How the student learns. [tdmr]"),
     click.option("--image-size", type=int, help="Side of the student's input in pixels. [160]"),
+    click.option(
+        "--track", callback=parse_track, metavar="mlflow[=EXPERIMENT]",
+        help="Have the service log the job on its operator's MLflow server when it ends. [mlflow=tdmr]",
+    ),
     click.option("-f", "--file", "file", help="A job.yaml with the rest; - is standard input."),
     click.option(
         "--set", "settings", multiple=True, callback=parse_settings, metavar="NAME=VALUE",
@@ -50,6 +54,7 @@ def body_of(
     students: tuple[str, ...],
     method: str | None,
     image_size: int | None,
+    track: dict[str, Any] | None,
     file: str | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def body_of(
         "teacher": teacher,
         "method": method,
         "image_size": image_size,
+        "track": track,
     }
     body |= {name: value for name, value in given.items() if value is not None}
     return merged(body, settings)
