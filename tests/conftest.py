@@ -1,5 +1,6 @@
 """Shared fixtures: real databases, real files, nothing that two tests share."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -27,6 +28,14 @@ os.environ.setdefault("TDMR_HUB", "false")
 REDIS_SERVER = os.environ.get("TDMR_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASES = 8
 S3_START_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def no_event_loop_is_left() -> Iterator[None]:
+    """One that runs on after its test would fail another test's `asyncio.run`, wherever that is."""
+    yield
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""A service for each test, and one Chromium for all."""
+"""A service and a Chromium for each test.
+
+Playwright keeps an event loop running in its thread for as long as it is started: a browser that outlived its test
+would make `asyncio.run` fail in every test after it.
+"""
 
 import shutil
 import sys
@@ -46,14 +50,14 @@ def service(make_service: Callable[..., Service]) -> Service:
     return make_service()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def playwright() -> Iterator[Playwright]:
     expect.set_options(timeout=1000 * WAIT_SECONDS)
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     path = shutil.which("chromium") or lacking("no chromium is installed")
     browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *CAMERA])  # no root can have one
