@@ -30,6 +30,9 @@ MARK = "TDMR_SOAK"
 START_SECONDS = 180.0
 STOP_SECONDS = 120.0
 """As compose's `stop_grace_period` of the training worker."""
+LEFT_SECONDS = 10.0
+"""What a process has started may end after it: Python's forkserver and resource tracker learn of its end by a pipe, one
+after the other, 0.1 to 0.4 seconds later."""
 KEY = "the-operators-first-key-of-the-soak"
 
 
@@ -98,7 +101,10 @@ class SoakStack:
         self.processes.clear()
         if redis is not None:
             redis.stop(STOP_SECONDS)
-        for stray in marked(MARK, self.id):
+        deadline = time.monotonic() + LEFT_SECONDS
+        while (strays := marked(MARK, self.id)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for stray in strays:
             wrong.append(f"process {stray.pid} is an orphan: {' '.join(stray.cmdline())}")
             stray.kill()
         self.store.close()
