@@ -111,3 +111,23 @@ class TestJobFile:
         text = str(schema())
         assert "#/components" not in text and {"DistillConfig", "ViewConfig"} <= set(schema()["$defs"])
         assert "dataset_id" not in schema()["required"]
+
+
+KEYBOARD = """
+import termios
+from tdmr.cli.watching import _nothing_discarded
+
+def kept():
+    return bool(termios.tcgetattr(0)[3] & termios.NOFLSH)
+
+with _nothing_discarded():
+    inside = kept()
+print("kept", inside, kept())
+"""
+
+
+class TestTerminal:
+    def test_keeps_what_it_was_to_show_while_ctrl_c_is_pressed_and_is_left_as_it_was(self) -> None:
+        in_terminal = f"import pty, sys; sys.exit(pty.spawn([sys.executable, '-c', {KEYBOARD!r}]))"
+        shown = subprocess.run([sys.executable, "-c", in_terminal], capture_output=True, check=True)
+        assert shown.stdout.split() == [b"kept", b"True", b"False"]

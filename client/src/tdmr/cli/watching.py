@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -12,6 +13,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+with suppress(ImportError):  # Windows has none, nor what it is needed for
+    import termios
 
 from tdmr import Job
 from tdmr._watching import Watch, detail, label
@@ -32,7 +36,7 @@ def follow(job: Job, *, curves: bool = True) -> Job:
     """
     with left_running(job):
         if is_terminal(sys.stderr):
-            with _Live(job, curves=curves) as live:
+            with _nothing_discarded(), _Live(job, curves=curves) as live:
                 for update in job.stream():
                     live.tell(update)
         else:
@@ -54,6 +58,32 @@ def left_running(job: Job) -> Iterator[None]:
             err=True,
         )
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _nothing_discarded() -> Iterator[None]:
+    """A terminal throws away what it has not shown yet when Ctrl-C is pressed. Half of a picture would be missing, and
+    the next one would be drawn over the lines above it."""
+    if not _ours_to_set():
+        yield
+        return
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    changed = [*before]
+    changed[3] |= termios.NOFLSH
+    termios.tcsetattr(keyboard, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+
+
+def _ours_to_set() -> bool:
+    """Whether we are started from a keyboard, and not in the background, where it must be left alone."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 class _Live:
