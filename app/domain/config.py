@@ -99,6 +99,9 @@ class StudentConfig(Frozen):
     learning_rate: StrictFloat | None = Field(default=None, gt=0, le=1)
     """The optimiser's peak learning rate. None: 1e-2 for `muon` and 3e-3 for `adamw`; a tenth of it from pretrained
     weights, which a higher one would undo."""
+    head_first: StrictBool = True
+    """A student that starts from pretrained weights: train its new classifier on its frozen features, for seconds,
+    before it learns as a whole (Kumar et al., arXiv 2202.10054)."""
     weight_decay: StrictFloat = Field(default=0.05, ge=0, le=10)
     """AdamW's weight decay; biases and norms are left out."""
     warmup: StrictFloat = Field(default=0.05, ge=0, lt=1)

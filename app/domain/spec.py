@@ -136,12 +136,19 @@ class TrainingSpec(Frozen):
         return self.model_copy(update={"student": student, "students": None, "pretrained": pretrained})
 
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON: equal specs have equal fingerprints."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the canonical JSON: equal specs have equal fingerprints, also in versions that lack an option."""
+        told = self.model_dump(mode="json")
+        for name in _LATER:
+            if told["distill"][name] == _DEFAULT[name]:
+                del told["distill"][name]
+        canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 _DEFAULT = DistillConfig().model_dump()
+_LATER = ("head_first",)
+"""Options of `distill` that came after the first release. At their defaults they leave the fingerprint as it was, by
+which a run on disk is known: a job goes on under a new version."""
 
 
 class JobSpec(TrainingSpec):

@@ -14,6 +14,9 @@ AGREEMENT_IMAGES = 512
 """By so many it is judged where there are no validation images."""
 
 
+HEAD_STEPS_A_VIEW, MOST_HEAD_VIEWS = 8, 20_000
+"""Before a pretrained student learns as a whole, it answers one view for so many image steps of the budget, and no more
+than memory holds: answering costs a third of a step."""
 STORED_MARGIN = 1.15
 """Stored squares are this much larger than the views cut from them: crops are sharp, and sampling needs no filter."""
 PROBE, REPROGRAMMED = "probe", "reprogrammed"
@@ -58,6 +61,13 @@ class Piece(NamedTuple):
 
 def training_way(spec: TrainingSpec) -> str:
     return str(Way(spec.method, spec.distill.optimiser, spec.distill.batch_size))
+
+
+def head_views(spec: TrainingSpec) -> int:
+    """Views that a pretrained student answers before it learns as a whole."""
+    if not (spec.may_start_pretrained and spec.distill.head_first):
+        return 0
+    return min(MOST_HEAD_VIEWS, spec.distill.image_steps // HEAD_STEPS_A_VIEW)
 
 
 def rounds(spec: TrainingSpec, counts: Counts) -> int:
@@ -117,7 +127,8 @@ def pieces(
         network = architecture_of(name), size
         steps = spec.distill.image_steps
         yield Piece(Stage.DISTILL, Work.TRAIN, steps, *network, training_way(spec), part)
-        yield Piece(Stage.DISTILL, Work.FORWARD, EVALUATIONS * judged_by, *network, "", part)
+        answered = EVALUATIONS * judged_by + head_views(spec)
+        yield Piece(Stage.DISTILL, Work.FORWARD, answered, *network, "", part)
         if teacher is not None and live:
             yield Piece(Stage.DISTILL, Work.FORWARD, steps, *teacher, "", part)
     for _, part in parts:

@@ -19,11 +19,12 @@ from app.domain.progress import DoneLine
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Work
 from app.domain.states import Stage
-from app.domain.workload import AGREEMENT_IMAGES, EVALUATIONS, architecture_of, training_way
+from app.domain.workload import AGREEMENT_IMAGES, EVALUATIONS, architecture_of, head_views, training_way
 from app.reading.layout import load_index
 from worker.training.data.class_weights import class_weights
 from worker.training.data.pools import Images
 from worker.training.deliver import export
+from worker.training.engine import checkpoint
 from worker.training.engine.curves import Curves
 from worker.training.engine.loop import Hooks, Optimisation, fit
 from worker.training.engine.pace import StepClock
@@ -35,6 +36,7 @@ from worker.training.evaluation.validation import Validator, build_validator, st
 from worker.training.export.preview import Previews
 from worker.training.methods.batches import BatchSource
 from worker.training.methods.handover import Handover
+from worker.training.methods.head_first import solve_head
 from worker.training.methods.registry import build_task
 from worker.training.methods.targets import TargetSource
 from worker.training.models.networks import Student, build_student
@@ -176,6 +178,14 @@ def _distil_one(
         class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
         handover=handover,
     ).to(run.device)
+    if weights is not None and config.head_first and not checkpoint.exists(hooks.checkpoints):
+        if solve_head(task, batches.at, head_views(spec), spec.seed, run.stop_requested):
+            knows = hooks.evaluate(student.eval()) if hooks.evaluate is not None else {}
+            right = (
+                f": {knows['val_accuracy']:.1%} of the validation images are right" if "val_accuracy" in knows else ""
+            )
+            hooks.event("classifier_first", f"The new classifier has learned, on the pretrained features{right}.")
+        torch.manual_seed(spec.seed)
     how = Optimisation(
         batches.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
     )

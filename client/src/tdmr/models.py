@@ -792,6 +792,9 @@ class DistillConfig(Model):
     learning_rate: float | None = None
     """The optimiser's peak learning rate. None: 1e-2 for `muon` and 3e-3 for `adamw`; a tenth of it from pretrained
     weights, which a higher one would undo."""
+    head_first: bool = True
+    """A student that starts from pretrained weights: train its new classifier on its frozen features, for seconds,
+    before it learns as a whole (Kumar et al., arXiv 2202.10054)."""
     weight_decay: float = 0.05
     """AdamW's weight decay; biases and norms are left out."""
     warmup: float = 0.05
@@ -866,6 +869,9 @@ class DistillConfigOutput(Model):
     learning_rate: float | None = None
     """The optimiser's peak learning rate. None: 1e-2 for `muon` and 3e-3 for `adamw`; a tenth of it from pretrained
     weights, which a higher one would undo."""
+    head_first: bool = True
+    """A student that starts from pretrained weights: train its new classifier on its frozen features, for seconds,
+    before it learns as a whole (Kumar et al., arXiv 2202.10054)."""
     weight_decay: float = 0.05
     """AdamW's weight decay; biases and norms are left out."""
     warmup: float = 0.05

@@ -31,6 +31,11 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     return path
 
 
+def exists(folder: Path | None) -> bool:
+    """Whether there is any, whole or damaged."""
+    return folder is not None and bool(_newest_first(folder))
+
+
 def load_newest(folder: Path, on_damaged: Callable[[str], None]) -> dict[str, Any] | None:
     """The newest whole checkpoint, or None. `on_damaged` is told the name of each that was passed over."""
     for path in _newest_first(folder):

@@ -35,7 +35,7 @@ from worker.training.teacher.proxy_space import (
     Standardise,
     TapItems,
 )
-from worker.training.teacher.task_teacher import TaskTeacher, logits_of, logits_of_clean
+from worker.training.teacher.task_teacher import TaskTeacher, blended, logits_of, logits_of_clean
 
 _VIEWS_AT_ONCE = 1024
 _VERSION = 2
@@ -67,7 +67,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
         leads=probe_only,
     )
     if probe_only:
-        return stage.judged(TaskTeacher(taps, None, probe))
+        return stage.judged(TaskTeacher(taps, probe))
 
     def task(reprogrammer: Reprogrammer) -> ReprogramTask:
         reprogrammer.start_at_class_means(taps.labelled, images.pools.labelled.labels)
@@ -82,7 +82,7 @@ def reprogram(run: Run, images: Images, taps: TeacherTaps) -> TaskTeacher:
         leads=True,
         rounds=1 + (config.self_training if len(images.pools.unlabelled) else 0),
     )
-    return stage.judged(TaskTeacher(taps, reprogrammer, probe))
+    return stage.judged(TaskTeacher(taps, probe, blended(reprogrammer, probe, taps.val, images.pools.val.labels)))
 
 
 class _StageOne:
@@ -170,8 +170,8 @@ class _StageOne:
         if len(self.pools.val):
             step, values = self._last
             levels = {"probe_val_accuracy": self._val_values(teacher.probe)["val_accuracy"]}
-            if teacher.reprogrammer is not None:
-                levels["teacher_val_accuracy"] = self._val_values(teacher.reprogrammer)["val_accuracy"]
+            if teacher.blend is not None:
+                levels["teacher_val_accuracy"] = self._val_values(teacher.blend)["val_accuracy"]
             self.run.reporter.metric(step, values | levels)
         return teacher
 

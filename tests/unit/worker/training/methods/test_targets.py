@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from worker.training.models.networks import state_digest
 from worker.training.prepare import prepare
 from worker.training.run import Run
 from worker.training.teacher.reprogramming import reprogram
-from worker.training.teacher.task_teacher import TaskTeacher
+from worker.training.teacher.task_teacher import Blend, TaskTeacher
 
 pytestmark = pytest.mark.slow  # each trains stage 1
 Specs = Callable[..., TrainingSpec]
@@ -185,8 +186,11 @@ class TestTargets:
 
     def test_the_proxy_space_is_read_as_it_was_trained(self, spec: Specs, shapes: Path, tmp_path: Path) -> None:
         made = Stage1(spec(), shapes, tmp_path)
-        batch, reprogrammer = made.batch(), made.task_teacher.reprogrammer
-        assert reprogrammer is not None and batch.teacher_z_BD is not None and batch.teacher_logits_BK is not None
+        reprogrammer = made.task_teacher.reprogrammer
+        assert reprogrammer is not None
+        alone = replace(made.task_teacher, blend=Blend(reprogrammer, made.task_teacher.probe, 0.0))
+        batch = BatchSource(made.run, made.images, TargetSource(made.run, alone)).at(0)
+        assert batch.teacher_z_BD is not None and batch.teacher_logits_BK is not None
         torch.testing.assert_close(batch.teacher_z_BD.norm(dim=1), torch.ones(16), atol=1e-2, rtol=0)
         torch.testing.assert_close(reprogrammer.read(batch.teacher_z_BD), batch.teacher_logits_BK, atol=5e-2, rtol=1e-2)
 
