@@ -1,0 +1,111 @@
+"""What a pretrained student needs to keep what it brings:
+`python -m benchmarks.methods.pretrained_start --data FOLDER --weights FOLDER`.
+
+Two things are taken away, one at a time and both: the statistics that its batch norms came with (then each batch's own
+take their place), and the classifier that learns first. One thread, in this process.
+"""
+
+import argparse
+import functools
+import io
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from app.domain.runtime import RuntimeConfig
+from app.domain.spec import TrainingSpec
+from benchmarks import RESULTS
+from benchmarks.common import setting
+from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.data import Subset
+from benchmarks.common.table import by_seed, markdown, spread
+from benchmarks.common.training import machine_name
+from worker.training.engine.reporter import Reporter
+from worker.training.models.networks import Student
+from worker.training.pipeline import train
+from worker.training.run import Run
+
+DATA_SETS = ("clothing", "trashnet")
+LABELS = 20
+ROWS = {
+    "both": (True, True),
+    "classifier first alone": (True, False),
+    "kept statistics alone": (False, True),
+    "neither": (False, False),
+}
+"""By name: whether the classifier learns first, and whether the statistics are kept."""
+
+
+def main() -> int:
+    arguments = _options()
+    torch.set_num_threads(arguments.threads)
+    cells = list(plan(arguments))
+    failures = [] if arguments.table else run_cells(cells, arguments.results, functools.partial(_run, arguments))
+    recorded = read(arguments.results)
+    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
+    rows = [
+        [data, row, spread(by_seed([line for line in lines if (line["data"], line["row"]) == (data, row)]))]
+        for data in arguments.sets
+        for row in ROWS
+    ]
+    print(markdown(("data", "kept", "student"), rows))
+    print("".join(f"\nfailed: {failure}" for failure in failures))
+    return 1 if failures else 0
+
+
+def plan(arguments: argparse.Namespace) -> Iterator[Cell]:
+    chosen = setting.chosen(arguments)
+    for seed in arguments.seeds:
+        for row, (head_first, kept) in ROWS.items():
+            for data in arguments.sets:
+                subset = Subset(setting.archive(arguments, data), LABELS, seed)
+                spec = chosen.spec("tdmr", seed, {"pretrained": True, "distill.head_first": head_first})
+                facts = {**subset.facts, "keeps_statistics": kept}
+                yield Cell(facts=facts, spec=spec, label=f"{data}, {row}, seed {seed}", context=(subset, row))
+
+
+def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Line:
+    subset, row = cell.context
+    where = setting.machine(arguments)
+    runtime = RuntimeConfig(device="cpu", hub=False, models_dir=where.weights, cache_dir=where.cache)
+    spec, folder = TrainingSpec(**cell.spec), subset.folder(arguments.cache / "data")
+    own_statistics = patch.object(Student, "train", nn.Module.train)  # as if a student were any other module
+    with tempfile.TemporaryDirectory() as out, nullcontext() if cell.facts["keeps_statistics"] else own_statistics:
+        manifest = train(Run(spec, folder, Path(out), runtime, Reporter(io.StringIO()), stop.is_set))
+    return {
+        "data": subset.archive.stem,
+        "row": row,
+        "labels_per_class": LABELS,
+        "seed": subset.seed,
+        "student_accuracy": manifest.metrics["student_accuracy"],
+        "teacher_accuracy": manifest.metrics["teacher_accuracy"],
+        "machine": machine_name(),
+        **{key: value for key, value in cell.facts.items() if key not in ("data", "labels_per_class", "seed")},
+        "spec": spec.model_dump(mode="json"),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    setting.add_options(parser, RESULTS / "pretrained-start.jsonl")
+    parser.set_defaults(
+        teacher="tf_efficientnet_lite2.in1k",
+        teacher_size=260,
+        student="tf_efficientnet_lite0.in1k",
+        image_size=128,
+        image_steps=3_000,
+    )
+    parser.add_argument("--sets", nargs="+", default=DATA_SETS, help="names of the zip files")
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
+    return setting.parsed(parser)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
