@@ -13,6 +13,7 @@ from app.db.engine import Store
 from app.db.models import Dataset, Job, utcnow
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.db.queries.jobs import Held
 from app.domain.address_tables import TABLE
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState
@@ -99,7 +100,7 @@ class Reconciler:
     def resend_lost(self) -> None:
         """Send again what was lost: as many messages as there are waiting objects, and no more."""
         with self._store.read() as session:
-            jobs = queries.waiting_jobs(session, self._settings.tenant_max_running)
+            jobs = queue.waiting_jobs(session, self._settings.tenant_max_running)
             imports = dataset_queries.waiting_imports(session, self._settings.tenant_max_downloads)
         self._top_up(TRAINING_QUEUE, TRAIN_TASK, jobs)
         self._top_up(DATASETS_QUEUE, IMPORT_TASK, [waiting.id for waiting in imports])

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.db.models import Job
 from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.domain.errors import LocalFilesLost
 from app.domain.evaluation import EVALUATION_NAME, shown
 from app.domain.failpoints import failpoint
@@ -82,7 +83,7 @@ class Supervisor(LeasedWorker):
     def _claim_next(self) -> JobClaim | None:
         while not self.stopping.is_set():
             with self.store.write() as session:
-                job_id = queries.next_queued_job(session, self.settings.tenant_max_running)
+                job_id = queue.next_queued_job(session, self.settings.tenant_max_running)
                 if job_id is None:
                     return None
                 claim = leases.claim_job(session, job_id, self.worker_id)

@@ -2,46 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 
 from app.domain.dataset import Reason, Split
 from app.domain.errors import DatasetRejected
 from app.domain.placement import Placement
-from app.reading.columns import Columns, find_columns, is_flagged, is_one
+from app.reading.columns import Columns, find_columns
 from app.reading.context import Context
 from app.reading.listing import folder_of, name_of, stem_of
 from app.reading.matching import EXACT, PathIndex
 from app.reading.reading import Reading, Refusal, Strength, named, quoted
+from app.reading.table_rows import LISTED_ROWS, Rows, read_rows
 from app.reading.tables import Table, rejected
 from app.reading.words import folded, is_unlabelled, split_of, splits_of
 
 OWN_NAMES = frozenset({"labels.csv", "metadata.csv", "metadata.jsonl", "manifest.csv", "_classes.csv", "labels.tsv"})
 """Documented: who writes one of them means it, whatever the folders are called."""
-MAX_LABEL_BYTES = 255
-"""As for a class folder: what a file system allows as one name."""
-LISTED_ROWS = 20
-"""Rows that a message names."""
 _LEAST_MATCHED = 0.5
 """Share of a table's rows, and of the images, below which it is about other images. Who packs some images of many
 leaves the table as it was."""
-
-
-@dataclass
-class _Rows:
-    """What the rows of one table say."""
-
-    labels: dict[str, str | None] = field(default_factory=dict)
-    splits: dict[str, Split] = field(default_factory=dict)
-    unlabelled: int = 0
-    missing: list[tuple[int, str]] = field(default_factory=list)
-    missing_total: int = 0
-    ambiguous: int = 0
-    conflicts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
-    several: list[int] = field(default_factory=list)
-    without_split: int | None = None
-    how: Counter[str] = field(default_factory=Counter)
-    total: int = 0
 
 
 def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Reading | Refusal]:
@@ -102,96 +81,12 @@ def _of_group(context: Context, group: list[tuple[Table, Columns]], index: PathI
                 )
         return
     for label in (columns.one_hot and [-1]) or columns.labels:
-        read = [(t, c, _read(t, c, label, index)) for t, c in group]
+        read = [(t, c, read_rows(t, c, label, index)) for t, c in group]
         yield from _reading(context, read, label, several=len(columns.labels) > 1)
 
 
-def _read(table: Table, columns: Columns, label: int, index: PathIndex) -> _Rows:
-    """All rows of a table, one by one."""
-    found = _Rows()
-    folder = folder_of(table.file)
-    rows = table.rows()
-    if columns.heading is not None and not table.is_json:
-        next(rows, None)
-    for line, cells in rows:
-        if len(cells) > columns.width or (
-            columns.heading and len(cells) > len(columns.heading) and any(cells[len(columns.heading) :])
-        ):
-            width = len(columns.heading or ()) or columns.width
-            raise rejected(
-                table.file, line, f"has {len(cells)} columns instead of {width}", "Quote names that contain a comma."
-            )
-        cell = cells[columns.path] if columns.path < len(cells) else ""
-        if not cell:
-            if any(cells):
-                raise rejected(table.file, line, "has an empty path")
-            continue
-        found.total += 1
-        match = index.find(cell, folder)
-        if match.path is None or (columns.anchored and not match.anchored):
-            found.missing_total += 1
-            found.ambiguous += match.how == "several"
-            if len(found.missing) < LISTED_ROWS:
-                found.missing.append((line, cell))
-            continue
-        found.how[match.how] += 1
-        _add(found, table, columns, label, line, cells, match.path)
-    return found
-
-
-def _add(found: _Rows, table: Table, columns: Columns, label: int, line: int, cells: list[str], path: str) -> None:
-    split = _split(table, columns, line, cells)
-    if split is None and columns.split is not None:
-        found.without_split = found.without_split or line
-    value = _label(found, table, columns, label, line, cells)
-    if split is Split.UNLABELLED:
-        value = None
-    if path in found.labels and found.labels[path] != value and value is not None and found.labels[path] is not None:
-        found.conflicts.setdefault(path, (line, found.labels[path] or "", value))
-        return
-    if path not in found.labels or found.labels[path] is None:
-        found.labels[path] = value
-    if split is not None and split is not Split.UNLABELLED:
-        found.splits[path] = split
-
-
-def _label(found: _Rows, table: Table, columns: Columns, label: int, line: int, cells: list[str]) -> str | None:
-    if columns.one_hot:
-        ones = [i for i in columns.one_hot if i < len(cells) and is_one(cells[i])]
-        if len(ones) > 1:
-            found.several.append(line)
-        value = columns.name(ones[0]).strip() if ones else ""
-    else:
-        value = cells[label] if label < len(cells) else ""
-        if value[:1] in "[{" and value[-1:] in "]}" and len(value) > 1:
-            found.several.append(line)
-    if not value or is_unlabelled(value):
-        found.unlabelled += 1
-        return None
-    if not value.isprintable() or len(value.encode(errors="replace")) > MAX_LABEL_BYTES:
-        raise rejected(table.file, line, f"has a label that is too long or not printable: {value[:100]!r}")
-    return value
-
-
-def _split(table: Table, columns: Columns, line: int, cells: list[str]) -> Split | None:
-    if columns.split is None:
-        return None
-    value = cells[columns.split] if columns.split < len(cells) else ""
-    if columns.flag is not None:
-        other = Split.TEST if columns.flag is Split.TRAIN else Split.TRAIN
-        return columns.flag if is_flagged(value) else other
-    if not value:
-        return None
-    split = split_of(value)
-    if split is None:
-        raise rejected(
-            table.file, line, f"names an unknown split {value[:100]!r}", "Use train, val, test or unlabeled."
-        )
-    return split
-
-
 def _reading(  # noqa: PLR0912 what may be wrong with rows
-    context: Context, read: list[tuple[Table, Columns, _Rows]], label: int, *, several: bool
+    context: Context, read: list[tuple[Table, Columns, Rows]], label: int, *, several: bool
 ) -> Iterator[Reading | Refusal]:
     table, columns, _ = read[0]
     files = [t.file for t, _, _ in read]
@@ -278,7 +173,7 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     )
 
 
-def _joined_labels(read: Sequence[tuple[Table, Columns, _Rows]]) -> str | None:
+def _joined_labels(read: Sequence[tuple[Table, Columns, Rows]]) -> str | None:
     """A label that is made of others, where many are: `Effusion|Mass` beside `Effusion` and `Mass`."""
     labels = Counter(label for *_, rows in read for label in rows.labels.values() if label is not None)
     for separator in "|;,":
@@ -290,7 +185,7 @@ def _joined_labels(read: Sequence[tuple[Table, Columns, _Rows]]) -> str | None:
     return None
 
 
-def _splits(read: Sequence[tuple[Table, Columns, _Rows]]) -> tuple[dict[int, Split], str | None]:
+def _splits(read: Sequence[tuple[Table, Columns, Rows]]) -> tuple[dict[int, Split], str | None]:
     """Of the rows of each table, where names of tables or of their folders are splits; or the column that tells."""
     if any(rows.splits for *_, rows in read):
         _, columns, _ = read[0]
@@ -325,7 +220,7 @@ def _by_folders(placed: dict[str, Placement], context: Context) -> tuple[dict[st
     return moved, named(sorted(used))
 
 
-def _without_split(read: Sequence[tuple[Table, Columns, _Rows]]) -> list[str]:
+def _without_split(read: Sequence[tuple[Table, Columns, Rows]]) -> list[str]:
     lines = [(t.file, r.without_split) for t, _, r in read if r.without_split is not None and r.splits]
     if not lines:
         return []
@@ -335,7 +230,7 @@ def _without_split(read: Sequence[tuple[Table, Columns, _Rows]]) -> list[str]:
 
 
 def _not_there(
-    read: Sequence[tuple[Table, Columns, _Rows]], index: PathIndex, what: str, missing: int, total: int
+    read: Sequence[tuple[Table, Columns, Rows]], index: PathIndex, what: str, missing: int, total: int
 ) -> Refusal:
     table, _, rows = next(one for one in read if one[2].missing)
     shown = "; ".join(f"line {line} {cell[:120]!r}{_nearest(index, cell)}" for line, cell in rows.missing[:10])
@@ -358,7 +253,7 @@ def _nearest(index: PathIndex, cell: str) -> str:
     return "" if near is None else f" (nearest: {near[:120]!r})"
 
 
-def _evidence(read: Sequence[tuple[Table, Columns, _Rows]], matched: int, total: int, images: int) -> list[str]:
+def _evidence(read: Sequence[tuple[Table, Columns, Rows]], matched: int, total: int, images: int) -> list[str]:
     told = [f"{matched:,} of {images:,} images are named in {named([t.file for t, *_ in read], 3)}."]
     how: Counter[str] = Counter()
     for *_, rows in read:
@@ -376,7 +271,7 @@ def _evidence(read: Sequence[tuple[Table, Columns, _Rows]], matched: int, total:
 
 def _warnings(
     context: Context,
-    read: Sequence[tuple[Table, Columns, _Rows]],
+    read: Sequence[tuple[Table, Columns, Rows]],
     columns: Columns,
     label: int,
     missing: int,
@@ -403,7 +298,7 @@ def _warnings(
         yield "The folders in the table are not those of the archive: images were found by their names alone."
 
 
-def _strength(read: Sequence[tuple[Table, Columns, _Rows]], columns: Columns, several: bool) -> Strength:
+def _strength(read: Sequence[tuple[Table, Columns, Rows]], columns: Columns, several: bool) -> Strength:
     if several:
         return Strength.WEAK
     if not columns.anchored and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):

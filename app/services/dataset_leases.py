@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.db.models import Dataset, DatasetClass
 from app.db.queries.claims import Claim, Leases
 from app.db.queries.datasets import claimable_imports, same_prepared
-from app.db.queries.turns import DOWNLOADS, take_turn
+from app.db.queries.queue import DOWNLOADS, take_turn
 from app.domain.access import Quotas
 from app.domain.address_tables import TABLE
 from app.domain.dataset import DatasetReport, ImportOptions, Split, Understanding

@@ -13,6 +13,7 @@ from app.db.ids import new_id
 from app.db.models import Dataset, IdempotencyKey, Job, JobEvent
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as queries
+from app.db.queries import queue as queue_queries
 from app.db.queries.jobs import Stamp
 from app.db.queries.page import Page
 from app.domain.access import Caller, Quotas
@@ -114,7 +115,7 @@ def events(session: Session, tenant: str, job_id: str, *, after: int, limit: int
 def queue_positions(session: Session, defaults: Quotas, jobs: Sequence[Job | Stamp]) -> dict[str, QueuePosition]:
     """Id to place for those that are queued."""
     queued = [job.id for job in jobs if job.state == JobState.QUEUED]
-    return queries.queue_positions(session, queued, defaults.running) if queued else {}
+    return queue_queries.queue_positions(session, queued, defaults.running) if queued else {}
 
 
 def _submit(
@@ -239,7 +240,7 @@ def estimate(
     except JobTooLong as refused:
         limits.append(Limit("TDMR_MAX_JOB_HOURS", refused.detail))
     queued = quotas.of_tenant(session, defaults, caller.tenant).queued
-    if queued is not None and queries.queued_jobs(session, caller.tenant) >= queued:
+    if queued is not None and queue_queries.queued_jobs(session, caller.tenant) >= queued:
         limits.append(Limit("TDMR_TENANT_MAX_QUEUED", f"You have {queued:,} queued jobs, as many as you may have."))
     start = timing.estimated_next_start(session, defaults, lease_seconds)
     if start is None:

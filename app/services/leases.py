@@ -16,7 +16,7 @@ from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric
 from app.db.queries import jobs as queries
 from app.db.queries import statistics
 from app.db.queries.claims import Claim, Leases
-from app.db.queries.turns import take_turn
+from app.db.queries.queue import take_turn
 from app.domain.errors import InvalidSpec, WorkerLostRepeatedly
 from app.domain.manifest import ArtifactFile
 from app.domain.previews import PreviewMark

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.models import Dataset, Job
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.db.queries import uploads as upload_queries
 from app.domain.access import Quotas
 from app.domain.fair_queue import Group
@@ -72,7 +73,7 @@ def jobs_on(session: Session, tenant: str, dataset_id: str, limit: int) -> Seque
 
 
 def seen_workers(session: Session, tenant: str, lease_seconds: float) -> list[SeenWorker]:
-    at_work = {worker_id: (job_id, owner) for worker_id, job_id, owner in queries.running_on_workers(session)}
+    at_work = {worker_id: (job_id, owner) for worker_id, job_id, owner in queue.running_on_workers(session)}
     seen = []
     for life in workers.lives(session):
         job_id, owner = at_work.get(life.id, (None, None))
@@ -100,4 +101,4 @@ def storage(session: Session, defaults: Quotas, tenant: str) -> Storage:
 
 def queue_groups(session: Session, defaults: Quotas) -> list[Group]:
     """All that waits, by priority and tenant, the next ones first."""
-    return queries.queue_groups(session, defaults.running)
+    return queue.queue_groups(session, defaults.running)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.db.access_models import Tenant
 from app.db.queries import access as queries
 from app.db.queries import datasets as dataset_queries
-from app.db.queries import jobs as job_queries
+from app.db.queries import queue
 from app.domain.access import Caller, Quotas
 from app.domain.errors import BytesQuotaExceeded, QueueQuotaExceeded
 from app.services import audit
@@ -74,7 +74,7 @@ def require_place_in_queue(session: Session, defaults: Quotas, tenant: str) -> N
     if limit is None:
         return
     queries.lock_tenant(session, tenant)
-    if job_queries.queued_jobs(session, tenant) >= limit:
+    if queue.queued_jobs(session, tenant) >= limit:
         raise QueueQuotaExceeded(
             f"You have {limit:,} queued jobs, as many as you may have.",
             retry_after=QUEUE_RETRY_SECONDS,

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.db.models import Job
-from app.db.queries import catalogue
-from app.db.queries import jobs as queries
+from app.db.queries import catalogue, queue
 from app.domain.access import Quotas
 from app.domain.fair_queue import QueuePosition
 from app.domain.states import TERMINAL_JOB_STATES, JobState
@@ -49,19 +48,19 @@ def estimated_starts(
     if not free:
         return {}
     last = max(places[job_id].position for job_id in wanted)
-    return _walk(free, queries.waiting_in_order(session, defaults.running, last), wanted)
+    return _walk(free, queue.waiting_in_order(session, defaults.running, last), wanted)
 
 
 def estimated_next_start(session: Session, defaults: Quotas, lease_seconds: float) -> datetime | None:
     """Of a job that would be queued behind all others; None while it is unknown."""
-    free, ahead = _free_workers(session, lease_seconds), queries.waiting_in_order(session, defaults.running, FAR)
+    free, ahead = _free_workers(session, lease_seconds), queue.waiting_in_order(session, defaults.running, FAR)
     if not free or len(ahead) >= FAR:
         return None
-    it = queries.Ahead("", 0, "", None, 0.0)
+    it = queue.Ahead("", 0, "", None, 0.0)
     return _walk(free, [*ahead, it], {""}).get("")
 
 
-def _walk(free: list[datetime], ahead: Sequence[queries.Ahead], wanted: set[str]) -> dict[str, datetime]:
+def _walk(free: list[datetime], ahead: Sequence[queue.Ahead], wanted: set[str]) -> dict[str, datetime]:
     """`free`: when each worker of whom that is known takes its next job."""
     starts: dict[str, datetime] = {}
     heapq.heapify(free)
@@ -87,7 +86,7 @@ def _free_workers(session: Session, lease_seconds: float) -> list[datetime]:
         return []
     now = max(alive.values())
     running: dict[str | None, list[datetime | None]] = {}
-    for worker_id, end in queries.running_ends(session):  # workers of one host and device share an id
+    for worker_id, end in queue.running_ends(session):  # workers of one host and device share an id
         running.setdefault(worker_id, []).append(end)
     ends = [end for worker_id in alive for end in running.get(worker_id, [now])]
     return [end for end in ends if end is not None and end >= now]

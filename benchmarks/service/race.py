@@ -29,7 +29,7 @@ from app.db.ids import new_id
 from app.db.migrate import upgrade
 from app.db.models import Artifact, Dataset, Job, JobEvent
 from app.db.queries import jobs as queries
-from app.db.queries import statistics
+from app.db.queries import queue, statistics
 from app.db.queries.claims import Claim
 from app.domain.manifest import ArtifactFile
 from app.domain.progress import EventLine
@@ -129,7 +129,7 @@ def _race(race: Race, number: int) -> Counter[str]:
 
 
 def _claim_next(session: Session, worker_id: str) -> JobClaim | None:
-    job_id = queries.next_queued_job(session)
+    job_id = queue.next_queued_job(session)
     return None if job_id is None else leases.claim_job(session, job_id, worker_id)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Artifact, Dataset, Job, JobEvent, JobMetric, QueueTurn
-from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.domain.catalog import Catalog, StudentCard
 from app.domain.states import JOB_TRANSITIONS, DatasetState, JobState, StopRequest
 from app.services import catalog
@@ -60,7 +60,7 @@ def row_of(row: Job | JobEvent | JobMetric | Artifact) -> tuple[object, ...]:
 def forecast(session: Session) -> dict[str, int]:
     """Queued jobs and their places, the first one first."""
     waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED)).all()
-    places = {job_id: place.position for job_id, place in queries.queue_positions(session, waiting).items()}
+    places = {job_id: place.position for job_id, place in queue.queue_positions(session, waiting).items()}
     return dict(sorted(places.items(), key=lambda item: item[1]))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
-from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.db.queries.claims import Claim, Heartbeat
 from app.domain.dataset import DatasetReport
 from app.domain.errors import StateConflict
@@ -101,7 +101,7 @@ class TestClaim:
         assert (failed.state, failed.error["code"]) == ("failed", "invalid_spec")
         assert "POST /v1/jobs" in failed.error["hint"]
         with store.read() as session:
-            assert queries.next_queued_job(session) == next_id
+            assert queue.next_queued_job(session) == next_id
 
     def test_of_an_unknown_job_is_none(self, store: Store) -> None:
         with store.write() as session:

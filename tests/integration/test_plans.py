@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, event, make_url
 from app.db.engine import Store
 from app.db.models import Job, utcnow
 from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.db.queries import trackings as tracking_queries
 from app.domain.addresses import Destinations
 from app.domain.dataset import DatasetReport, OfferedReading, Understanding
@@ -207,7 +208,7 @@ def do_what_workers_do(tour: Tour) -> None:
 
     def claim() -> leases.JobClaim:
         with store.write() as session:
-            job_id = queries.next_queued_job(session)
+            job_id = queue.next_queued_job(session)
             assert job_id is not None
             claimed = leases.claim_job(session, job_id, "wk_1")
             assert claimed is not None

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.db.engine import Store
 from app.db.ids import new_id
 from app.db.models import Dataset, Job
-from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.domain.spec import JobSpec
 from app.domain.states import DatasetState, JobState
 from app.services import leases
@@ -32,7 +32,7 @@ def submit(store: Store, jobs: Sequence[tuple[str, int]]) -> list[str]:
 
 def claim_next(store: Store) -> str:
     with store.write() as session:
-        job_id = queries.next_queued_job(session)
+        job_id = queue.next_queued_job(session)
         assert job_id is not None
         assert leases.claim_job(session, job_id, "wk_1") is not None
     return job_id
@@ -42,7 +42,7 @@ def forecast(store: Store) -> list[str]:
     """The queued jobs by their positions, which must be 1..n."""
     with store.read() as session:
         waiting = session.scalars(select(Job.id).where(Job.state == JobState.QUEUED)).all()
-        places = {job_id: place.position for job_id, place in queries.queue_positions(session, waiting).items()}
+        places = {job_id: place.position for job_id, place in queue.queue_positions(session, waiting).items()}
     assert sorted(places.values()) == list(range(1, len(waiting) + 1))
     return sorted(places, key=places.__getitem__)
 
@@ -93,4 +93,4 @@ class TestForecast:
         ids = submit(store, [("a", 0), ("a", 0)])
         claim_next(store)
         with store.read() as session:
-            assert queries.queue_positions(session, [*ids, "job_0"]) == {ids[1]: (1, False)}
+            assert queue.queue_positions(session, [*ids, "job_0"]) == {ids[1]: (1, False)}

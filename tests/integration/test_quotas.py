@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from app.db.models import Job
-from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.domain.access import Caller
 from app.services import quotas
 from app.services.leases import claim_job, release_job
@@ -14,7 +14,7 @@ from tests.integration.guarding import OPERATOR, guard
 
 def claim_next(service: Service, max_running: int | None) -> str | None:
     with service.store.write() as session:
-        job_id = queries.next_queued_job(session, max_running)
+        job_id = queue.next_queued_job(session, max_running)
         if job_id is not None:
             assert claim_job(session, job_id, "wk_1") is not None
     return job_id
@@ -79,7 +79,7 @@ class TestRunning:
         place = service.http.get(f"/v1/jobs/{third}").json()["queue"]
         assert (place["position"], "quota of running jobs" in place["reason"]) == (1, True)
         with service.store.read() as session:
-            assert queries.waiting_jobs(session) == []  # no message is worth sending
+            assert queue.waiting_jobs(session) == []  # no message is worth sending
 
     def test_hold_up_nobody_else(self, service: Service) -> None:
         mine = [service.submit(priority=9) for _ in range(2)]
@@ -103,13 +103,13 @@ class TestRunning:
     def test_make_room_when_one_ends(self, service: Service) -> None:
         first, second = service.submit(), service.submit()
         with service.store.write() as session:
-            assert queries.next_queued_job(session, 1) == first
+            assert queue.next_queued_job(session, 1) == first
             claim = claim_job(session, first, "wk_1")
         assert claim is not None and claim_next(service, 1) is None
         with service.store.write() as session:
-            assert queries.waiting_jobs(session, 1) == []
+            assert queue.waiting_jobs(session, 1) == []
             assert release_job(session, claim, "lost")
         with service.store.read() as session:
-            assert list(queries.waiting_jobs(session, 1)) == [first]
-            places = queries.queue_positions(session, [first, second], 1)
+            assert list(queue.waiting_jobs(session, 1)) == [first]
+            places = queue.queue_positions(session, [first, second], 1)
         assert places == {first: (1, False), second: (2, True)}

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import Store
 from app.db.models import Artifact, Job, JobEvent, JobMetric
 from app.db.queries import jobs as queries
+from app.db.queries import queue
 from app.db.queries.jobs import Held
 from app.domain.access import Caller, Quotas
 from app.domain.errors import StateConflict
@@ -85,7 +86,7 @@ class Life(RuleBasedStateMachine):
     @rule(target=claims)
     def claim_next(self) -> object:
         with self.store.write() as session:
-            job_id = queries.next_queued_job(session)
+            job_id = queue.next_queued_job(session)
             assert job_id == next(iter(forecast(session)), None)
             if job_id is None:
                 return multiple()

@@ -10,7 +10,7 @@ from app.db.ids import is_id
 from app.db.models import Dataset, DatasetClass, Job, QueueTurn
 from app.db.queries.jobs import Held, Stamp
 from app.db.queries.page import Page, page_of
-from app.db.queries.turns import DOWNLOADS
+from app.db.queries.queue import DOWNLOADS
 from app.domain.address_tables import TABLE
 from app.domain.import_queue import WaitingImport, order_imports
 from app.domain.states import TERMINAL_JOB_STATES, DatasetState

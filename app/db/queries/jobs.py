@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, aliased, defer
+from sqlalchemy.orm import Session, defer
 
-from app.db.access_models import Tenant
 from app.db.ids import is_id
-from app.db.models import Artifact, Job, JobEvent, JobMetric, JobPreview, QueueTurn
+from app.db.models import Artifact, Job, JobEvent, JobMetric, JobPreview
 from app.db.queries.page import Page, page_of
-from app.domain.fair_queue import Group, QueueOrder, QueuePosition
 from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
 
 # What nearly every request sends is built once: building a statement takes as long as sending it.
@@ -27,38 +25,6 @@ _EVENTS = (
     .limit(bindparam("limit"))
 )
 _LAST_EVENT = select(func.max(JobEvent.seq)).where(JobEvent.job_id == bindparam("id"))
-_PEER = aliased(Job)
-_ROUND = (
-    select(func.count())
-    .where(_PEER.state == JobState.QUEUED, _PEER.priority == Job.priority, _PEER.tenant == Job.tenant)
-    .where(_PEER.id <= Job.id)
-)
-_ROUNDS = select(Job.id, Job.priority, Job.tenant, _ROUND.scalar_subquery().label("round")).where(
-    Job.id.in_(bindparam("job_ids", expanding=True)), Job.state == JobState.QUEUED
-)
-_WAITING = (
-    select(Job.priority, Job.tenant, func.count().label("jobs"), func.min(Job.id).label("oldest"))
-    .where(Job.state == JobState.QUEUED)
-    .group_by(Job.priority, Job.tenant)
-    .subquery()
-)
-_RUNNING = (
-    select(Job.tenant, func.count().label("jobs")).where(Job.state == JobState.RUNNING).group_by(Job.tenant).subquery()
-)
-_GROUPS = (
-    select(
-        _WAITING,
-        func.coalesce(QueueTurn.turn, 0).label("turn"),
-        func.coalesce(_RUNNING.c.jobs, 0).label("running"),
-        Tenant.max_running.label("limit"),
-    )
-    .outerjoin(QueueTurn, and_(QueueTurn.priority == _WAITING.c.priority, QueueTurn.tenant == _WAITING.c.tenant))
-    .outerjoin(Tenant, Tenant.name == _WAITING.c.tenant)
-    .outerjoin(_RUNNING, _RUNNING.c.tenant == _WAITING.c.tenant)
-)
-
-_CLAIMING = 2304_02264
-"""The advisory lock of those who choose a job to run."""
 
 
 class Stamp(NamedTuple):
@@ -122,91 +88,12 @@ def count_jobs(session: Session, tenant: str) -> dict[JobState, int]:
     return {JobState(state): count for state, count in rows}
 
 
-def running_on_workers(session: Session) -> list[tuple[str, str, str]]:
-    """Worker, job and tenant of each running job."""
-    rows = session.execute(select(Job.worker_id, Job.id, Job.tenant).where(Job.state == JobState.RUNNING))
-    return [(worker, job_id, tenant) for worker, job_id, tenant in rows if worker is not None]
-
-
-def queue_groups(session: Session, max_running: int | None = None) -> list[Group]:
-    """What waits, by priority and tenant, the next ones first; `max_running` as for `queue_positions`."""
-    groups = _queue_order(session, max_running).groups.values()
-    return sorted(groups, key=lambda group: (-group.priority, group.free == 0, group.precedence))
-
-
-def queue_positions(
-    session: Session, job_ids: Sequence[str], max_running: int | None = None
-) -> dict[str, QueuePosition]:
-    """Jobs that are not queued are left out.
-
-    Args:
-        max_running: most running jobs of a tenant that has no quota of its own; None: no limit.
-    """
-    rows = session.execute(_ROUNDS, {"job_ids": job_ids}).all()
-    line = _queue_order(session, max_running)
-    places = {row.id: line.place(row.priority, row.tenant, row.round) for row in rows}
-    return {job_id: place for job_id, place in places.items() if place is not None}
-
-
-def next_queued_job(session: Session, max_running: int | None = None) -> str | None:
-    """The id of the queued job that runs next, None if none may. Until the transaction ends nobody else asks: two
-    workers at once would both take a tenant's last place."""
-    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
-    return _queue_order(session, max_running).first
-
-
-def queued_jobs(session: Session, tenant: str) -> int:
-    """How many of a tenant's jobs wait for a worker."""
-    waiting = (Job.tenant == tenant, Job.state == JobState.QUEUED)
-    return session.scalar(select(func.count()).select_from(Job).where(*waiting)) or 0
-
-
-def _queue_order(session: Session, max_running: int | None) -> QueueOrder:
-    groups, left = [], {}
-    for row in session.execute(_GROUPS):
-        groups.append(Group(row.priority, row.tenant, row.jobs, row.oldest, row.turn, free=row.jobs))
-        limit = max_running if row.limit is None else row.limit
-        if limit is not None:
-            left[row.tenant] = limit - row.running
-    return QueueOrder.from_groups(groups, left)
-
-
 class Held(NamedTuple):
     """A claim as the store sees it. Another value of any of the three is a sign of life."""
 
     id: str
     epoch: int
     hb_seq: int
-
-
-class Ahead(NamedTuple):
-    """A job that waits, with what is known of how long it will run."""
-
-    id: str
-    priority: int
-    tenant: str
-    expected_seconds: float | None
-    progress: float
-
-
-def waiting_in_order(session: Session, max_running: int | None, limit: int) -> list[Ahead]:
-    """The queued jobs that a worker may take, the next one first; of each tenant and priority `limit` at most."""
-    columns = (Job.id, Job.priority, Job.tenant, Job.expected_seconds, Job.progress)
-    order = _queue_order(session, max_running)
-    rows: dict[str, Ahead] = {}
-    for priority, tenant in order.groups:
-        of_group = (Job.state == JobState.QUEUED, Job.priority == priority, Job.tenant == tenant)
-        found = session.execute(select(*columns).where(*of_group).order_by(Job.id).limit(limit))
-        rows |= {row.id: Ahead(*row) for row in found}
-    ordered = order.order((row.id, row.priority, row.tenant) for row in sorted(rows.values()))
-    return [rows[job_id] for job_id in ordered]
-
-
-def running_ends(session: Session) -> list[tuple[str | None, datetime | None]]:
-    """Of all running jobs: the worker, and when the job is expected to end."""
-    rows = session.execute(select(Job.worker_id, Job.expected_end).where(Job.state == JobState.RUNNING))
-    return [(worker_id, end) for worker_id, end in rows]
 
 
 def specs_that_succeeded(session: Session, dataset_id: str, limit: int) -> Sequence[dict[str, Any]]:
@@ -219,14 +106,6 @@ def held_jobs(session: Session) -> list[Held]:
     """Of all running jobs."""
     rows = session.execute(select(Job.id, Job.epoch, Job.hb_seq).where(Job.state == JobState.RUNNING))
     return [Held(*row) for row in rows]
-
-
-def waiting_jobs(session: Session, max_running: int | None = None) -> Sequence[str]:
-    """Ids of the queued jobs that a worker may take, the next one first; `max_running` as for `queue_positions`."""
-    waiting = select(Job.id, Job.priority, Job.tenant).where(Job.state == JobState.QUEUED).order_by(Job.id)
-    return _queue_order(session, max_running).order(
-        (job_id, priority, tenant) for job_id, priority, tenant in session.execute(waiting)
-    )
 
 
 def kept_checkpoints(session: Session, failed_before: datetime) -> Sequence[Job]:
