@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.api.deps import AdminCaller, AppSettings, ReadSession, WriteSession
 from app.api.params import AfterAudit, AfterKey
 from app.api.routes.keys import NamedTenant
-from app.api.schemas_access import KeyCreate
+from app.api.schemas.access import KeyCreate
 from app.domain.errors import Forbidden, InvalidRequest
 from app.pages.deps import AnyViewer, Posted, seen, text_of
 from app.pages.rendering import page

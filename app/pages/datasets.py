@@ -26,7 +26,7 @@ from app.api.deps import (
 )
 from app.api.params import AfterClass, AfterDataset
 from app.api.preconditions import matches
-from app.api.schemas import DatasetListed
+from app.api.schemas.datasets import DatasetListed
 from app.db.models import Dataset
 from app.demo.digits import write_digits_zip
 from app.domain.dataset import DatasetReport, Sample, Split, Understanding

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.api.schemas import JobRead
+from app.api.schemas.jobs import JobRead
 from app.db.models import Job
 from app.domain.spec import JobSpec
 from app.services import jobs, overview, timing, trackings

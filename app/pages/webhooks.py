@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from app.api.deps import AppSettings, CurrentCaller, ReadSession, WriteSession
 from app.api.params import AfterDelivery, AfterWebhook
-from app.api.schemas_webhooks import DeliveryRead, WebhookCreate, WebhookRead
+from app.api.schemas.webhooks import DeliveryRead, WebhookCreate, WebhookRead
 from app.domain.errors import InvalidRequest
 from app.domain.webhooks import Subscription
 from app.pages.deps import CurrentViewer, Posted, seen, text_of

@@ -15,7 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.live.changes import Watched
 from app.api.resources import AppResources
-from app.api.schemas import DatasetRead, EventRead, JobRead, MetricPoint, QueuePositionRead
+from app.api.schemas.datasets import DatasetRead
+from app.api.schemas.jobs import JobRead, QueuePositionRead
+from app.api.schemas.results import EventRead, MetricPoint
 from app.db.models import JobMetric
 from app.db.tracking_models import Tracking
 from app.domain.access import Caller

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from app.api.deps import ReadSession
 from app.api.params import AfterAudit, Limit
 from app.api.routes.keys import NamedTenant
-from app.api.schemas import ListPage
-from app.api.schemas_access import AuditRead
+from app.api.schemas.access import AuditRead
+from app.api.schemas.common import ListPage
 from app.services import audit
 
 router = APIRouter(prefix="/v1/audit", tags=["access"])

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from app.api.deps import CurrentCaller, ReadSession
 from app.api.openapi import problems
 from app.api.params import AfterName, Count, Limit, Search
-from app.api.schemas import ListPage
+from app.api.schemas.common import ListPage
 from app.domain.catalog import StudentCard, TeacherCard
 from app.domain.errors import CatalogEmpty
 from app.services import catalog_lists

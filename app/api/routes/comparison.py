@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import AppAnswerMarks, AppBlobs, CurrentCaller, read_in_turn
 from app.api.openapi import problems
 from app.api.params import SEVERAL_JOBS
-from app.api.schemas import as_json
+from app.api.schemas.common import as_json
 from app.domain.errors import NotFound, ReportsBusy
 from app.domain.job_comparison import JobComparison
 from app.services import comparison

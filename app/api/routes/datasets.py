@@ -28,7 +28,8 @@ from app.api.openapi import BINARY, ETAG, LOCATION, REPLAYED, problems
 from app.api.params import AfterClass, AfterDataset, Limit
 from app.api.preconditions import matches
 from app.api.report_pages import PageSource, ReportPages
-from app.api.schemas import DatasetClassRead, DatasetListed, DatasetRead, ListPage, as_json
+from app.api.schemas.common import ListPage, as_json
+from app.api.schemas.datasets import DatasetClassRead, DatasetListed, DatasetRead
 from app.api.uploads.intake import ARCHIVE_TYPES, DatasetFromAddress, DatasetFromUpload, ReceivedUpload
 from app.api.uploads.options import (
     ALSO_METADATA,

@@ -14,7 +14,8 @@ from app.api.deps import AppBlobs, AppStore, CurrentCaller, ReadSession
 from app.api.downloads import AsDownload, Download
 from app.api.openapi import problems
 from app.api.previews import wanting_preview
-from app.api.schemas import ArtifactRead, ListPage
+from app.api.schemas.common import ListPage
+from app.api.schemas.results import ArtifactRead
 from app.db.engine import Store
 from app.db.models import Artifact
 from app.domain.errors import FilesDeleted, NotFound

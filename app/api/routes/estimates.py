@@ -8,8 +8,8 @@ from app.api.deps import AppSettings, ReadingCaller, ReadSession
 from app.api.examples import NEW_JOBS
 from app.api.openapi import problems
 from app.api.params import expect_json
-from app.api.schemas import as_json
-from app.api.schemas_estimate import EstimateRead
+from app.api.schemas.common import as_json
+from app.api.schemas.estimate import EstimateRead
 from app.domain.errors import (
     CatalogEmpty,
     DatasetNotReady,

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.api.deps import AppBlobs, AppCelery, AppSettings, AppStore, AppTelemetry
 from app.api.problems import ProblemItem, problem_response
 from app.api.query import require_known_query
-from app.api.schemas import Health
+from app.api.schemas.common import Health
 from app.domain.errors import StoreUnavailable
 from app.services import health
 

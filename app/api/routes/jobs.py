@@ -15,7 +15,8 @@ from app.api.live.waiting import Wait, wait_until
 from app.api.openapi import ETAG, LOCATION, REPLAYED, problems
 from app.api.params import METADATA_PARAMETER_DOCS, AfterJob, IdempotencyKey, Limit, MetadataFilter, expect_json
 from app.api.preconditions import matches
-from app.api.schemas import JobCancel, JobRead, ListPage, as_json
+from app.api.schemas.common import ListPage, as_json
+from app.api.schemas.jobs import JobCancel, JobRead
 from app.db.models import Job
 from app.db.queries.jobs import Stamp
 from app.domain.access import Caller, Quotas

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from app.api.deps import AdminCaller, ReadSession, WriteSession
 from app.api.openapi import LOCATION, problems
 from app.api.params import AfterKey, Limit, expect_json
-from app.api.schemas import ListPage
-from app.api.schemas_access import KeyCreate, KeyCreated, KeyRead
+from app.api.schemas.access import KeyCreate, KeyCreated, KeyRead
+from app.api.schemas.common import ListPage
 from app.domain.access import TENANT_NAME
 from app.domain.errors import MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
 from app.services import keys

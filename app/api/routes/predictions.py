@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import AppPartials, AppPredictor, AppSettings, AppStore, ReadingCaller
 from app.api.openapi import BINARY, problems
 from app.api.previews import wanting_preview
-from app.api.schemas import ClassProbability, PredictionRead
+from app.api.schemas.results import ClassProbability, PredictionRead
 from app.api.uploads.body_stream import bounded, fresh, pour
 from app.api.uploads.multipart import Form
 from app.db.engine import Store

@@ -20,7 +20,8 @@ from app.api.deps import (
 from app.api.live.streams import job_stream
 from app.api.openapi import problems
 from app.api.params import Limit
-from app.api.schemas import CurvesRead, EventRead, ListPage, MetricPoint, StreamTicket, as_json
+from app.api.schemas.common import ListPage, as_json
+from app.api.schemas.results import CurvesRead, EventRead, MetricPoint, StreamTicket
 from app.domain.access import Caller
 from app.domain.errors import NotFound, StudentRequired
 from app.domain.evaluation import Evaluation

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from app.api.deps import AppSettings, CurrentCaller, ReadSession, WriteSession
 from app.api.openapi import LOCATION, problems
 from app.api.params import AfterDelivery, AfterWebhook, Limit, expect_json
-from app.api.schemas import ListPage
-from app.api.schemas_webhooks import DeliveryRead, WebhookCreate, WebhookRead, WebhookSecret, WebhookUpdate
+from app.api.schemas.common import ListPage
+from app.api.schemas.webhooks import DeliveryRead, WebhookCreate, WebhookRead, WebhookSecret, WebhookUpdate
 from app.db.webhook_models import WebhookDelivery
 from app.domain.errors import (
     DestinationRefused,
