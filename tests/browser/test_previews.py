@@ -125,4 +125,22 @@ def test_curves_show_what_the_student_is_held_against(service: Service, person: 
     expect(student).to_have_accessible_name(
         "Student: accuracy on validation images; teacher 80.0 %; probe 70.0 %; labels lead from step 8", timeout=WAIT
     )
+
+    # another one beside it
+    first = page.url
+    service.stack.hold(1)
+    page.get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: "/jobs/job_" in url and url != first)
+    again = Child(service, page)
+    for step, accuracy in ((4, 0.6), (8, 0.9)):
+        again.metric("distill", step, loss=1 / step, val_accuracy=accuracy)
+    service.stack.let_go()
+    state(page, "succeeded")
+    both = [url.rpartition("/")[2] for url in (first, page.url)]
+    page.goto(f"{service.url}/jobs/compare?ids={','.join(both)}")
+    for title in ("Student: accuracy on validation images", "Student: loss"):
+        legend = page.get_by_role("img", name=title).locator(".u-legend")
+        for job_id in both:
+            expect(legend).to_contain_text(f"…{job_id[-6:]}", timeout=WAIT)
+    assert axe(page) == []
     me.require_clean(service.url)

@@ -79,7 +79,8 @@ export class Curves {
       known?.box.remove();
       this.plots.set(id, this.make(title, name, series, levels, data, stage));
     }
-    this.plots.get(id).latest.textContent = this.words(name, series.at(-1)[1].findLast((value) => value !== null));
+    const alone = series.length === 1; // of several the lines tell
+    this.plots.get(id).latest.textContent = alone ? this.words(name, series[0][1].findLast((value) => value !== null)) : "";
   }
 
   make(title, name, series, levels, data, stage) {
