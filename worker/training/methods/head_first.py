@@ -47,15 +47,12 @@ def solve_head(
     if not isinstance(classifier, nn.Module) or not list(classifier.parameters()):
         return False
     answers = _answers(task, batch_at, views, stop_requested)
-    if not answers:
+    if not answers or not _ends_in(classifier, answers[0][0]):
         return False
-    with torch.no_grad():
-        first, _ = answers[0]
-        if not torch.allclose(classifier(first.pre_logits), first.logits, atol=1e-4, rtol=1e-4):
-            return False
-    if isinstance(classifier, nn.Linear):  # what random weights say in directions that no view has would stay
-        nn.init.zeros_(classifier.weight)
-        nn.init.zeros_(classifier.bias)
+    if isinstance(classifier, nn.Linear | nn.Conv2d):
+        # what random weights say in directions that no view has would stay
+        for parameter in classifier.parameters():
+            nn.init.zeros_(parameter)
     head = _Head(task, classifier)
     kept = _Answers(answers)
     generator = np.random.default_rng(seed)
@@ -82,6 +79,20 @@ def _answers(
         found.append((answer, batch._replace(images_BCHW=batch.images_BCHW[:, :0])))
         count += len(batch.labels_B)
     return found
+
+
+@torch.no_grad()
+def _ends_in(classifier: nn.Module, answer: StudentAnswer) -> bool:
+    """Whether the classifier makes the logits of the pre-logits, and nothing else does."""
+    try:
+        return torch.allclose(_logits(classifier, answer.pre_logits), answer.logits, atol=1e-4, rtol=1e-4)
+    except (RuntimeError, TypeError, ValueError):  # it takes something else
+        return False
+
+
+def _logits(classifier: nn.Module, pre_logits_BC: Tensor) -> Tensor:
+    given = pre_logits_BC[..., None, None] if isinstance(classifier, nn.Conv2d) else pre_logits_BC
+    return cast(Tensor, classifier(given)).flatten(1)
 
 
 class _Answers:
@@ -113,6 +124,6 @@ class _Head(nn.Module):
 
     def forward(self, taken: tuple[list[Tensor], Tensor, DistillBatch], _progress: float) -> StepOutput:
         stages, pre_logits, batch = taken
-        parts = self._parts(StudentAnswer(stages, pre_logits, self.classifier(pre_logits)), batch, 0.0)
+        parts = self._parts(StudentAnswer(stages, pre_logits, _logits(self.classifier, pre_logits)), batch, 0.0)
         loss = sum((w * part for w, part in parts.values()), start=torch.zeros((), device=pre_logits.device))
         return StepOutput(loss, {name: part.detach() for name, (_, part) in parts.items()})

@@ -65,6 +65,17 @@ def test_the_classifier_knows_the_classes_and_the_body_is_what_it_was() -> None:
     assert all(parameter.requires_grad for parameter in student.parameters())
 
 
+def test_a_classifier_that_is_a_convolution_learns_too() -> None:
+    torch.manual_seed(0)
+    student = build_student("dla46_c", 3, 32)
+    before = {name: value.clone() for name, value in student.network.named_parameters()}
+    assert solve_head(task_of(student), batch_at, 32, 0)
+    assert {name for name, value in student.network.named_parameters() if not value.equal(before[name])} == {
+        "fc.weight",
+        "fc.bias",
+    }
+
+
 def test_is_the_same_for_the_same_seed() -> None:
     solved = []
     for _ in range(2):
