@@ -86,7 +86,7 @@ def _ends_in(classifier: nn.Module, answer: StudentAnswer) -> bool:
     """Whether the classifier makes the logits of the pre-logits, and nothing else does."""
     try:
         return torch.allclose(_logits(classifier, answer.pre_logits), answer.logits, atol=1e-4, rtol=1e-4)
-    except (RuntimeError, TypeError, ValueError):  # it takes something else
+    except (IndexError, RuntimeError, TypeError, ValueError):  # it takes something else
         return False
 
 
