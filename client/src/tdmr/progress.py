@@ -39,17 +39,20 @@ class Silent:
 
 
 class Lines:
-    """A line when something begins, and at each 10 %: no silent minutes in a log, and no thousand lines either."""
+    """A line when something begins, one when it is done, and one at each 10 % unless they follow each other quickly: no
+    silent minutes in a log, and no thousand lines either."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, seconds: float = 2.0) -> None:
+        """`seconds` lie at least between two lines about the same thing, but for its last."""
         self._out = out or sys.stderr
+        self._seconds, self._next = seconds, 0.0
         self._label, self._tenth = "", -1
 
     def show(self, label: str, fraction: float | None, detail: str = "") -> None:
         tenth = 0 if fraction is None else int(fraction * _TENTHS + 1e-9)
-        if label == self._label and tenth <= self._tenth:
+        if label == self._label and (tenth <= self._tenth or (tenth < _TENTHS and time.monotonic() < self._next)):
             return
-        self._label, self._tenth = label, tenth
+        self._label, self._tenth, self._next = label, tenth, time.monotonic() + self._seconds
         share = "" if fraction is None else f" {fraction:4.0%}"
         self.note(f"{label}{share}{f'  {detail}' if detail else ''}")
 
