@@ -11,6 +11,7 @@ import io
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
     where = setting.machine(arguments)
     runtime = RuntimeConfig(device="cpu", hub=False, models_dir=where.weights, cache_dir=where.cache)
     spec, folder = TrainingSpec(**cell.spec), subset.folder(arguments.cache / "data")
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
         run = Run(spec, folder, Path(out), runtime, Reporter(io.StringIO()), stop.is_set)
         images, taps = prepare(run, load_index(folder))
@@ -88,9 +90,11 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
         "row": spec.teacher,
         "labels_per_class": LABELS,
         "seed": subset.seed,
+        "seconds": round(time.monotonic() - began, 1),
         "share": round(float(teacher.blend.share), 2),
         "accuracy": {name: _right(logits, images.pools.judged.labels) for name, logits in (judged | between).items()},
         "val_ce": {name: _error(logits, images.pools.val.labels) for name, logits in val.items()},
+        **{key: value for key, value in cell.facts.items() if key not in ("data", "labels_per_class", "seed")},
         "spec": spec.model_dump(mode="json"),
     }
 

@@ -11,6 +11,7 @@ import io
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -77,6 +78,7 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
     runtime = RuntimeConfig(device="cpu", hub=False, models_dir=where.weights, cache_dir=where.cache)
     spec, folder = TrainingSpec(**cell.spec), subset.folder(arguments.cache / "data")
     own_statistics = patch.object(Student, "train", nn.Module.train)  # as if a student were any other module
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as out, nullcontext() if cell.facts["keeps_statistics"] else own_statistics:
         manifest = train(Run(spec, folder, Path(out), runtime, Reporter(io.StringIO()), stop.is_set))
     return {
@@ -84,6 +86,7 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
         "row": row,
         "labels_per_class": LABELS,
         "seed": subset.seed,
+        "seconds": round(time.monotonic() - began, 1),
         "student_accuracy": manifest.metrics["student_accuracy"],
         "teacher_accuracy": manifest.metrics["teacher_accuracy"],
         "machine": machine_name(),
