@@ -30,10 +30,10 @@ up: $(INSTALLED) ## Start the service on this machine and leave it running until
 dev: $(INSTALLED) ## Start the service as `make up` does, and again whenever its code changes
 	@$(BIN)/watchfiles --sigint-timeout 60 "$(BIN)/tdmr up" app worker migrations
 
-# Three processes on CI's two cores: many tests wait for a lease, a server or a child. Who has no more takes from the
+# Four processes on CI's two cores: many tests wait for a lease, a server or a child. Who has no more takes from the
 # others: the long tests come first in the list, and one process would still be at them when the others are done.
 test: lint ## All checks and tests, as CI runs them; of the faults those that take seconds
-	$(BIN)/pytest -n 3 --dist worksteal -m "not slow_fault"
+	$(BIN)/pytest -n 4 --dist worksteal -m "not slow_fault"
 
 # Needs no Postgres, no Redis and no network. Where .venv is there, with torch, tests of the training are among them.
 # Elsewhere they are left out (tests/unit/conftest.py), and .venv-unit is made: 0.7 GB, in a minute.

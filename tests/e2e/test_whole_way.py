@@ -5,8 +5,9 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -28,26 +29,57 @@ SPEC: dict[str, Any] = {
 }
 
 
+@contextmanager
+def running(folder: Path, environment: dict[str, str]) -> Iterator[Client]:
+    """A service that is ready to train; the end of its log is shown when a test fails."""
+    folder.mkdir(exist_ok=True)
+    log = folder / "service.log"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"HUB": "false", "CANCEL_POLL_SECONDS": "0.2", **environment}.items():
+            patch.setenv(f"TDMR_{name}", value)
+        try:
+            with running_client(folder / "home", log) as client:
+                if key := environment.get("API_KEY"):
+                    assert client.http.get("/v1/jobs").status_code == 401
+                    client.http.headers["Authorization"] = f"Bearer {key}"
+                client.wait_for_worker()
+                yield client
+        finally:
+            sys.stdout.write(log.read_text()[-5000:])
+
+
 @pytest.fixture(params=["embedded", "production"])
-def client(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A running service: SQLite and files, or Postgres and Redis with a key. Nothing but settings differs."""
-    monkeypatch.setenv("TDMR_HUB", "false")
-    monkeypatch.setenv("TDMR_CANCEL_POLL_SECONDS", "0.2")
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+    """SQLite and files, or Postgres and Redis with a key. Nothing but settings differs."""
+    environment = {}
     if request.param == "production":
-        monkeypatch.setenv("TDMR_DATABASE_URL", request.getfixturevalue("postgres_url"))
-        monkeypatch.setenv("TDMR_BROKER_URL", request.getfixturevalue("redis_url"))
-        monkeypatch.setenv("TDMR_STORAGE_URL", (tmp_path / "bucket").as_uri())
-        monkeypatch.setenv("TDMR_API_KEY", "a key for the test")
-    log = tmp_path / "service.log"
-    try:
-        with running_client(tmp_path / "home", log) as client:
-            if request.param == "production":
-                assert client.http.get("/v1/jobs").status_code == 401
-                client.http.headers["Authorization"] = "Bearer a key for the test"
-            client.wait_for_worker()
-            yield client
-    finally:
-        sys.stdout.write(log.read_text()[-5000:])  # shown when the test fails
+        environment = {
+            "DATABASE_URL": request.getfixturevalue("postgres_url"),
+            "BROKER_URL": request.getfixturevalue("redis_url"),
+            "STORAGE_URL": (tmp_path / "bucket").as_uri(),
+            "API_KEY": "a key for the test",
+        }
+    with running(tmp_path / "service", environment) as client:
+        yield client
+
+
+class Shared(NamedTuple):
+    """One embedded stack for the tests of jobs, with the digits. What a job trains changes nothing in the stack; what
+    the stacks do differently, tests/faults has on both.
+    """
+
+    client: Client
+    dataset: str
+    archive: Path
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared")
+    with running(folder, {}) as client:
+        archive = folder / "digits.zip"
+        write_digits_zip(archive, labels_per_class=2)
+        yield Shared(client, client.upload(archive)["id"], archive)
 
 
 def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
@@ -62,8 +94,6 @@ def wait(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], list[floa
     return job, progress
 
 
-ON_ONE_STACK = pytest.mark.parametrize("client", ["embedded"], indirect=True)
-"""What a job trains changes nothing in the stack; what the stacks do differently, tests/faults has on both."""
 FIGURES = {"classes.svg", "confusion_matrix.svg", "reliability.svg", "training_curves.svg"}
 OF_A_STUDENT = FIGURES | {"model_card.md", "model_card.html", "evaluation.json", "manifest.json", "student.safetensors"}
 OF_A_STUDENT |= {"answers.csv"}
@@ -128,12 +158,10 @@ class TestWholeWay:
         assert right == pytest.approx(evaluation["student"]["top1"])
 
     @pytest.mark.timeout(600)  # three jobs
-    @ON_ONE_STACK
-    def test_several_students_and_a_probe_of_one_teacher(self, client: Client, tmp_path: Path) -> None:
-        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
-        dataset = client.upload(tmp_path / "digits.zip")
+    def test_several_students_and_a_probe_of_one_teacher(self, shared: Shared, tmp_path: Path) -> None:
+        client, dataset, archive = shared
         names = ["test_resnet", "test_vit"]
-        body = SPEC | {"dataset_id": dataset["id"], "student": None, "export": {"formats": ["torchscript"]}}
+        body = SPEC | {"dataset_id": dataset, "student": None, "export": {"formats": ["torchscript"]}}
         several = client.submit(body | {"students": names})
         trains_no_student = {key: value for key, value in body.items() if key != "distill"}
         probe = client.submit(trains_no_student | {"method": "probe"})
@@ -141,11 +169,11 @@ class TestWholeWay:
         job, progress = wait(client, several)
         assert job["error"] is None
         assert progress == sorted(progress)
-        shared = OF_A_JOB | {"comparison.json", "pareto.svg"}
+        of_all = OF_A_JOB | {"comparison.json", "pareto.svg"}
         own = OF_A_STUDENT | {"student.ts"}
         downloaded = client.download(job["id"], tmp_path / "files")
-        assert set(downloaded) == shared | {f"{name}/{file}" for name in names for file in own}
-        assert verify(tmp_path / "files", tmp_path / "digits.zip").ok
+        assert set(downloaded) == of_all | {f"{name}/{file}" for name in names for file in own}
+        assert verify(tmp_path / "files", archive).ok
         for name in names:
             evaluation = client.get(f"/v1/jobs/{job['id']}/evaluation", student=name)
             assert evaluation["student"]["top1"] == job["metrics"][f"{name}/student_accuracy"]
@@ -165,11 +193,9 @@ class TestWholeWay:
         assert evaluation["student"] is None
         assert evaluation["probe"]["top1"] == job["metrics"]["probe_accuracy"]
 
-    @ON_ONE_STACK
-    def test_cancel_frees_the_worker_for_the_next_job(self, client: Client, tmp_path: Path) -> None:
-        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
-        dataset = client.upload(tmp_path / "digits.zip")
-        body = SPEC | {"dataset_id": dataset["id"]}
+    def test_cancel_frees_the_worker_for_the_next_job(self, shared: Shared) -> None:
+        client = shared.client
+        body = SPEC | {"dataset_id": shared.dataset}
         endless = client.submit(body | {"distill": {"image_steps": 2_000_000}})
         short = client.submit(body)
         assert short["queue"]["position"] in {1, 2}
@@ -183,14 +209,12 @@ class TestWholeWay:
         done, _ = wait(client, short)
         assert done["state"] == "succeeded"
 
-    @ON_ONE_STACK
-    def test_a_job_that_cannot_train_fails_in_words(self, client: Client, tmp_path: Path) -> None:
-        write_digits_zip(tmp_path / "digits.zip", labels_per_class=2)
-        dataset = client.upload(tmp_path / "digits.zip")
-        body = SPEC | {"dataset_id": dataset["id"], "student": "test_vit", "image_size": 17}
+    def test_a_job_that_cannot_train_fails_in_words(self, shared: Shared) -> None:
+        client = shared.client
+        body = SPEC | {"dataset_id": shared.dataset, "student": "test_vit", "image_size": 17}
         job, _ = wait(client, client.submit(body))
         assert job["state"] == "failed"
         assert job["error"]["code"] == "model_not_buildable"
         assert "17 px" in job["error"]["detail"]
         assert job["error"]["hint"]
-        assert str(tmp_path) not in json.dumps(job)
+        assert str(shared.archive.parent) not in json.dumps(job)
