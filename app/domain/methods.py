@@ -55,6 +55,12 @@ class MethodInfo(Frozen):
     options: Mapping[str, Any] = {}
     """The method's own options, in `distill` too: JSON Schema by name."""
 
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Whether images without a label teach the student; who learns from labels alone would only lose image steps
+        to them."""
+        return "use_unlabelled" in self.reads
+
     @cached_property
     def _own(self) -> type[Frozen]:
         fields: dict[str, Any] = {

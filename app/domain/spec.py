@@ -69,8 +69,8 @@ class TrainingSpec(Frozen):
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
         if self.teacher is None and self.method_info.needs_teacher:
-            without = " and ".join(f"'{info.name}'" for info in METHODS.values() if not info.needs_teacher)
-            raise ValueError(f"method '{self.method}' needs a teacher; only {without} run without one")
+            without = ", ".join(f"'{info.name}'" for info in METHODS.values() if not info.needs_teacher)
+            raise ValueError(f"method '{self.method}' needs a teacher; without one run {without}")
         return self
 
     @model_validator(mode="after")

@@ -218,7 +218,7 @@ def _counts(spec: JobSpec, dataset: Dataset) -> Counts:
     """Before it is looked into the cache."""
     images: Mapping[str, int] = (dataset.summary or {}).get("counts", {})
     labelled, val, test = (int(images.get(split, 0)) for split in ("train", "val", "test"))
-    uses = spec.distill.use_unlabelled and spec.method_info.needs_teacher
+    uses = spec.distill.use_unlabelled and spec.method_info.learns_unlabelled
     return Counts(labelled, int(images.get("unlabelled", 0)) * uses, val, test or val or labelled, 0, 0)
 
 

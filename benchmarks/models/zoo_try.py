@@ -256,7 +256,7 @@ def _batch(step: int, side: int, proxy: Reprogrammer) -> DistillBatch:
         z_BD, logits_BK = proxy(torch.randn(BATCH, sum(proxy.widths), generator=random))
     return DistillBatch(
         images_BCHW=torch.rand(BATCH, 3, side, side, generator=random),
-        jitter_B3=torch.rand(BATCH, 3, generator=random),
+        numbers_BN=torch.rand(BATCH, 3, generator=random),
         labels_B=torch.arange(BATCH) % len(CLASSES),
         teacher_z_BD=z_BD,
         teacher_logits_BK=logits_BK,

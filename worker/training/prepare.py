@@ -115,8 +115,7 @@ def _pools(run: Run, index: DatasetIndex) -> Pools:
     labelled, val, test = (Pool.from_splits(index, split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
     if len(labelled) < 2:
         raise InvalidSpec("The data set has fewer than two labelled training images.", hint="Add labelled images.")
-    # who learns from labels alone would only lose image steps to unlabelled images
-    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method_info.needs_teacher
+    with_unlabelled = run.spec.distill.use_unlabelled and run.spec.method_info.learns_unlabelled
     judged_split = evaluation_split([sample.split for sample in index.samples])
     if judged_split is Split.TRAIN:
         run.reporter.event(

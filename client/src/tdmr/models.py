@@ -844,6 +844,10 @@ class DistillConfig(Model):
     """Weight of the KL beside the labels' `ce_weight`; that of `tdmr` when static. Default: 0.9."""
     hint_weight: float | None = None
     """Weight of each hint. Standardised taps have a variance of 1, so each hint starts near 1 as well. Default: 1.0."""
+    threshold: float | None = None
+    """So sure the student must be of an image for its guess to count as a label. Default: 0.95."""
+    unlabelled_weight: float | None = None
+    """Weight of the cross-entropy on guessed labels. Default: 1.0."""
     distance_weight: float | None = None
     """Weight of the pairwise distances. Default: 25.0."""
     angle_weight: float | None = None
@@ -921,6 +925,10 @@ class DistillConfigOutput(Model):
     """Weight of the KL beside the labels' `ce_weight`; that of `tdmr` when static. Default: 0.9."""
     hint_weight: float | None = None
     """Weight of each hint. Standardised taps have a variance of 1, so each hint starts near 1 as well. Default: 1.0."""
+    threshold: float | None = None
+    """So sure the student must be of an image for its guess to count as a label. Default: 0.95."""
+    unlabelled_weight: float | None = None
+    """Weight of the cross-entropy on guessed labels. Default: 1.0."""
     distance_weight: float | None = None
     """Weight of the pairwise distances. Default: 25.0."""
     angle_weight: float | None = None

@@ -86,11 +86,15 @@ def cut(squares_BSSC: Tensor, matrices_B23: Tensor, side: int) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def jitter(images_BCHW: Tensor, strength: float, u_B3: Tensor) -> Tensor:
-    """The student's own photometric jitter: brightness, contrast and saturation, each scaled by 1 ± strength."""
+def jitter(images_BCHW: Tensor, strength: float, u_BN: Tensor) -> Tensor:
+    """The student's own photometric jitter: brightness, contrast and saturation, each scaled by 1 ± strength.
+
+    Args:
+        u_BN: uniform numbers, of which the first three are read.
+    """
     if strength == 0:
         return images_BCHW
-    factors = 1 + strength * (2 * u_B3.to(images_BCHW.device) - 1)
+    factors = 1 + strength * (2 * u_BN[:, :3].to(images_BCHW.device) - 1)
     brightness, contrast, saturation = (factors[:, i, None, None, None] for i in range(3))
     x = images_BCHW * brightness
     mean = _luma(x).mean((2, 3), keepdim=True)
@@ -118,6 +122,41 @@ def shift(images_BCHW: Tensor, u_B9: Tensor) -> Tensor:
     _blend(x, 2 * u_B9[:, 6] - 1, _blurred)
     _blend(x, 2 * u_B9[:, 7] - 1, _coarse)
     return (x + 0.2 * (column[8] - 0.5)).clamp(0, 1)
+
+
+_STRONG_NUMBERS = 7
+CHANGE_NUMBERS = 3 + SHIFT_NUMBERS + _STRONG_NUMBERS
+"""What `jitter` and `strongly_changed` read together."""
+_ANGLE, _SHEAR, _MOVE = 0.5, 0.3, 0.3
+"""The largest, either way: radians, and shares of the side."""
+_HOLE = 0.5
+"""The side of the largest hole, as a share of the image's."""
+
+
+def strongly_changed(images_BCHW: Tensor, u_BN: Tensor) -> Tensor:
+    """A view that is hard to tell, and still shows the same: `shift`, then turned, sheared and moved, then a grey
+    square cut out (what RandAugment with Cutout does, arXiv 1909.13719, from numbers of the image's own).
+
+    Args:
+        u_BN: uniform numbers, `CHANGE_NUMBERS` an image, of which `jitter`'s are left to it.
+    """
+    changed = shift(images_BCHW, u_BN[:, 3 : 3 + SHIFT_NUMBERS])
+    angle, shear, right, down, size, left, top = u_BN[:, -_STRONG_NUMBERS:].to(images_BCHW.device).unbind(1)
+    turn, lean = _ANGLE * (2 * angle - 1), _SHEAR * (2 * shear - 1)
+    rows = (
+        torch.stack([turn.cos(), lean - turn.sin(), _MOVE * (2 * right - 1)], 1),
+        torch.stack([turn.sin(), turn.cos(), _MOVE * (2 * down - 1)], 1),
+    )
+    grid = F.affine_grid(torch.stack(rows, 1), list(images_BCHW.shape), align_corners=False)
+    changed = F.grid_sample(changed, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return torch.where(_hole(images_BCHW.shape[-1], _HOLE * size, left, top)[:, None], 0.5, changed)
+
+
+def _hole(side: int, size_B: Tensor, left_B: Tensor, top_B: Tensor) -> Tensor:
+    """Which pixels [B, side, side] lie in a square around a point; sizes and places as shares of the side."""
+    at = (torch.arange(side, device=size_B.device) + 0.5) / side
+    columns, rows = ((at - middle[:, None]).abs() < size_B[:, None] / 2 for middle in (left_B, top_B))
+    return rows[:, :, None] & columns[:, None, :]
 
 
 def _blend(x_BCHW: Tensor, strength_B: Tensor, change: Callable[[Tensor], Tensor]) -> None:

@@ -9,13 +9,13 @@ import torch
 from app.domain.failpoints import failpoint
 from worker.training.data.decoded import Batches, WithLabels
 from worker.training.data.pools import Images
-from worker.training.data.views import crop_matrices, cut, uniform
+from worker.training.data.views import CHANGE_NUMBERS, crop_matrices, cut, uniform
 from worker.training.methods.handover import LABEL_SHARE, Handover
 from worker.training.methods.targets import TargetSource
 from worker.training.methods.task import DistillBatch
 from worker.training.run import Run
 
-# the student's jitter must not repeat the numbers that cut the view
+# what the student alone sees must not repeat the numbers that cut the view
 _JITTER_SEED = 2_000_003
 _LABELS_SEED = 4_000_037  # labelled images come in an order of their own too
 
@@ -72,7 +72,7 @@ class BatchSource:
         taught = self.targets.at(rows, views) if self.targets is not None else None
         return DistillBatch(
             images_BCHW=cut(squares, crop_matrices(spec.views.seed, keys, views, spec.views), spec.image_size),
-            jitter_B3=torch.from_numpy(uniform(spec.seed + _JITTER_SEED, keys, visits, 3)),
+            numbers_BN=torch.from_numpy(uniform(spec.seed + _JITTER_SEED, keys, visits, CHANGE_NUMBERS)),
             labels_B=torch.from_numpy(self.labels[rows]).to(device),
             teacher_z_BD=taught.z_BD if taught is not None else None,
             teacher_logits_BK=taught.logits_BK if taught is not None else None,

@@ -75,7 +75,7 @@ def _answers(
         if stop_requested():
             raise Stopped
         batch = batch_at(len(found))
-        answer = task.student.answer(jitter(batch.images_BCHW, task.jitter_strength, batch.jitter_B3))
+        answer = task.student.answer(jitter(batch.images_BCHW, task.jitter_strength, batch.numbers_BN))
         found.append((answer, batch._replace(images_BCHW=batch.images_BCHW[:, :0])))
         count += len(batch.labels_B)
     return found

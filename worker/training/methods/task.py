@@ -27,8 +27,8 @@ class DistillBatch(NamedTuple):
 
     images_BCHW: Tensor
     """The shared crop and flip, in [0, 1]."""
-    jitter_B3: Tensor
-    """Uniform numbers for the student's own photometric jitter."""
+    numbers_BN: Tensor
+    """Uniform numbers for what the student alone sees changed: the first three for its photometric jitter."""
     labels_B: Tensor
     """−1 where there is none."""
     teacher_z_BD: Tensor | None
@@ -86,7 +86,7 @@ class StudentTask(nn.Module):
         """Called once on what `fit` returns: undo what training alone needed. Most methods leave nothing behind."""
 
     def forward(self, batch: DistillBatch, progress: float) -> StepOutput:
-        answer = self.student.answer(jitter(batch.images_BCHW, self.jitter_strength, batch.jitter_B3))
+        answer = self.student.answer(jitter(batch.images_BCHW, self.jitter_strength, batch.numbers_BN))
         parts = self.parts(answer, batch, progress)
         loss = sum((w * part for w, part in parts.values()), start=torch.zeros((), device=answer.logits.device))
         return StepOutput(loss, {name: part.detach() for name, (_, part) in parts.items()})
@@ -101,7 +101,7 @@ class StudentTask(nn.Module):
 
 
 UNLABELLED = frozenset({"use_unlabelled", "label_share"})
-"""Read by every method whose student has a teacher: labels alone gain nothing from images without one."""
+"""Read by every method that learns from images without a label: from a teacher's answers, or from its own."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from app.domain.config import ViewConfig
-from worker.training.data.views import crop_matrices, cut, jitter, shift, uniform
+from worker.training.data.views import CHANGE_NUMBERS, crop_matrices, cut, jitter, shift, strongly_changed, uniform
 
 KEYS = np.random.default_rng(0).integers(0, 2**63, 200, dtype=np.uint64)
 VIEWS = np.arange(200) % 7
@@ -98,3 +99,29 @@ class TestColour:
         low = torch.nn.functional.avg_pool2d(images[2:3], 4)
         coarse = torch.nn.functional.interpolate(low, size=(16, 16), mode="bilinear")
         torch.testing.assert_close(shifted[2:3], coarse, atol=1e-3, rtol=0)
+
+    def test_a_strong_change_is_the_images_own_and_leaves_the_jitters_numbers(self) -> None:
+        images, numbers = torch.rand(16, 3, 40, 40), torch.rand(16, CHANGE_NUMBERS)
+        changed = strongly_changed(images, numbers)
+        assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+        alone = torch.cat([strongly_changed(images[i : i + 1], numbers[i : i + 1]) for i in range(16)])
+        torch.testing.assert_close(changed, alone, atol=1e-5, rtol=0)
+        numbers[:, :3] = 0.5
+        torch.testing.assert_close(strongly_changed(images, numbers), changed, atol=0, rtol=0)
+
+    def test_strong_numbers_turn_and_cut_a_hole_of_the_stated_size(self) -> None:
+        images = torch.zeros(1, 3, 40, 40)
+        images[:, :, :, :20] = 1.0  # the left half is white
+        still = torch.tensor(
+            [[0.5, 0.5, 0.5, 0.4, 1 / 1.2, 0.5 / 0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.5, 0.5]]
+        )
+        numbers = torch.cat([torch.zeros(1, 3), still], 1)
+        torch.testing.assert_close(strongly_changed(images, numbers), images, atol=2e-3, rtol=0)
+        holed = numbers.clone()
+        holed[:, -3] = 1.0  # half of the side, in the middle
+        hole = strongly_changed(images, holed) == 0.5
+        assert hole[0, 0].sum() == 20 * 20 and hole[0, 0, 10:30, 10:30].all()
+        turned = numbers.clone()
+        turned[:, -7] = 1.0
+        leaning = strongly_changed(images, turned)
+        assert float(leaning[0, 0, 2].mean()) != pytest.approx(float(leaning[0, 0, -3].mean()), abs=0.2)
