@@ -3,7 +3,6 @@
 from alembic import context
 from sqlalchemy import Engine, text
 
-from app.db import access_models, tracking_models, webhook_models  # noqa: F401 (their tables belong to the metadata)
 from app.db.models import Base
 
 # Any constant will do, as long as nothing else takes this advisory lock.

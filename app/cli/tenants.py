@@ -6,8 +6,8 @@ import click
 
 from app.cli.common import open_store
 from app.cli.keys import COMMAND_LINE, tenant_name
-from app.db.access_models import Tenant
 from app.db.engine import Store
+from app.db.models import Tenant
 from app.domain.access import Caller
 from app.services import quotas as service
 

@@ -5,8 +5,8 @@ from typing import cast
 from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
-from app.db.access_models import AuditEntry
 from app.db.ids import new_id
+from app.db.models import AuditEntry
 from app.db.queries import access as queries
 from app.db.queries.page import Page
 from app.domain.access import Caller

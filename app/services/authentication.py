@@ -11,9 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from app.db.access_models import ApiKey
 from app.db.engine import Store
-from app.db.models import utcnow
+from app.db.models import ApiKey, utcnow
 from app.db.queries import access as queries
 from app.domain.access import OPERATOR_TENANT, Caller, Scope
 from app.services.keys import digest

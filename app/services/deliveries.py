@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.db.models import Webhook, WebhookDelivery
 from app.db.queries import webhooks as queries
-from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.access import Caller
 from app.domain.webhooks import DISABLED_AFTER, DeliveryState, EventType, retry_after
 from app.services import audit

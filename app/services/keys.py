@@ -7,9 +7,8 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from app.db.access_models import ApiKey
 from app.db.ids import is_id, new_id
-from app.db.models import utcnow
+from app.db.models import ApiKey, utcnow
 from app.db.queries import access as queries
 from app.db.queries.page import Page
 from app.domain.access import Caller, Scope

@@ -8,9 +8,8 @@ from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from app.db.ids import new_id
-from app.db.models import Dataset, Job, utcnow
+from app.db.models import Dataset, Job, Webhook, WebhookDelivery, utcnow
 from app.db.queries import webhooks as queries
-from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.states import DatasetState
 from app.domain.urls import address_of
 from app.domain.webhooks import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from app.db.access_models import Tenant
+from app.db.models import Tenant
 from app.db.queries import access as queries
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import queue

@@ -11,10 +11,9 @@ from cachetools import TTLCache
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
-from app.db.access_models import WebSession
 from app.db.engine import Store
 from app.db.ids import new_id
-from app.db.models import utcnow
+from app.db.models import WebSession, utcnow
 from app.db.queries import access as queries
 from app.domain.access import OPERATOR_TENANT, Caller, Scope
 from app.services import audit

@@ -11,11 +11,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db.models import Job, utcnow
+from app.db.models import Job, Tracking, utcnow
 from app.db.queries import datasets as dataset_queries
 from app.db.queries import jobs as job_queries
 from app.db.queries import trackings as queries
-from app.db.tracking_models import Tracking
 from app.domain.tracking import TrackedFile, TrackedJob, TrackingOutcome, TrackingState, TrackingTarget
 from app.domain.webhooks import retry_after
 from app.services import metrics

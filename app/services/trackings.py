@@ -8,9 +8,8 @@ from importlib.util import find_spec
 
 from sqlalchemy.orm import Session
 
-from app.db.models import Job
+from app.db.models import Job, Tracking
 from app.db.queries import trackings as queries
-from app.db.tracking_models import Tracking
 from app.domain.errors import TrackingNotConfigured
 from app.domain.tracking import Track, TrackingServer
 

@@ -6,11 +6,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.ids import new_id
-from app.db.models import utcnow
+from app.db.models import Webhook, WebhookDelivery, utcnow
 from app.db.queries import access
 from app.db.queries import webhooks as queries
 from app.db.queries.page import Page
-from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.access import Caller
 from app.domain.addresses import Destinations
 from app.domain.errors import NotFound, StateConflict, TooManyWebhooks, WebhookExists

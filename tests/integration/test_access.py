@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import inspect, text, update
 
-from app.db.access_models import ApiKey
-from app.db.models import utcnow
+from app.db.models import ApiKey, utcnow
 from app.domain.access import Scope
 from app.logs import JsonLines
 from app.services.authentication import CACHE_SECONDS

@@ -12,8 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from app.api.deps import SESSION_COOKIE
-from app.db.access_models import ApiKey, AuditEntry, WebSession
-from app.db.models import Job, utcnow
+from app.db.models import ApiKey, AuditEntry, Job, WebSession, utcnow
 from app.domain.access import Scope
 from app.domain.manifest import ArtifactFile
 from app.domain.previews import PREVIEW_WEIGHTS, PreviewMark

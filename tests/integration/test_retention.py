@@ -13,9 +13,8 @@ from sqlalchemy import func, select
 from ulid import ULID
 
 from app.cli import main
-from app.db.access_models import AuditEntry
 from app.db.engine import Store
-from app.db.models import Artifact, Job, JobEvent, JobMetric, utcnow
+from app.db.models import Artifact, AuditEntry, Job, JobEvent, JobMetric, utcnow
 from app.domain.errors import StoreUnavailable
 from app.domain.spec import JobSpec
 from app.domain.states import JobState, Stage

@@ -15,8 +15,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.db.models import utcnow
-from app.db.tracking_models import Tracking
+from app.db.models import Tracking, utcnow
 from app.domain.manifest import ArtifactFile
 from app.domain.webhooks import RETRY_SECONDS
 from app.services.leases import finish_job

@@ -6,8 +6,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.db.models import Job
-from app.db.tracking_models import Tracking
+from app.db.models import Job, Tracking
 from app.domain.tracking import TrackingOutcome
 from app.domain.webhooks import MOST_ATTEMPTS, RETRY_SECONDS
 from app.services import tracking_claims

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Store
-from app.db.webhook_models import Webhook, WebhookDelivery
+from app.db.models import Webhook, WebhookDelivery
 from app.domain.access import Caller
 from app.domain.addresses import Destinations
 from app.domain.webhooks import ALL

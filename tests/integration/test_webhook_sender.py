@@ -14,11 +14,9 @@ from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from app.db.access_models import AuditEntry
 from app.db.engine import Store
-from app.db.models import utcnow
+from app.db.models import AuditEntry, Webhook, WebhookDelivery, utcnow
 from app.db.queries import webhooks as queries
-from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.access import Caller
 from app.domain.addresses import Destinations
 from app.domain.webhooks import ALL

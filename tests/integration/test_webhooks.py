@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.db.models import Job
-from app.db.webhook_models import WebhookDelivery
+from app.db.models import Job, WebhookDelivery
 from app.domain.states import JobState
 from app.services import dataset_leases, leases
 from app.services.states import move_job

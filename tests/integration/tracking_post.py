@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.db.models import utcnow
-from app.db.tracking_models import Tracking
+from app.db.models import Tracking, utcnow
 from app.domain.manifest import ArtifactFile
 from app.domain.tracking import TrackingOutcome
 from app.services import tracking_claims

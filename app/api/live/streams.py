@@ -18,8 +18,7 @@ from app.api.resources import AppResources
 from app.api.schemas.datasets import DatasetRead
 from app.api.schemas.jobs import JobRead, QueuePositionRead
 from app.api.schemas.results import EventRead, MetricPoint
-from app.db.models import JobMetric
-from app.db.tracking_models import Tracking
+from app.db.models import JobMetric, Tracking
 from app.domain.access import Caller
 from app.domain.errors import NotFound, TooManyRequests
 from app.domain.states import DatasetState, JobState, Stage

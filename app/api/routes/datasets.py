@@ -24,22 +24,15 @@ from app.api.deps import (
 from app.api.downloads import AsDownload, disposition
 from app.api.live.streams import dataset_stream
 from app.api.live.waiting import WaitForImport, wait_until
-from app.api.openapi import BINARY, ETAG, LOCATION, REPLAYED, problems
+from app.api.openapi import ETAG, LOCATION, REPLAYED, problems
 from app.api.params import AfterClass, AfterDataset, Limit
 from app.api.preconditions import matches
 from app.api.report_pages import PageSource, ReportPages
 from app.api.schemas.common import ListPage, as_json
 from app.api.schemas.datasets import DatasetClassRead, DatasetListed, DatasetRead
-from app.api.uploads.intake import ARCHIVE_TYPES, DatasetFromAddress, DatasetFromUpload, ReceivedUpload
-from app.api.uploads.options import (
-    ALSO_METADATA,
-    ENCODING,
-    LABELS_COLUMN,
-    LAYOUT,
-    STRETCH,
-    UNLABELLED_CLASSES,
-    ChosenLayout,
-)
+from app.api.uploads.document import DATASET_BODY
+from app.api.uploads.intake import ReceivedUpload
+from app.api.uploads.options import ChosenLayout
 from app.db.models import Dataset
 from app.db.queries.jobs import Stamp
 from app.domain.dataset import DatasetReport
@@ -69,43 +62,6 @@ from app.services import dataset_pictures, dataset_requests, datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-_FORM = {
-    "title": "DatasetUpload",
-    "description": "An archive of labelled images, as a form.",
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {
-            **BINARY,
-            "description": "zip, tar, tar.gz or tar.zst: one folder per class, optionally inside `train/`, `val/` and "
-            "`test/`, with an optional `unlabeled/`; images with a table that names them; the export of a labelling "
-            "tool; or a single parquet file with images and labels.",
-        },
-        "name": {"type": "string", "maxLength": 256, "description": "Default: the name of the file."},
-        "layout": {"type": "string", "maxLength": 256, "description": f"{LAYOUT} {ALSO_METADATA}"},
-        "encoding": {"type": "string", "maxLength": 40, "description": ENCODING},
-        "labels_column": {"type": "string", "maxLength": 256, "description": LABELS_COLUMN},
-        "unlabelled_classes": {
-            "type": "string",
-            "maxLength": 4096,
-            "description": f"{UNLABELLED_CLASSES} With commas between them.",
-        },
-        "stretch": {"type": "string", "enum": ["true", "false"], "description": STRETCH},
-    },
-}
-UPLOAD_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": _FORM},
-            "application/json": {
-                "schema": {"anyOf": [DatasetFromUpload.model_json_schema(), DatasetFromAddress.model_json_schema()]}
-            },
-            **{media_type: {"schema": BINARY} for media_type in ARCHIVE_TYPES},
-        },
-    }
-}
-
 
 @router.post(
     "",
@@ -130,7 +86,7 @@ UPLOAD_BODY = {
             DiskFull,
         ),
     },
-    openapi_extra=UPLOAD_BODY,
+    openapi_extra=DATASET_BODY,
 )
 def create_dataset(
     caller: CurrentCaller,

@@ -9,7 +9,7 @@ from app.api.openapi import LOCATION, problems
 from app.api.params import AfterDelivery, AfterWebhook, Limit, expect_json
 from app.api.schemas.common import ListPage
 from app.api.schemas.webhooks import DeliveryRead, WebhookCreate, WebhookRead, WebhookSecret, WebhookUpdate
-from app.db.webhook_models import WebhookDelivery
+from app.db.models import WebhookDelivery
 from app.domain.errors import (
     DestinationRefused,
     MalformedRequest,

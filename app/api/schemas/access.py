@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db import access_models as models
+from app.db import models
 from app.domain.access import TENANT_NAME, Scope
 from app.domain.base import NOT_TEXT, Shown
 from app.domain.names import Text

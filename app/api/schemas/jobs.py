@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool
 from app.api.schemas.common import A_TIME, Failure
 from app.api.schemas.tracking import JobTrackingRead
 from app.db import models
-from app.db.tracking_models import Tracking
+from app.db.models import Tracking
 from app.domain.base import Frozen, Shown
 from app.domain.fair_queue import QueuePosition
 from app.domain.model_selection import Choice

@@ -5,8 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
-from app.db.models import Job
-from app.db.tracking_models import Tracking
+from app.db.models import Job, Tracking
 from app.domain.base import Shown
 from app.domain.states import TERMINAL_JOB_STATES
 from app.domain.tracking import TrackingState, TrackingTarget

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from app.db import webhook_models as models
+from app.db import models
 from app.domain.names import Text
 from app.domain.urls import WebUrl
 from app.domain.webhooks import ALL, DeliveryState, EventType, Subscription

@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db.access_models import ApiKey, AuditEntry, Tenant, WebSession
 from app.db.engine import insert
 from app.db.ids import is_id
+from app.db.models import ApiKey, AuditEntry, Tenant, WebSession
 from app.db.queries.page import Page, page_of
 
 _NOT_REVOKED = ApiKey.revoked_at.is_(None)

@@ -7,9 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
-from app.db.access_models import Tenant
 from app.db.engine import insert
-from app.db.models import Job, QueueTurn
+from app.db.models import Job, QueueTurn, Tenant
 from app.domain.fair_queue import Group, QueueOrder, QueuePosition
 from app.domain.states import JobState
 

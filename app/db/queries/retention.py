@@ -11,9 +11,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from app.db.access_models import AuditEntry
 from app.db.ids import id_at
-from app.db.models import Artifact, Job, JobEvent, JobMetric
+from app.db.models import Artifact, AuditEntry, Job, JobEvent, JobMetric
 from app.domain.states import OPEN_JOB_STATES, TERMINAL_JOB_STATES
 
 _REPEAT = aliased(Job)

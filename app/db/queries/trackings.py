@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from app.db.models import Job
-from app.db.tracking_models import Tracking
+from app.db.models import Job, Tracking
 from app.domain.tracking import TrackingState
 
 _IS_PENDING = Tracking.state == TrackingState.PENDING

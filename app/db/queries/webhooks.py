@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import insert
 from app.db.ids import id_at, is_id, new_id
-from app.db.models import utcnow
+from app.db.models import Webhook, WebhookDelivery, utcnow
 from app.db.queries.page import Page, page_of
-from app.db.webhook_models import Webhook, WebhookDelivery
 from app.domain.webhooks import ALL, DEFAULT, DeliveryState
 
 PRUNED_AT_ONCE = 1000

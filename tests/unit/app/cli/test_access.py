@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from app.cli import main
-from app.db.access_models import AuditEntry
 from app.db.engine import Store
+from app.db.models import AuditEntry
 from app.domain.access import Caller, Quotas, Scope
 from app.services import quotas
 from app.services.authentication import Authenticator

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models import Base, utcnow
+from app.db.models.base import Base, utcnow
 from app.domain.tracking import TrackingState, TrackingTarget
 
 _PENDING = text("state = 'pending'")

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models import Base, Id, utcnow
+from app.db.models.base import Base, Id, utcnow
 
 
 class Tenant(Base):

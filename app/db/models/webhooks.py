@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models import Base, Id, utcnow
+from app.db.models.base import Base, Id, utcnow
 from app.domain.webhooks import DeliveryState
 
 
