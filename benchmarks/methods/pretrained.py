@@ -3,9 +3,9 @@
     python -m benchmarks.methods.pretrained --data FOLDER --weights FOLDER [--seeds 0 1 2] [--methods …]
 
 The rows in their order: a linear classifier on the frozen student (`linear`, at the student's image size and, `linear
-224`, at the size it was pretrained at), its fine-tuning, FixMatch, and the methods with a teacher. Cheap rows come first for all
-seeds, the others seed by seed, so that a part of it is a fair table already. The same images, splits and image steps
-for all.
+224`, at the size it was pretrained at), its fine-tuning, FixMatch, and the methods with a teacher. Cheap rows come
+first for all seeds, the others seed by seed, so that a part of it is a fair table already. The same images, splits and
+image steps for all.
 """
 
 import argparse
