@@ -17,10 +17,10 @@ from worker.training.models.networks import StudentAnswer, build_student
 UNKNOWN = -1
 
 
-def task(**options: float) -> FixMatchTask:
+def task(class_weights_K: torch.Tensor | None = None, **options: float) -> FixMatchTask:
     spec = TrainingSpec(student="test_resnet", method="fixmatch", image_size=32, distill=options)
     torch.manual_seed(0)
-    return FixMatchTask(Setting(spec, build_student("test_resnet", 3, 32)))
+    return FixMatchTask(Setting(spec, build_student("test_resnet", 3, 32), class_weights_K=class_weights_K))
 
 
 def batch(labels: list[int], guesses: torch.Tensor | None = None) -> DistillBatch:
@@ -42,6 +42,14 @@ def test_a_guess_counts_where_it_is_sure_and_the_image_has_no_label() -> None:
     expected = F.cross_entropy(logits[[1, 3]], torch.tensor([0, 2]), reduction="sum") / 3
     torch.testing.assert_close(parts["guessed"], (1.0, expected))
     torch.testing.assert_close(parts["sure"], (0.0, torch.tensor(2 / 3)))
+
+
+def test_weighs_the_labels_by_class() -> None:
+    torch.manual_seed(0)
+    logits, weights = torch.randn(4, 3), torch.tensor([0.5, 1.0, 2.0])
+    parts = task(weights).parts(answer(logits), batch([0, 2, UNKNOWN, UNKNOWN]), 0.0)
+    each = F.cross_entropy(logits[:2], torch.tensor([0, 2]), reduction="none")
+    torch.testing.assert_close(parts["ce"][1], (0.5 * each[0] + 2.0 * each[1]) / 2)
 
 
 def test_its_options_are_the_threshold_and_the_weight() -> None:
