@@ -14,6 +14,9 @@ AGREEMENT_IMAGES = 512
 """By so many it is judged where there are no validation images."""
 
 
+SMALL_BATCH = 64
+"""So many images a batch may have in any case. Of fewer training images it shows some several times, each time cut
+anew: one image a batch less would be one step more for the same budget, and a step costs more than an image."""
 HEAD_STEPS_A_VIEW, MOST_HEAD_VIEWS = 8, 20_000
 """Before a pretrained student learns as a whole, it answers one view for so many image steps of the budget, and no more
 than memory holds: answering costs a third of a step."""
@@ -61,6 +64,11 @@ class Piece(NamedTuple):
 
 def training_way(spec: TrainingSpec) -> str:
     return str(Way(spec.method, spec.distill.optimiser, spec.distill.batch_size))
+
+
+def images_a_step(spec: TrainingSpec, training: int) -> int:
+    """Of stage 2: what the job asks for, as far as there are so many training images."""
+    return min(spec.distill.batch_size, max(training, SMALL_BATCH))
 
 
 def head_views(spec: TrainingSpec) -> int:

@@ -207,8 +207,8 @@ def _on(
     return _OnMachine(
         stages={stage: cost.seconds for stage, cost in costs.items()},
         unknown={stage: cost.unknown for stage, cost in costs.items() if cost.seconds is None},
-        memory=needs.memory(spec, known, students, teacher, on_gpu=on_gpu),
-        device_memory=needs.device_memory(spec, known, students) if on_gpu else None,
+        memory=needs.memory(spec, counts, known, students, teacher, on_gpu=on_gpu),
+        device_memory=needs.device_memory(spec, counts, known, students) if on_gpu else None,
         cache_bytes=needs.cache_bytes(spec, counts, known, teacher, side, live=live),
         measured=all(known.is_measured(Work.TRAIN, card.name, spec.image_size) for card in students),
     )

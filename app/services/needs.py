@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from app.domain.catalog import StudentCard, TeacherCard
 from app.domain.spec import JobSpec
 from app.domain.speeds import NOTHING, Range, Speeds, Work
-from app.domain.workload import LIVE_VIEWS, Counts, shifted_views, stored_side, training_way
+from app.domain.workload import LIVE_VIEWS, Counts, images_a_step, shifted_views, stored_side, training_way
 
 _STATES_OF_WEIGHTS = 5
 """Weights, gradients, momentum, the averaged copy, and one more while a checkpoint is written or the copy made."""
@@ -16,14 +16,20 @@ _FILE_SHARES = {"onnx_fp16": 0.5, "onnx_int8": 0.27}
 
 
 def memory(
-    spec: JobSpec, known: Speeds, students: Sequence[StudentCard], teacher: TeacherCard | None, *, on_gpu: bool
+    spec: JobSpec,
+    counts: Counts,
+    known: Speeds,
+    students: Sequence[StudentCard],
+    teacher: TeacherCard | None,
+    *,
+    on_gpu: bool,
 ) -> Range | None:
     """Of the training process and what it starts, at its peak."""
     told = [known.exactly(Work.PEAK_MEMORY, card.name, spec.image_size, training_way(spec)) for card in students]
     if told and all(told):
         return largest(told)
     resident = known.of(Work.RESIDENT)
-    needs = [_network_bytes(spec, known, card) for card in students] if not on_gpu else []
+    needs = [_network_bytes(spec, counts, known, card) for card in students] if not on_gpu else []
     if resident is None or not all(need is not None for need in needs):
         return None
     most = max((need for need in needs if need is not None), key=lambda need: need.expected, default=NOTHING)
@@ -32,21 +38,21 @@ def memory(
     return Range((base + most.low) / _MEMORY_SPREAD, base + most.expected, (base + most.high) * _MEMORY_SPREAD)
 
 
-def device_memory(spec: JobSpec, known: Speeds, students: Sequence[StudentCard]) -> Range | None:
+def device_memory(spec: JobSpec, counts: Counts, known: Speeds, students: Sequence[StudentCard]) -> Range | None:
     told = [known.exactly(Work.PEAK_DEVICE_MEMORY, card.name, spec.image_size, training_way(spec)) for card in students]
     if told and all(told):
         return largest(told)
-    needs = [_network_bytes(spec, known, card) for card in students]
+    needs = [_network_bytes(spec, counts, known, card) for card in students]
     return largest(needs) if needs and all(needs) else None
 
 
-def _network_bytes(spec: JobSpec, known: Speeds, card: StudentCard) -> Range | None:
+def _network_bytes(spec: JobSpec, counts: Counts, known: Speeds, card: StudentCard) -> Range | None:
     """What training a network keeps: states of its weights, and what the way back needs of each image."""
     kept = known.of_network(Work.ACTIVATIONS, card.name, spec.image_size)
     if kept is None:
         return None
     states = float(card.parameters * _BYTES * _STATES_OF_WEIGHTS)
-    return kept.times(spec.distill.batch_size).plus(Range(states, states, states))
+    return kept.times(images_a_step(spec, counts.training)).plus(Range(states, states, states))
 
 
 def cache_bytes(

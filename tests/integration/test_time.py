@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from app.db.models import Job, Worker
+from app.db.models import Dataset, Job, Worker
 from app.domain.spec import JobSpec
 from app.domain.speeds import Known, Sample, Work
 from app.domain.states import Stage
@@ -230,6 +230,14 @@ class TestEstimate:
         (warning,) = body["warnings"]
         assert "about 5 days on the workers that are here" in warning
         big = measured.spec(distill={"batch_size": 2048})
+        few, small = (
+            measured.http.post("/v1/jobs/estimate", json=wanted).json()
+            for wanted in (big, measured.spec(distill={"batch_size": 64}))
+        )
+        assert (few["limits"], few["memory_bytes"]) == ([], small["memory_bytes"])  # there are no 2048 images
+        with measured.store.write() as session:
+            counts = {"train": 2048, "val": 0, "test": 0, "unlabelled": 0}
+            session.execute(update(Dataset).values(summary={"images": 2048, "class_count": 2, "counts": counts}))
         limits = measured.http.post("/v1/jobs/estimate", json=big).json()["limits"]
         assert [limit["setting"] for limit in limits] == ["memory"]
         assert "a worker has 8.0 GB" in limits[0]["detail"]

@@ -9,7 +9,7 @@ from app.domain.errors import NonFiniteLoss
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Speeds, Work
 from app.domain.states import Stage
-from app.domain.workload import Counts, Piece, architecture_of, pieces
+from app.domain.workload import SMALL_BATCH, Counts, Piece, architecture_of, images_a_step, pieces
 from worker.training.engine.pace import Plan, Planned
 from worker.training.engine.timing import step_seconds
 from worker.training.models.networks import Student, Teacher, build_student
@@ -51,7 +51,8 @@ def plan_run(
         live: whether the teacher answers in stage 2.
         tune: makes a student and the optimiser compute as they will in stage 2; see worker.training.engine.autotune.
     """
-    measured = _Measured(spec, teacher, speeds, device=device, classes=classes, tune=tune)
+    batch = timed_batch(spec, counts, device)
+    measured = _Measured(spec, teacher, speeds, batch, device=device, classes=classes, tune=tune)
     asked = None if teacher is None else (architecture_of(teacher.name), teacher.image_size)
     planned = []
     for piece in pieces(spec, counts, teacher=asked, live=live):
@@ -79,12 +80,13 @@ class _Measured:
         spec: TrainingSpec,
         teacher: Teacher | None,
         speeds: Speeds,
+        batch: int,
         *,
         device: torch.device,
         classes: int,
         tune: Callable[[Student], Student],
     ) -> None:
-        self._spec, self._teacher, self._speeds = spec, teacher, speeds
+        self._spec, self._teacher, self._speeds, self._batch = spec, teacher, speeds, batch
         self._device, self._classes, self._tune = device, classes, tune
         self._timed: dict[tuple[str, bool], float] = {}
 
@@ -112,13 +114,19 @@ class _Measured:
         with torch.random.fork_rng():  # looking at the clock must not change the student
             student = self._tune(build_student(architecture, self._classes, size).to(self._device))
             forward = self._timed[architecture, False] = _per_image(student.eval(), size)
-            how = self._spec.distill
             try:
-                seconds = step_seconds(student.train(), student.example(how.batch_size), how.optimiser, _STEPS)
-                own = min(seconds) / how.batch_size
+                images = student.example(self._batch)
+                own = min(step_seconds(student.train(), images, self._spec.distill.optimiser, _STEPS)) / self._batch
             except NonFiniteLoss:  # of made-up images; those of the job may well do
                 own = _TRAINED * forward
             self._timed[architecture, True] = own * _SURROUNDINGS
+
+
+def timed_batch(spec: TrainingSpec, counts: Counts, device: torch.device) -> int:
+    """Images of a step that is timed: those of the job's own. On a CPU, where an image more costs as much as the one
+    before, a few tell what many take, and looking at the clock must not take minutes."""
+    images = images_a_step(spec, counts.training)
+    return min(images, SMALL_BATCH) if device.type == "cpu" else images
 
 
 @torch.no_grad()

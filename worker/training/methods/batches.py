@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from app.domain.failpoints import failpoint
+from app.domain.workload import images_a_step
 from worker.training.data.decoded import Batches, WithLabels
 from worker.training.data.pools import Images
 from worker.training.data.views import CHANGE_NUMBERS, crop_matrices, cut, uniform
@@ -19,10 +20,6 @@ from worker.training.run import Run
 _JITTER_SEED = 2_000_003
 _LABELS_SEED = 4_000_037  # labelled images come in an order of their own too
 
-SMALL_BATCH = 64
-"""So many images a batch may have in any case. Of fewer training images it shows some several times, each time cut
-anew: one image a batch less would be one step more for the same budget, and a step costs more than an image."""
-
 
 class BatchSource:
     """The batch of a step. Depends on the seed, the step and, where there is one, the handover alone."""
@@ -33,7 +30,7 @@ class BatchSource:
         self.targets = targets
         wanted = run.spec.distill.batch_size
         count = len(images.pools.training)
-        self.batch_size = min(wanted, max(count, SMALL_BATCH))
+        self.batch_size = images_a_step(run.spec, count)
         if self.batch_size < wanted:
             run.reporter.event(
                 "batch_clamped",

@@ -7,7 +7,15 @@ import pytest
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Known, Speeds, Work
 from app.domain.states import Stage
-from app.domain.workload import Counts, pieces, stage_costs, training_way, views_of_teacher
+from app.domain.workload import (
+    SMALL_BATCH,
+    Counts,
+    images_a_step,
+    pieces,
+    stage_costs,
+    training_way,
+    views_of_teacher,
+)
 
 ARITHMETIC = {"tiny": 1e7, "small": 1e8, "large": 1e9, "huge": 1e11}
 
@@ -140,3 +148,10 @@ class TestStageCosts:
         )
         assert (cached, live) == (0, 150_000)
         assert views_of_teacher(spec, COUNTS, live=False) == 200 * (4 + 4) + 50 + 40
+
+
+def test_a_step_has_as_many_images_as_are_asked_for_and_there() -> None:
+    asked = [1, 32, 100, 8192]
+    given = [SPEC.model_copy(update={"distill": SPEC.distill.model_copy(update={"batch_size": n})}) for n in asked]
+    assert [images_a_step(spec, 1000) for spec in given] == [1, 32, 100, 1000]
+    assert [images_a_step(spec, 3) for spec in given] == [1, 32, SMALL_BATCH, SMALL_BATCH]
