@@ -72,6 +72,16 @@ def changed(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return other
 
 
+PRETRAINED: dict[str, Any] = {
+    "teacher": "tf_efficientnet_lite2.in1k",
+    "teacher_size": 260,
+    "student": "tf_efficientnet_lite0.in1k",
+    "image_size": 128,
+    "image_steps": 12_000,
+}
+"""Of the benchmarks whose students start from weights of their own."""
+
+
 def add_options(parser: argparse.ArgumentParser, results: Path) -> None:
     """The options that all benchmarks on photographs have."""
     parser.add_argument("--data", type=Path, help="folder of the data sets' zip files; needed to run")

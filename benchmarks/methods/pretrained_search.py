@@ -32,13 +32,7 @@ VARIED = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     setting.add_options(parser, RESULTS)
-    parser.set_defaults(
-        teacher="tf_efficientnet_lite2.in1k",
-        teacher_size=260,
-        student="tf_efficientnet_lite0.in1k",
-        image_size=128,
-        image_steps=12_000,
-    )
+    parser.set_defaults(**setting.PRETRAINED)
     arguments = setting.parsed(parser)
     failures = run_cells(
         list(plan(arguments)), arguments.results, functools.partial(setting.run_on_photographs, arguments)

@@ -98,13 +98,7 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     setting.add_options(parser, RESULTS / "pretrained-start.jsonl")
-    parser.set_defaults(
-        teacher="tf_efficientnet_lite2.in1k",
-        teacher_size=260,
-        student="tf_efficientnet_lite0.in1k",
-        image_size=128,
-        image_steps=3_000,
-    )
+    parser.set_defaults(**setting.PRETRAINED | {"image_steps": 3_000})
     parser.add_argument("--sets", nargs="+", default=DATA_SETS, help="names of the zip files")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
     return setting.parsed(parser)

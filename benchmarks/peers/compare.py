@@ -243,13 +243,7 @@ def _cpu_seconds() -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     setting.add_options(parser, RESULTS / "peers.jsonl")
-    parser.set_defaults(
-        teacher="tf_efficientnet_lite2.in1k",
-        teacher_size=260,
-        student="tf_efficientnet_lite0.in1k",
-        image_size=128,
-        image_steps=12_000,
-    )
+    parser.set_defaults(**setting.PRETRAINED)
     parser.add_argument("--sets", nargs="+", default=DATA_SETS, help="names of the zip files")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="(all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
