@@ -113,13 +113,12 @@ def record(
     stage: Stage | None = None,
     progress: float | None = None,
     eta_seconds: float | None = None,
-    metrics: Mapping[str, float] | None = None,
     points: Sequence[MetricLine] = (),
     events: Iterable[EventLine] = (),
 ) -> bool:
     """Record the progress of the job. False: the claim is over and nothing was written.
 
-    `points` extend the curves and become the latest metrics; `metrics` are latest values that belong to no curve.
+    `points` extend the curves and become the latest metrics, of stage 1 until stage 2 begins.
     `eta_seconds` comes with `progress`; None then says that it is unknown.
     """
     job = JOBS.held(session, claim)
@@ -128,13 +127,15 @@ def record(
     if stage is not None and stage != job.stage:
         job.stage = stage
         add_event(session, job, "stage", stage.value, f"Stage {stage.value} has begun.")
+        if stage is Stage.DISTILL:  # stage 1 has names in common with it: its accuracy would pass for the student's
+            job.metrics = {}
     if progress is not None and progress > job.progress:
         job.progress, job.attempts = progress, 0
     if progress is not None:
         job.expected_end = None if eta_seconds is None else job.read_at + timedelta(seconds=eta_seconds)
     latest = {name: value for point in points for name, value in point.values.items()}
-    if latest or metrics:
-        job.metrics = {**job.metrics, **latest, **(metrics or {})}
+    if latest:
+        job.metrics = {**job.metrics, **latest}
     _add_points(session, job, points)
     for event in events:
         add_event(session, job, event.level, event.code, event.message)

@@ -173,6 +173,22 @@ class TestRecord:
         job = read(store, held.id)
         assert (job.progress, job.attempts) == (0.5, 0)
 
+    def test_the_latest_metrics_of_stage_one_are_gone_when_stage_two_begins(self, store: Store) -> None:
+        held = claim(store, add_job(store))
+        latest = []
+        for stage, points in (
+            (Stage.REPROGRAM, [{"val_accuracy": 0.7, "moments": 2.0}]),
+            (Stage.DISTILL, []),
+            (Stage.DISTILL, [{"val_accuracy": 0.1}, {"loss": 1.0}]),
+            (Stage.EVALUATE, []),
+        ):
+            lines = [MetricLine(stage=stage, step=step, values=values) for step, values in enumerate(points, 1)]
+            with store.write() as session:
+                assert leases.record(session, held, stage=stage, points=lines)
+            latest.append(read(store, held.id).metrics)
+        learned = {"val_accuracy": 0.1, "loss": 1.0}
+        assert latest == [{"val_accuracy": 0.7, "moments": 2.0}, {}, learned, learned]
+
     def test_tells_of_a_cancellation_with_the_heartbeat(self, store: Store) -> None:
         held = claim(store, add_job(store))
         with store.write() as session:

@@ -73,13 +73,10 @@ class TestMetrics:
         assert value(samples, "tdmr_queue_age_seconds") > 0
 
     def test_add_up_the_speed_of_those_that_train(self, service: Service) -> None:
-        for speed in (100.0, 50.5):
-            point = MetricLine(stage=Stage.DISTILL, step=1, values={"images_per_second": speed})
+        for stage, speed in ((Stage.DISTILL, 100.0), (Stage.DISTILL, 50.5), (Stage.EXPORT, 7.0)):
+            point = MetricLine(stage=stage, step=1, values={"images_per_second": speed})
             with service.store.write() as session:
-                record(session, claimed(service), stage=Stage.DISTILL, points=[point])
-        other = claimed(service)
-        with service.store.write() as session:
-            record(session, other, stage=Stage.EXPORT, metrics={"images_per_second": 7.0})
+                record(session, claimed(service), stage=stage, points=[point])
         assert value(scrape(service.http), "tdmr_images_per_second") == 150.5
 
     def test_count_a_job_as_late_once_its_heartbeats_stand_still(self, service: Service) -> None:

@@ -79,7 +79,8 @@ class JobRead(Shown):
         description="What to look at: noticed when the job was accepted and while it ran.", examples=[[]]
     )
     metrics: dict[str, float] = Field(
-        description="The latest value of each metric; with `students`, a student's own start with `<student>/`.",
+        description="The latest value of each metric: of stage 1 until stage 2 begins, then of stage 2 and of the "
+        "final evaluation. With `students`, a student's own start with `<student>/`.",
         examples=[{"student_accuracy": 0.94}],
     )
     choice: Choice | dict[str, Any] | None = Field(

@@ -1319,7 +1319,8 @@ class Job(Model):
     warnings: list[str]
     """What to look at: noticed when the job was accepted and while it ran."""
     metrics: dict[str, float]
-    """The latest value of each metric; with `students`, a student's own start with `<student>/`."""
+    """The latest value of each metric: of stage 1 until stage 2 begins, then of stage 2 and of the final evaluation.
+    With `students`, a student's own start with `<student>/`."""
     choice: Choice | dict[str, Any] | None = None
     """With `constraints`, once the job has succeeded: the file that meets them, or the closest one and by how much it
     misses. Its fields may differ if another version ran the job."""
