@@ -3,10 +3,18 @@
 import subprocess
 import sys
 
+import pytest
+
 
 class TestImport:
-    def test_brings_no_torch(self) -> None:
-        heavy = "{'torch', 'torchvision', 'timm', 'onnx', 'onnxruntime', 'worker'}"
-        script = f"import sys, app.main; print({heavy} & set(sys.modules))"
+    @pytest.mark.parametrize(
+        ("module", "heavy"),
+        [
+            ("app.main", {"torch", "torchvision", "timm", "onnx", "onnxruntime", "worker"}),
+            ("app.cli", {"fastapi", "uvicorn", "app.main", "worker"}),  # each command would start as slowly as the API
+        ],
+    )
+    def test_brings_nothing_heavy(self, module: str, heavy: set[str]) -> None:
+        script = f"import sys, {module}; print({heavy} & set(sys.modules))"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "set()\n"
