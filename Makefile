@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up dev test test-unit test-faults lint format client lock clean
+.PHONY: help demo up dev test test-unit test-faults style lint format client lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -32,7 +32,8 @@ dev: $(INSTALLED) ## Start the service as `make up` does, and again whenever its
 
 # Four processes on CI's two cores: many tests wait for a lease, a server or a child. Who has no more takes from the
 # others: the long tests come first in the list, and one process would still be at them when the others are done.
-test: lint ## All checks and tests, as CI runs them; of the faults those that take seconds
+# mypy, which takes a minute on one core, is among the tests.
+test: style ## All checks and tests, as CI runs them; of the faults those that take seconds
 	$(BIN)/pytest -n 4 --dist worksteal -m "not slow_fault"
 
 # Needs no Postgres, no Redis and no network. Where .venv is there, with torch, tests of the training are among them.
@@ -43,10 +44,12 @@ test-unit: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(UNIT_INSTALLED)) ## Unit
 test-faults: $(INSTALLED) ## Every fault of docs/faults.md, with the table: kills, full disks, frozen servers
 	$(BIN)/pytest -n 2 tests/faults
 
-lint: $(INSTALLED) ## Style, types and the directions of imports
+lint: style ## Style, the directions of imports, and types
+	$(BIN)/mypy
+
+style: $(INSTALLED) ## Style and the directions of imports, in seconds
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## Format the code and mend what can be mended
