@@ -9,13 +9,13 @@ import argparse
 import functools
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, run_cells
+from benchmarks.common.cells import Cell, find, read, run_cells
 from benchmarks.common.data import Subset
+from benchmarks.common.table import by_seed, markdown, spread
 
-RESULTS = Path(__file__).parents[1] / "results" / "pretrained-search.jsonl"
 DATA_SETS = ("clothing", "trashnet")
 LABELS, SEED = 20, 0
 VARIED = (
@@ -31,11 +31,16 @@ VARIED = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    setting.add_options(parser, RESULTS)
+    setting.add_options(parser, RESULTS / "pretrained-search.jsonl")
     parser.set_defaults(**setting.PRETRAINED)
     arguments = setting.parsed(parser)
-    failures = run_cells(
-        list(plan(arguments)), arguments.results, functools.partial(setting.run_on_photographs, arguments)
+    cells = list(plan(arguments))
+    run = functools.partial(setting.run_on_photographs, arguments)
+    failures = [] if arguments.table else run_cells(cells, arguments.results, run)
+    recorded = read(arguments.results)
+    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
+    print(
+        markdown(("data", "row", "student"), [[each["data"], each["row"], spread(by_seed([each]))] for each in lines])
     )
     print("".join(f"\nfailed: {failure}" for failure in failures))
     return 1 if failures else 0
