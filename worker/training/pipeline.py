@@ -1,14 +1,11 @@
 """prepare → reprogram → distil → evaluate → export."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
 from app.domain.dataset import DatasetIndex
 from app.domain.errors import InvalidSpec
@@ -83,7 +80,6 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
     targets = TargetSource(run, task_teacher) if task_teacher is not None else None
     batches = BatchSource(run, images, targets)
     validator = build_validator(run, images, task_teacher)
-    validating = None if validator is None else _TimedValidator(validator)
     previews = Previews(run, images, preprocessing_of)
     students: list[Trained] = []
     for number, name in enumerate(run.spec.every_student):
@@ -91,14 +87,14 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
         part, folder = ("", run.out_dir) if single_student else (name, run.out_dir / name)
         folder.mkdir(exist_ok=True)
         steps = StepClock(run.reporter.progress)
-        validated = 0.0 if validating is None else validating.seconds
+        validated = 0.0 if validator is None else validator.seconds
         hooks = Hooks(
             metric=run.reporter.metric,
             progress=steps,
             event=run.reporter.event,
             stop_requested=run.stop_requested,
             after_step=previews.answer,
-            evaluate=validating,
+            evaluate=validator,
             checkpoints=folder / "checkpoints",
             checkpoint_seconds=run.runtime.checkpoint_seconds,
         )
@@ -106,8 +102,8 @@ def distil(run: Run, images: Images, task_teacher: TaskTeacher | None) -> list[T
         with run.reporter.part(
             part, number, len(run.spec.every_student), steps=batches.steps, images_per_step=batches.batch_size
         ):
-            student = _distil_one(run, spec, name, images, task_teacher, batches, hooks, previews)
-            looked = 0.0 if validating is None else validating.seconds - validated
+            student = _distil_one(run, spec, name, images, task_teacher, batches, validator, hooks, previews)
+            looked = 0.0 if validator is None else validator.seconds - validated
             _tell_speed(run, spec, steps, batches.batch_size, looked, images)
         students.append(Trained(spec, folder, part, student))
     return students
@@ -157,6 +153,7 @@ def _distil_one(
     images: Images,
     task_teacher: TaskTeacher | None,
     batches: BatchSource,
+    validator: Validator | None,
     hooks: Hooks,
     previews: Previews,
 ) -> Student:
@@ -189,8 +186,8 @@ def _distil_one(
     how = Optimisation(
         batches.steps, spec.peak_learning_rate, config.weight_decay, config.warmup, config.clip_norm, config.optimiser
     )
-    if handover is not None:
-        hooks = replace(hooks, metric=_heard_by(handover, hooks))
+    if handover is not None and validator is not None:
+        hooks = replace(hooks, metric=_heard_by(handover, validator, hooks), averages=handover.follow)
     hooks = replace(
         hooks,
         judged=lambda step, delivered, values: previews.take(spec, delivered, step, how.steps, values, task.finish),
@@ -209,15 +206,16 @@ def _handover(
         return None
     assert task_teacher is not None
     teacher = logits_of_clean(task_teacher.model, task_teacher.taps.val, run.device)
-    return Handover(float(F.cross_entropy(teacher, torch.from_numpy(images.pools.val.labels))), steps)
+    return Handover(teacher, torch.from_numpy(images.pools.val.labels), steps)
 
 
-def _heard_by(handover: Handover, hooks: Hooks) -> Callable[[int, dict[str, float]], None]:
+def _heard_by(handover: Handover, validator: Validator, hooks: Hooks) -> Callable[[int, dict[str, float]], None]:
     """What is told to the curves tells the handover how good the student is."""
 
     def metric(step: int, values: dict[str, float]) -> None:
-        hooks.metric(step, values)
-        if "val_ce" in values and handover.notice(step, values["val_ce"]):
+        begins = "val_ce" in values and validator.logits_NK is not None and handover.notice(step, validator.logits_NK)
+        hooks.metric(step, values | ({"own_share": handover.own_share} if "val_ce" in values else {}))
+        if begins:
             hooks.event(
                 "labels_lead",
                 f"After {step} of {handover.steps} steps the student has passed its teacher on the validation images "
@@ -231,20 +229,6 @@ def _heard_by(handover: Handover, hooks: Hooks) -> Callable[[int, dict[str, floa
 def _probe_only(run: Run) -> list[Trained]:
     """`probe` has an evaluation to deliver, and no student."""
     return [Trained(run.spec, run.out_dir, "", None)]
-
-
-class _TimedValidator:
-    """The same, and how long it has taken in all."""
-
-    def __init__(self, validator: Validator) -> None:
-        self._validator = validator
-        self.seconds = 0.0
-
-    def __call__(self, student: nn.Module) -> dict[str, float]:
-        began = time.monotonic()
-        values = self._validator(student)
-        self.seconds += time.monotonic() - began
-        return values
 
 
 def _tell_speed(

@@ -66,6 +66,8 @@ class Hooks:
     """Called after each step; whoever listens may well skip some."""
     judged: Callable[[int, nn.Module, dict[str, float]], None] = lambda step, delivered, values: None
     """Given what would be delivered now and its values, `evaluations` times, also where nothing evaluates it."""
+    averages: Callable[[nn.Module], None] = lambda averaged: None
+    """Given the averaged copy before the first step, where there is one: it changes with every step."""
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     """Given what would be delivered now; its values join the curves."""
     evaluations: int = EVALUATIONS
@@ -112,6 +114,8 @@ def fit(
     task.train()
     saved_at = time.monotonic()
     begin = run.resume()
+    if average is not None:
+        hooks.averages(average.module)
     with closing(prefetched(batch_at, range(begin, how.steps))) as batches:
         for step, batch in enumerate(batches, begin):
             for group in optimiser.param_groups:

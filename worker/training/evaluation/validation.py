@@ -3,13 +3,14 @@
 N images, K classes.
 """
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from app.domain.workload import AGREEMENT_IMAGES
 from worker.training import losses
@@ -23,7 +24,24 @@ from worker.training.teacher.task_teacher import TaskTeacher
 
 _BATCH = 128
 
-Validator = Callable[[nn.Module], dict[str, float]]
+_Look = Callable[[nn.Module], tuple[Tensor, dict[str, float]]]
+
+
+class Validator:
+    """Looks at a student: its values for the curves."""
+
+    def __init__(self, look: _Look) -> None:
+        self._look = look
+        self.seconds = 0.0
+        """That looking has taken in all."""
+        self.logits_NK: Tensor | None = None
+        """Of the last student."""
+
+    def __call__(self, student: nn.Module) -> dict[str, float]:
+        began = time.monotonic()
+        self.logits_NK, values = self._look(student)
+        self.seconds += time.monotonic() - began
+        return values
 
 
 def student_logits(run: Run, student: nn.Module, squares_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -39,24 +57,24 @@ def build_validator(run: Run, images: Images, task_teacher: TaskTeacher | None) 
     None where there is neither.
     """
     if len(images.pools.val):
-        return _on_validation(run, images)
-    return None if task_teacher is None else _by_agreement(run, images, task_teacher)
+        return Validator(_on_validation(run, images))
+    return None if task_teacher is None else Validator(_by_agreement(run, images, task_teacher))
 
 
-def _on_validation(run: Run, images: Images) -> Validator:
+def _on_validation(run: Run, images: Images) -> _Look:
     labels = torch.from_numpy(images.pools.val.labels)
 
-    def validate(student: nn.Module) -> dict[str, float]:
+    def look(student: nn.Module) -> tuple[Tensor, dict[str, float]]:
         logits = torch.from_numpy(student_logits(run, student, images.val_squares))
-        return {
+        return logits, {
             "val_accuracy": float(losses.accuracy(logits, labels)),
             "val_ce": float(F.cross_entropy(logits, labels)),
         }
 
-    return validate
+    return look
 
 
-def _by_agreement(run: Run, images: Images, task_teacher: TaskTeacher) -> Validator:
+def _by_agreement(run: Run, images: Images, task_teacher: TaskTeacher) -> _Look:
     pool = type(images.pools.training)(images.pools.training.samples[-AGREEMENT_IMAGES:])
     choices = task_teacher.answer(task_teacher.taps.clean(pool, run.data_dir, run.cache)).logits_BK.argmax(1).cpu()
     squares = decode_squares(
@@ -64,8 +82,8 @@ def _by_agreement(run: Run, images: Images, task_teacher: TaskTeacher) -> Valida
     )
     images_u8 = squares[:]
 
-    def validate(student: nn.Module) -> dict[str, float]:
+    def look(student: nn.Module) -> tuple[Tensor, dict[str, float]]:
         logits = torch.from_numpy(student_logits(run, student, images_u8))
-        return {"teacher_agreement": float((logits.argmax(1) == choices).float().mean())}
+        return logits, {"teacher_agreement": float((logits.argmax(1) == choices).float().mean())}
 
-    return validate
+    return look

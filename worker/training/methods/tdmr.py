@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from app.domain.config import DistillConfig
 from worker.training import losses
+from worker.training.engine.loop import StepOutput
 from worker.training.methods.handover import CE_WEIGHT, KD_WEIGHT
 from worker.training.methods.task import UNLABELLED, DistillBatch, Parts, Setting, StudentTask, method
 from worker.training.models.networks import STAGES, StudentAnswer
@@ -107,6 +108,11 @@ class TdmrTask(StudentTask):
         self.connectors = nn.ModuleList(Connector(width, proxy.width) for width in widths)
         self.handover = setting.handover
         self._read = proxy.read  # a bound method: the frozen proxies are neither trained nor in the checkpoint
+
+    def forward(self, batch: DistillBatch, progress: float) -> StepOutput:
+        if self.handover is not None and batch.teacher_logits_BK is not None:
+            batch = batch._replace(teacher_logits_BK=self.handover.answers(batch.images_BCHW, batch.teacher_logits_BK))
+        return super().forward(batch, progress)
 
     def parts(self, answer: StudentAnswer, batch: DistillBatch, progress: float) -> Parts:
         assert batch.teacher_z_BD is not None

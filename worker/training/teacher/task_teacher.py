@@ -57,11 +57,15 @@ def blended(reprogrammer: Reprogrammer, probe: LinearProbe, val: Records, labels
     """With the α of the lowest cross-entropy on the validation images; `UNTOLD_SHARE` where there are none."""
     if not len(labels_N):
         return Blend(reprogrammer, probe)
-    device = probe.linear.weight.device
-    own, probes = (logits_of_clean(model, val, device) for model in (reprogrammer, probe))
-    labels, shares = torch.from_numpy(labels_N), torch.linspace(0, 1, _SHARES).tolist()
-    errors = [float(F.cross_entropy(torch.lerp(own, probes, share), labels)) for share in shares]
-    return Blend(reprogrammer, probe, shares[int(np.argmin(errors))])
+    own, probes = (logits_of_clean(model, val, probe.linear.weight.device) for model in (reprogrammer, probe))
+    return Blend(reprogrammer, probe, best_share(own, probes, torch.from_numpy(labels_N)))
+
+
+def best_share(one_NK: Tensor, other_NK: Tensor, labels_N: Tensor) -> float:
+    """α in [0, 1], so that (1 − α) · one + α · other has the lowest cross-entropy; logits."""
+    shares = torch.linspace(0, 1, _SHARES).tolist()
+    errors = [float(F.cross_entropy(torch.lerp(one_NK, other_NK, share), labels_N)) for share in shares]
+    return shares[int(np.argmin(errors))]
 
 
 @dataclass(frozen=True)
