@@ -132,7 +132,8 @@ class DistillConfig(StudentConfig):
     handover: StrictBool = True
     """`tdmr`: once the averaged student's cross-entropy on the validation images is below its teacher's, let the labels
     take the lead over the next 40 % of the steps: three quarters of a batch labelled, CE 1, KD 0.3. A teacher that
-    knows less holds its student back. Where the student stays behind its teacher nothing changes."""
+    knows less holds its student back, so KD is then from the teacher and the averaged student itself, in the share
+    that is best on the validation images. Where the student stays behind its teacher nothing changes."""
     ce_weight: StrictFloat = Field(default=0.2, ge=0, le=100)
     """Weight of the labels' cross-entropy beside KD's 0.9, in `tdmr` and `kd` and those built on it."""
     align_weight: StrictFloat = Field(default=0.0, ge=0, le=100)
