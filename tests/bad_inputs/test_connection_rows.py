@@ -239,10 +239,15 @@ class TestRequests:
 
     def test_that_end_leave_the_next_one_its_own_time(self, hurried: Address) -> None:
         connection = http.client.HTTPConnection(*hurried, timeout=WAIT_SECONDS)
-        end = time.monotonic() + 3 * HURRIED.request_seconds
-        while time.monotonic() < end:
-            connection.request("GET", "/healthz")
-            assert connection.getresponse().read()
+        began = time.monotonic()
+        while (asked := time.monotonic()) < began + 3 * HURRIED.request_seconds:
+            try:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().read()
+            except ConnectionError:  # on a machine that stood still; else the connection's age has counted
+                began = time.monotonic()
+                assert began - asked >= HURRIED.request_seconds
+                connection.close()
         connection.close()
 
 
