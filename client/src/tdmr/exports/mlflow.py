@@ -94,12 +94,12 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name)
+            return str(client.create_experiment(name))
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:  # else somebody else has made it in between
                 raise
-    return found.experiment_id
+    return str(found.experiment_id)
 
 
 def _log_params(client: MlflowClient, run_id: str, options: Mapping[str, Option]) -> None:
