@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,13 @@ from tests.lacking import lacking
 from worker import child
 
 START_SECONDS = 60.0
+
+
+def living(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+    """Does `act` to each that has not ended by itself since it was listed."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            act(process)
 
 
 class Server:
@@ -55,17 +62,14 @@ class Server:
 
     def freeze(self) -> None:
         """Stop it and all its processes in the middle of whatever they do. Connections stay, nobody answers."""
-        for process in self._family():
-            process.suspend()
+        living(self._family(), psutil.Process.suspend)
 
     def thaw(self) -> None:
-        for process in self._family():
-            process.resume()
+        living(self._family(), psutil.Process.resume)
 
     def destroy(self) -> None:
         if self.lives():
-            for process in self._family():
-                process.kill()
+            living(self._family(), psutil.Process.kill)
             self.wait()
 
     def _family(self) -> list[psutil.Process]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import psutil
+from servers import living
 from sqlalchemy import select
 from worker_main import CATALOG
 
@@ -165,8 +166,7 @@ class Stack:
         """Nothing of it runs afterwards."""
         for process in self.running():
             process.kill()
-        for stray in self.strays():
-            stray.kill()
+        living(self.strays(), psutil.Process.kill)
         self.celery.close()
         self.store.close()
 

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -105,8 +105,9 @@ class SoakStack:
         while (strays := marked(MARK, self.id)) and time.monotonic() < deadline:
             time.sleep(0.1)
         for stray in strays:
-            wrong.append(f"process {stray.pid} is an orphan: {' '.join(stray.cmdline())}")
-            stray.kill()
+            with suppress(psutil.NoSuchProcess):  # it ends while we look
+                wrong.append(f"process {stray.pid} is an orphan: {' '.join(stray.cmdline())}")
+                stray.kill()
         self.store.close()
         return wrong
 
