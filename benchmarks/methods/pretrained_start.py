@@ -2,12 +2,14 @@
 `python -m benchmarks.methods.pretrained_start --data FOLDER --weights FOLDER`.
 
 Two things are taken away, one at a time and both: the statistics that its batch norms came with (then each batch's own
-take their place), and the classifier that learns first. One thread, in this process.
+take their place), and the classifier that learns first. Without either, `--methods finetune` is plain fine-tuning, as
+most training scripts do it. One thread, in this process.
 """
 
 import argparse
 import functools
 import io
+import itertools
 import sys
 import tempfile
 import threading
@@ -29,6 +31,7 @@ from benchmarks.common.data import Subset
 from benchmarks.common.table import by_seed, markdown, spread
 from benchmarks.common.training import machine_name
 from worker.training.engine.reporter import Reporter
+from worker.training.methods.registry import METHODS
 from worker.training.models.networks import Student
 from worker.training.pipeline import train
 from worker.training.run import Run
@@ -52,11 +55,13 @@ def main() -> int:
     recorded = read(arguments.results)
     lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
     rows = [
-        [data, row, spread(by_seed([line for line in lines if (line["data"], line["row"]) == (data, row)]))]
+        [data, f"`{method}`", row, spread(by_seed(found))]
         for data in arguments.sets
-        for row in ROWS
+        for method in arguments.methods
+        for row in arguments.rows
+        if (found := [line for line in lines if _place(line) == (data, method, row)])
     ]
-    print(markdown(("data", "kept", "student"), rows))
+    print(markdown(("data", "method", "kept", "student"), rows))
     print("".join(f"\nfailed: {failure}" for failure in failures))
     return 1 if failures else 0
 
@@ -64,12 +69,16 @@ def main() -> int:
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:
     chosen = setting.chosen(arguments)
     for seed in arguments.seeds:
-        for row, (head_first, kept) in ROWS.items():
-            for data in arguments.sets:
-                subset = Subset(setting.archive(arguments, data), LABELS, seed)
-                spec = chosen.spec("tdmr", seed, {"pretrained": True, "distill.head_first": head_first})
-                facts = {**subset.facts, "keeps_statistics": kept}
-                yield Cell(facts=facts, spec=spec, label=f"{data}, {row}, seed {seed}", context=(subset, row))
+        for method, row, data in itertools.product(arguments.methods, arguments.rows, arguments.sets):
+            head_first, kept = ROWS[row]
+            subset = Subset(setting.archive(arguments, data), LABELS, seed)
+            spec = chosen.spec(method, seed, {"pretrained": True, "distill.head_first": head_first})
+            facts = {**subset.facts, "keeps_statistics": kept}
+            yield Cell(facts=facts, spec=spec, label=f"{data}, {method}, {row}, seed {seed}", context=(subset, row))
+
+
+def _place(line: Line) -> tuple[str, str, str]:
+    return line["data"], line["spec"]["method"], line["row"]
 
 
 def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Line:
@@ -88,7 +97,7 @@ def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Li
         "seed": subset.seed,
         "seconds": round(time.monotonic() - began, 1),
         "student_accuracy": manifest.metrics["student_accuracy"],
-        "teacher_accuracy": manifest.metrics["teacher_accuracy"],
+        "teacher_accuracy": manifest.metrics.get("teacher_accuracy"),
         "machine": machine_name(),
         **{key: value for key, value in cell.facts.items() if key not in ("data", "labels_per_class", "seed")},
         "spec": spec.model_dump(mode="json"),
@@ -100,6 +109,8 @@ def _options() -> argparse.Namespace:
     setting.add_options(parser, RESULTS / "pretrained-start.jsonl")
     parser.set_defaults(**setting.PRETRAINED | {"image_steps": 3_000})
     parser.add_argument("--sets", nargs="+", default=DATA_SETS, help="names of the zip files")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=("tdmr",))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=tuple(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,))
     return setting.parsed(parser)
 
