@@ -9,6 +9,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 UNIT_INSTALLED := .venv-unit/.installed
+# Hundreds of processes of the tests import the same modules: without this each compiles them anew, for a second
+unexport PYTHONDONTWRITEBYTECODE
+
 # uv as it is found, else one of our own
 UV := $(shell command -v uv || echo build/uv/bin/uv)
 
