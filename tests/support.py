@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import uvicorn
 from fastapi.testclient import TestClient
 
@@ -30,6 +31,16 @@ def files_below(folder: Path) -> Iterator[Path]:
 def client_of(settings: Settings) -> TestClient:
     """A client of the service in this process, under a name that it answers to."""
     return TestClient(create_app(settings), base_url="http://127.0.0.1:8000")
+
+
+def children(argument: str) -> list[psutil.Process]:
+    """Processes that this one has started with this argument, and that run; some end while we look."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and argument in child.cmdline():
+                found.append(child)
+    return found
 
 
 @contextmanager

@@ -5,10 +5,9 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image
 
@@ -21,6 +20,7 @@ from app.inference.pictures import Pictures
 from app.isolation import confined, environment, possible
 from app.settings import Settings
 from tests.integration.supervising import Harness
+from tests.support import children
 from worker.importing import INGEST, Importer
 from worker.registration import read_catalog
 from worker.supervisor import TRAIN
@@ -184,7 +184,7 @@ class TestRealPrograms:
         child = None
         while child is None:  # pytest's own time limit ends it
             assert thread.is_alive()
-            child = next((c for c in psutil.Process().children() if "app.ingest" in _arguments(c)), None)
+            child = next(iter(children("app.ingest")), None)
         child.suspend()
         try:
             assert_no_secret(child.pid)
@@ -215,7 +215,7 @@ class TestRealPrograms:
         Image.new("RGB", (20, 10), (1, 2, 3)).save(file, "PNG")
         try:
             assert pictures.square(file.getvalue(), how).tolist() == [[[1, 2, 3]] * 8] * 8
-            (decoder,) = (c for c in psutil.Process().children() if "app.inference.decoder" in _arguments(c))
+            (decoder,) = children("app.inference.decoder")
             assert_no_secret(decoder.pid)
             if possible()["network"]:
                 assert status(decoder.pid, "Seccomp") == {"2"}
@@ -229,10 +229,3 @@ class TestRealPrograms:
             "print(json.dumps({'teachers': [], 'students': []}))"
         )
         assert read_catalog(harness.settings, (sys.executable, "-c", script)).teachers == ()
-
-
-def _arguments(process: psutil.Process) -> Sequence[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return ()

@@ -3,11 +3,11 @@
 import sys
 from typing import Any
 
-import psutil
 import pytest
 
 from app.domain.states import JobState
 from tests.integration.supervising import Harness, wait_for
+from tests.support import children
 from worker.supervisor import TRAIN
 
 STEPS = 100
@@ -22,8 +22,7 @@ SETTINGS: dict[str, Any] = {"device": "cpu", "precision": "float32", "checkpoint
 
 
 def kill_training(harness: Harness, job_id: str) -> None:
-    out = str(harness.out(job_id))
-    (child,) = (child for child in psutil.Process().children() if out in child.cmdline())
+    (child,) = children(str(harness.out(job_id)))
     child.kill()
 
 

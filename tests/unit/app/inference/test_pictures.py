@@ -13,6 +13,7 @@ from PIL import Image
 from app.domain.errors import UnusableImage
 from app.domain.manifest import Preprocessing
 from app.inference.pictures import Pictures
+from tests.support import children
 
 PREPROCESSING = Preprocessing(
     resize_short_side=8, center_crop=8, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1)
@@ -34,16 +35,7 @@ def pictures() -> Iterator[Pictures]:
 
 
 def decoders() -> list[psutil.Process]:
-    """Those that run."""
-    running = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in running if "app.inference.decoder" in _arguments(child)]
-
-
-def _arguments(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:  # ended in this moment
-        return []
+    return children("app.inference.decoder")
 
 
 class TestSquare:
