@@ -3,4 +3,4 @@
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-"""The lines of results that docs/benchmarks.md shows."""
+"""The lines of results that docs/benchmarks.md and its pages show."""

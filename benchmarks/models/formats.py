@@ -123,7 +123,7 @@ def train(student: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def show(lines: list[dict[str, Any]]) -> None:
-    """The table of docs/benchmarks.md."""
+    """The table of docs/benchmarks/exports.md."""
     print("| student | format | agreement | max abs. Δlogit | accuracy loss (95 %) | bytes | p50 / eager |")
     print("|---|---|---|---|---|---|---|")
     for line in {(line["student"], line["format"]): line for line in lines}.values():

@@ -3,7 +3,7 @@
     python -m benchmarks.models.zoo                     the smallest architecture of each of timm's modules
     python -m benchmarks.models.zoo --all               all of them; both go on where they were stopped
     python -m benchmarks.models.zoo --only NAME ...     these, again if need be
-    python -m benchmarks.models.zoo --table             the table of docs/benchmarks.md from what is in the results file
+    python -m benchmarks.models.zoo --table             the table of docs/benchmarks/exports.md from the results file
     python -m benchmarks.models.zoo --refusals          what the catalogue refuses, from the same file
 
 Weights are random, so no network is needed. Each architecture is tried in a process of its own with limits of memory,

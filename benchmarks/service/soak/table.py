@@ -1,4 +1,4 @@
-"""The lines of results as tables for docs/benchmarks.md."""
+"""The lines of results as tables for docs/benchmarks/service.md."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep what was freed instead of handing it back to the kernel after each layer.
 
     By default each tensor over 32 MiB is mapped, zeroed page by page by the kernel, and unmapped: on a CPU that is two
-    thirds of a teacher's time (docs/benchmarks.md, "Memory allocator"). Returns whether it was done; other C
+    thirds of a teacher's time (docs/benchmarks/cost.md, "Memory allocator"). Returns whether it was done; other C
     libraries are left alone.
     """
     if not sys.platform.startswith("linux"):

@@ -2,7 +2,7 @@
 
 timm's Muon computes its Newton-Schulz iteration in bfloat16 and has no option for another. A CPU without instructions
 for bfloat16 emulates it: there, an optimiser's step for a `mobilenetv3_small_050` took 20 times as long as in float32
-and eleven times as long as forward and backward together (docs/benchmarks.md, "Muon's precision").
+and eleven times as long as forward and backward together (docs/benchmarks/cost.md, "Muon's precision").
 """
 
 import functools

@@ -195,7 +195,7 @@ def build_student(
 
     A pretrained one keeps the statistics of its batch norms. Those of its own small batches, all of one task, are
     others: a linear classifier on `tf_efficientnet_lite0` at 128 px, learnt from 375 clothes, has 71 % with the first
-    and 53 % with the second (docs/benchmarks.md). Their scales and shifts learn all the same.
+    and 53 % with the second (docs/benchmarks/pretrained.md). Their scales and shifts learn all the same.
 
     Args:
         name: `architecture` or `architecture.tag`. The tag only selects the weights, so without `pretrained` it says
