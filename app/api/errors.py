@@ -124,8 +124,8 @@ def _body_model(request: Request) -> type[BaseModel] | None:
 def _item(entry: dict[str, Any], model: type[BaseModel] | None) -> ProblemItem:
     # the value sent is left out: it may be long, and it may be a secret
     source, *path = entry["loc"]
-    message = entry["msg"].removeprefix("Value error, ")
     unknown = entry["type"] == "extra_forbidden" and source == "body"
+    message = "There is no such field." if unknown else entry["msg"].removeprefix("Value error, ")
     hint = _nearest_name(model, path) if unknown else None
     return ProblemItem(
         param=".".join(str(part) for part in path) or None, code=entry["type"], detail=message, hint=hint
@@ -143,8 +143,11 @@ def _unknown_parameter(entry: dict[str, Any], known: Sequence[str]) -> ProblemIt
 
 
 def _nearest_name(model: type[BaseModel] | None, path: Sequence[str | int]) -> str | None:
-    """The field that a mistyped one was probably meant to be, of the model in which it stands."""
+    """The field that a mistyped one was probably meant to be: of the model in which it stands, or of the same name
+    elsewhere in the body."""
     *parents, last = path
+    if model is not None and (elsewhere := _places(model, str(last))):
+        return f"Did you mean '{elsewhere[0]}'?"
     for name in parents:
         field = None if model is None else model.model_fields.get(str(name))
         model = None if field is None else _model_in(field.annotation)
@@ -152,6 +155,13 @@ def _nearest_name(model: type[BaseModel] | None, path: Sequence[str | int]) -> s
         return None
     near = difflib.get_close_matches(str(last), model.model_fields, n=1)
     return f"Did you mean '{near[0]}'?" if near else f"Known fields: {', '.join(model.model_fields)}."
+
+
+def _places(model: type[BaseModel], name: str) -> list[str]:
+    """Where in a body there is a field of this name: in it, or in a part of it."""
+    parts = {part: _model_in(field.annotation) for part, field in model.model_fields.items()}
+    found = [name] if name in parts else []
+    return found + [f"{part}.{name}" for part, inner in parts.items() if inner and name in inner.model_fields]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -64,6 +64,9 @@ class Offer(NamedTuple):
     methods: tuple[MethodInfo, ...]
 
 
+_NEAR = 3
+_LEAST_PART = 4
+
 _OFFERS: LRUCache[tuple[str, ...], Offer] = LRUCache(16)
 """By the digests of its catalogues, so an entry is never out of date. Reading thousands of cards takes longer than all
 the rest of a request."""
@@ -192,6 +195,15 @@ def _store(session: Session, catalog: Catalog) -> str:
 
 
 def _hint(name: str, known: Iterable[str], where: str) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    listed = f"{where} lists all of them."
-    return f"Did you mean {' or '.join(near)}? {listed}" if near else listed
+    """At most three names. Whoever gives a part of one, such as a family's, means one that has it."""
+    part = _letters(name)
+    found = sorted(other for other in known if part in _letters(other)) if len(part) >= _LEAST_PART else []
+    near = found or difflib.get_close_matches(name, list(known), n=_NEAR, cutoff=0.5)
+    contains = sum(name.casefold() in other.casefold() for other in found)
+    listed = f"{where}?q={name} lists {contains} of that name." if contains > _NEAR else f"{where} lists all of them."
+    return f"Did you mean {' or '.join(near[:_NEAR])}? {listed}" if near else listed
+
+
+def _letters(name: str) -> str:
+    """A name as it is compared: `MobileNet-V3` is `mobilenetv3`."""
+    return "".join(filter(str.isalnum, name.casefold()))

@@ -212,13 +212,16 @@ def queue(session: Session, defaults: Quotas, tenant: str, spec: JobSpec, report
 def _check(session: Session, spec: JobSpec, dataset: Dataset | None) -> list[str]:
     """Returns what its user is told of a job that could run.
 
+    The data set comes last: whoever is still to upload it can hear before that whether the rest is right.
+
     Raises:
         NotFound, DatasetNotReady, UnknownTeacher, UnknownStudent, ModelRefused, CatalogEmpty: if it could not.
     """
+    warnings = _check_models(session, spec)
     if dataset is None:
         raise NotFound("There is no such data set.", hint="GET /v1/datasets lists your data sets.", param="dataset_id")
     datasets.require_ready(dataset, param="dataset_id")
-    return _check_models(session, spec)
+    return warnings
 
 
 def estimate(

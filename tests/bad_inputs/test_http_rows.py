@@ -86,6 +86,7 @@ def test_bad_input_row06_an_unknown_field(service: Service) -> None:
         ("reprogram.stepz", "Did you mean 'steps'?"),
         ("distil", "Did you mean 'distill'?"),
     ]
+    assert {item["detail"] for item in answer.json()["errors"]} == {"There is no such field."}
     of_upload = "Known fields: layout, encoding, labels_column, unlabelled_classes, stretch, upload_id, name."
     for path, body, hint in (
         ("/v1/keys", {"name": "n", "root": True}, "Known fields: name, scopes, expires_in_days, tenant."),

@@ -96,6 +96,24 @@ class TestFind:
                 catalog.find_students(catalog.offer(session), ["resnet50", "mobilenet_v3_small_050"])
         assert caught.value.hint is not None and caught.value.hint.startswith("Did you mean mobilenetv3_small_050?")
 
+    @pytest.mark.parametrize("asked", ["MobileNet-V3", "mobilenetv3", "v3_small"])
+    def test_hints_at_those_that_have_what_was_asked_for_in_their_names(self, store: Store, asked: str) -> None:
+        family = [f"mobilenetv3_small_{width}" for width in ("050", "075", "100")]
+        with store.write() as session:
+            catalog.register(session, "a", "training", "cpu", offer(*family, "mobilenetv2_100", "mobilenet_v9"))
+            with pytest.raises(UnknownStudent) as caught:
+                catalog.find_students(catalog.offer(session), [asked])
+        assert caught.value.hint == f"Did you mean {' or '.join(family)}? GET /v1/students lists all of them."
+
+    def test_says_where_the_others_of_a_family_are(self, store: Store) -> None:
+        family = [f"resnet{layers}" for layers in (101, 152, 18, 34, 50)]
+        with store.write() as session:
+            catalog.register(session, "a", "training", "cpu", offer(*family))
+            with pytest.raises(UnknownStudent) as caught:
+                catalog.find_students(catalog.offer(session), ["resnet"])
+        hint = "Did you mean resnet101 or resnet152 or resnet18? GET /v1/students?q=resnet lists 5 of that name."
+        assert caught.value.hint == hint
+
 
 class TestLists:
     """Filters and orders over HTTP, on the catalogue of the service's fixture and a teacher nobody has built yet."""

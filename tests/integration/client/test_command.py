@@ -70,6 +70,23 @@ class TestTrain:
         assert isinstance(shown, dict)
         assert (shown["job"]["spec"]["image_size"], shown["job"]["spec"]["student"]) == (32, "resnet50")
 
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            (["--student", "mobilenetv3"], "Did you mean mobilenetv3_small_050 or"),
+            (["--set", "image_steps=1000"], "Did you mean 'distill.image_steps'?"),
+            (["--set", "distill.seed=1"], "Did you mean 'seed'?"),
+        ],
+    )
+    def test_says_what_is_wrong_with_the_job_before_anything_is_uploaded(
+        self, service: Service, address: str, tmp_path: Path, wrong: list[str], says: str
+    ) -> None:
+        write_images(tmp_path / "photos", ("cat", "dog"))
+        for command in (["train", str(tmp_path / "photos")], ["jobs", "create", "--dataset", str(tmp_path / "photos")]):
+            said = run(*command, *MODELS[:2], *(() if "--student" in wrong else MODELS[2:]), *wrong, code=3).stderr
+            assert says in said and "Uploading" not in said
+        assert service.http.get("/v1/datasets").json()["data"] == []
+
     def test_ends_with_5_where_the_data_set_is_rejected(
         self, address: str, worker: ImportWorker, tmp_path: Path
     ) -> None:

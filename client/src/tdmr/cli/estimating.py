@@ -9,7 +9,7 @@ import click
 
 from tdmr import Tdmr, models
 from tdmr.cli.common import print_facts, print_json, with_client
-from tdmr.cli.submission import body_of, dataset_of, dataset_option, job_options, starting
+from tdmr.cli.submission import dataset_option, job_of, job_options, starting
 from tdmr.progress import duration, size
 
 
@@ -24,8 +24,8 @@ def estimate(client: Tdmr, dataset: str | None, as_json: bool, **options: Any) -
     tdmr jobs estimate -f job.yaml
     tdmr jobs estimate --dataset ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC --method scratch --student mobilenetv3_small_050
     """
-    found = dataset_of(client, dataset) if dataset else None
-    estimated = client.jobs.estimate_submission(body_of(found, **options))
+    _, body = job_of(client, dataset, **options)
+    estimated = client.jobs.estimate_submission(body)
     if as_json:
         print_json(estimated)
         return

@@ -14,7 +14,7 @@ from tdmr.cli.common import confirmed, print_facts, print_json, print_table, wit
 from tdmr.cli.estimating import estimate
 from tdmr.cli.exporting import export
 from tdmr.cli.jobfile import SCHEMA, schema, template
-from tdmr.cli.submission import announce, body_of, dataset_of, dataset_option, job_options
+from tdmr.cli.submission import announce, dataset_option, job_of, job_options
 from tdmr.cli.train import watch, watched
 from tdmr.cli.verdict import verdict
 from tdmr.progress import duration
@@ -48,8 +48,8 @@ def create(client: Tdmr, dataset: str | None, key: str | None, and_watch: bool, 
     tdmr jobs create -f job.yaml
     tdmr jobs create --dataset ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC --method scratch --student mobilenetv3_small_050
     """
-    found = dataset_of(client, dataset) if dataset else None
-    job = client.jobs.submit(body_of(found, **options), idempotency_key=key)
+    _, body = job_of(client, dataset, **options)
+    job = client.jobs.submit(body, idempotency_key=key)
     announce(job)
     if as_json:
         print_json(job)

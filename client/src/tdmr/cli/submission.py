@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tdmr import Dataset, Job, Tdmr
+from tdmr import APIError, Dataset, Job, Tdmr
 from tdmr.cli.jobfile import merged, parse_settings, parse_track, read_job
 from tdmr.progress import duration
 
@@ -30,6 +30,8 @@ _OPTIONS = (
     ),
 )  # fmt: skip
 
+_WRONG = 422
+
 dataset_option = click.option("--dataset", help="A data set's id, or what to upload. Goes before the file's.")
 
 
@@ -40,15 +42,32 @@ def job_options(command: Command) -> Command:
     return command
 
 
-def dataset_of(client: Tdmr, data: str) -> Dataset:
-    """One that is there, or made of what is uploaded; ready either way."""
+def job_of(client: Tdmr, data: str | None, **options: Any) -> tuple[Dataset | None, dict[str, Any]]:
+    """The data set, which is there or is made of what is uploaded and is ready either way, and the job.
+
+    What is wrong with the job is said before anything is uploaded.
+    """
+    body = body_of(**options)
+    if data is None:
+        return None, body
     if data.startswith("ds_") and not Path(data).exists():
-        return client.datasets.get(data).wait(progress=True)
-    return client.datasets.create(data)
+        dataset = client.datasets.get(data).wait(progress=True)
+    else:
+        _require_right(client, body)
+        dataset = client.datasets.create(data)
+    return dataset, body | {"dataset_id": dataset.id}
+
+
+def _require_right(client: Tdmr, body: dict[str, Any]) -> None:
+    """All but the data set, which is not there yet."""
+    try:
+        client.jobs.estimate_submission(body | {"dataset_id": "ds_none_yet"})
+    except APIError as refused:
+        if refused.status == _WRONG:  # that there is no such data set is another one, and so are a busy service's
+            raise
 
 
 def body_of(
-    dataset: Dataset | None,
     *,
     teacher: str | None,
     students: tuple[str, ...],
@@ -58,14 +77,13 @@ def body_of(
     file: str | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """The job: the file, then the options, which go before it."""
+    """The job without its data set, unless the file names one: the file, then the options, which go before it."""
     body = read_job(file) if file else {}
     if students:
         body.pop("student", None)
         body.pop("students", None)
         body |= {"student": students[0]} if len(students) == 1 else {"students": list(students)}
     given = {
-        "dataset_id": None if dataset is None else dataset.id,
         "teacher": teacher,
         "method": method,
         "image_size": image_size,

@@ -9,7 +9,7 @@ import click
 
 from tdmr import Job, Tdmr
 from tdmr.cli.common import print_facts, print_json, with_client
-from tdmr.cli.submission import announce, body_of, dataset_of, job_options
+from tdmr.cli.submission import announce, job_of, job_options
 from tdmr.cli.verdict import verdict
 from tdmr.cli.watching import follow
 
@@ -31,8 +31,9 @@ def train(client: Tdmr, data: str, out: Path | None, as_json: bool, **options: A
     Ctrl-C leaves the job running; what is printed then leads back to it. An interrupted upload goes on when the same
     command is given again.
     """
-    dataset = dataset_of(client, data)
-    job = client.jobs.submit(body_of(dataset, **options))
+    dataset, body = job_of(client, data, **options)
+    assert dataset is not None
+    job = client.jobs.submit(body)
     click.echo(
         f"{job.id} on {dataset.name}: {dataset.images or 0:,} images, {dataset.class_count or 0} classes", err=True
     )
