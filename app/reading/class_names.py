@@ -1,20 +1,36 @@
 """Names for classes that are numbers: many formats keep the names of their classes in another file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from app.domain.placement import Placement
+from app.reading.columns import LABEL_NAMES, bare
 from app.reading.context import Context
-from app.reading.listing import name_of, suffix_of
-from app.reading.reading import Reading, quoted
+from app.reading.listing import IMAGE_SUFFIXES, stem_of, suffix_of
+from app.reading.reading import Reading, named, quoted
+from app.reading.table_readings import is_submission
 from app.reading.tables import open_table
 from app.reading.words import folded, is_number
 
-_LISTS = re.compile(r"(class|label|categor|synset|name|wnid|breed|species)", re.IGNORECASE)
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CLASS_WORDS = _words(
+    "class classes classname classnames label labels labelmap category categories synset synsets wnid wnids breed "
+    "breeds species taxa taxon target targets id2label label2id id2class idx2label klassen clases categorias"
+)
+"""One of them in its name, and a file may be a list of names."""
+_ALONE = _words("name names map mapping dict dictionary lookup legend key keys codes words index")
+"""So it may where all of its name is of these: `name_map.csv`, but not `photographer_names.txt`."""
+_HEADINGS = frozenset(map(bare, ("name", "names", "class_names", "classes", "labels", "categories", *LABEL_NAMES)))
+_BACKGROUND = _words("background bg none ignore void unknown other unlabeled unlabelled")
+"""The class that many lists put first, as number 0, and that has no images of its own."""
 _MOST = 20_000
 _FRONT_MATTER_BYTES = 2**17
 _MOST_YAML = 20
@@ -28,17 +44,28 @@ class Names:
 
     file: str
     by_number: Mapping[int, str]
+    counted: bool = False
+    """The file has no numbers: they count its lines."""
 
 
 def with_names(reading: Reading, context: Context) -> Reading:
-    """The same reading, its numbers replaced by the names that a file gives for all of them."""
+    """The same reading, its numbers replaced by the names that a file gives for all of them.
+
+    A number without a name is a nuisance, a wrong name a wrong student: where a list may be counted in two ways, or
+    two files differ, the numbers stay.
+    """
     if not reading.counts or not all(map(is_number, reading.counts)):
         return reading
     numbers = {name: int(float(name)) for name in reading.counts}
-    found = [names for names in _all_names(context) if _fits(names, set(numbers.values()))]
+    wanted = frozenset(numbers.values())
+    files = [file for file in context.shallow if file not in reading.used and not is_submission(file)]
+    found = [names for names in _all_names(context, files) if _fits(names, wanted)]
+    found = [names for names in found if names.counted == found[0].counted]  # what says its numbers is surer
     if not found:
         return reading
     first = found[0]
+    if other := next((names for names in found if _differ(first, names, wanted)), None):
+        return replace(reading, warnings=[*reading.warnings, _doubt(first, other, wanted)])
     kept: dict[Placement, Placement] = {}
     placed: dict[str, Placement] = {}
     for path, placement in reading.placements.items():
@@ -48,16 +75,25 @@ def with_names(reading: Reading, context: Context) -> Reading:
                 placement if label is None else Placement(placement.split, first.by_number[numbers[label]])
             )
         placed[path] = kept[placement]
-    told = [*reading.evidence, f"The numbers are named by {quoted(first.file)}."]
-    loud = [*reading.warnings]
-    if other := next((names for names in found if _differ(first, names, set(numbers.values()))), None):
-        loud.append(
-            f"{quoted(first.file)} and {quoted(other.file)} name the classes differently; the first one was taken."
+    source = f"{reading.source}, named by {quoted(first.file)}"
+    return replace(reading, source=source, placements=placed, used=reading.used | {first.file})
+
+
+def _doubt(first: Names, other: Names, numbers: frozenset[int]) -> str:
+    some = sorted(numbers)[:3]
+    said, also = (named([names.by_number[n] for n in some], 3) for names in (first, other))
+    if first.file == other.file:
+        return (
+            f"The classes keep their numbers: {quoted(first.file)} has more names than there are classes, so the first "
+            f"ones may be {said} or {also}. Write each number in front of its name there."
         )
-    return replace(reading, placements=placed, evidence=told, warnings=loud, used=reading.used | {first.file})
+    return (
+        f"The classes keep their numbers: {quoted(first.file)} calls the first ones {said}, and {quoted(other.file)} "
+        f"{also}. Leave one of the files out."
+    )
 
 
-def _fits(names: Names, numbers: set[int]) -> bool:
+def _fits(names: Names, numbers: frozenset[int]) -> bool:
     if not numbers <= names.by_number.keys():
         return False
     called = {names.by_number[n] for n in numbers}
@@ -65,32 +101,47 @@ def _fits(names: Names, numbers: set[int]) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    return bool(name.strip()) and name.isprintable() and len(name.encode()) <= _MAX_NAME_BYTES
+    """Whether a class may be called so; a number, a date or a path is something else."""
+    if not name.strip() or not name.isprintable() or len(name.encode()) > _MAX_NAME_BYTES:
+        return False
+    return not re.fullmatch(r"[-+]?[0-9.,]+(e[-+]?[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*", name) and (
+        suffix_of(name) not in IMAGE_SUFFIXES
+    )
 
 
-def _differ(one: Names, other: Names, numbers: set[int]) -> bool:
+def _differ(one: Names, other: Names, numbers: frozenset[int]) -> bool:
     return any(folded(one.by_number[n]) != folded(other.by_number[n]) for n in numbers)
 
 
-def _all_names(context: Context) -> Iterator[Names]:
-    """The surest first: what says by itself which number it names."""
+def _all_names(context: Context, files: Sequence[str]) -> Iterator[Names]:
+    """The surest first: documents that are made to name numbers, then lists that are called so."""
     headings = 0
-    for file in context.shallow:
+    for file in files:
         if suffix_of(file) == ".json":
-            for by_number in _of_json(context.document(file)):
+            for by_number in _of_json(context.document(file), listed=_names_classes(file)):
                 yield Names(file, by_number)
         elif suffix_of(file) in (".md", ".yaml", ".yml") and headings < _MOST_YAML:
             headings += 1
             for by_number in _of_yaml(context.text(file) or ""):
                 yield Names(file, by_number)
-    for file in context.shallow:
-        if suffix_of(file) in (".csv", ".tsv", ".txt", ".names", ".pbtxt", ""):
+    for file in files:
+        if suffix_of(file) in (".csv", ".tsv", ".txt", ".names", ".pbtxt", "") and _names_classes(file):
             yield from _of_list(file, context)
 
 
-def _of_json(document: object) -> Iterator[dict[int, str]]:
-    """`{"0": "cat"}`, `{"cat": 0}`, `{"id2label": …}`, `["cat", …]`, and the features of a `dataset_info.json`."""
-    if isinstance(document, list) and document and all(isinstance(one, str) for one in document[:_MOST]):
+def _names_classes(file: str) -> bool:
+    """Whether a file is called like one of names of classes: `classes.txt`, `label_map.pbtxt`, `obj.names`."""
+    if suffix_of(file) == ".names":
+        return True
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem_of(file))
+    words = set(re.split(r"[\W_]+", folded(apart))) - {""}
+    return bool(words & _CLASS_WORDS) or (bool(words) and words <= _ALONE)
+
+
+def _of_json(document: object, *, listed: bool = True) -> Iterator[dict[int, str]]:
+    """`{"0": "cat"}`, `{"cat": 0}`, `{"id2label": …}`, the features of a `dataset_info.json`, and where the file is
+    called like one of names, also `["cat", …]`."""
+    if listed and isinstance(document, list) and document and all(isinstance(one, str) for one in document[:_MOST]):
         yield dict(enumerate(document[:_MOST]))
     if not isinstance(document, dict):
         return
@@ -151,7 +202,7 @@ def _of_yaml(text: str) -> Iterator[dict[int, str]]:
 
 
 def _of_list(file: str, context: Context) -> Iterator[Names]:
-    """`classes.txt` with a name a line, or a number and a name; or a table of two such columns."""
+    """`classes.txt` with a name a line, or a number and a name; a table with two such columns; or a Python dict."""
     text = context.text(file)
     if text is None or len(text) > 2**22:
         return
@@ -162,31 +213,41 @@ def _of_list(file: str, context: Context) -> Iterator[Names]:
         found = re.findall(r"""id:\s*(\d+)\s+(?:display_)?name:\s*["'](.+?)["']""", text)
         yield Names(file, {int(number): name for number, name in found})
         return
-    numbered = [re.fullmatch(r"(-?[0-9]{1,9})\s*[:,;\t ]\s*(\S.*)", line) for line in lines]
+    if lines[0].startswith("{"):
+        for by_number in _of_yaml(f"names: {text}"):
+            yield Names(file, by_number)
+        return
+    table = open_table(file, text)
+    rows = [cells for _, cells in table.sample(_MOST)] if table and table.delimiter in (",", ";", "\t") else []
+    if suffix_of(file) in (".csv", ".tsv") and (by_number := _of_rows(rows)):
+        yield Names(file, by_number)
+        return
+    lines = lines[1:] if bare(lines[0]) in _HEADINGS and len(lines) > 2 else lines
+    numbered = [re.fullmatch(r"(-?[0-9]{1,9})\s*[:,;\t .)]\s*(\S.*)", line) for line in lines]
     if all(numbered):
         yield Names(file, {int(m[1]): m[2].strip().strip("\"'") for m in numbered if m})
-    elif all(m is not None for m in numbered[1:]) and len(lines) > 2 and suffix_of(file) in (".csv", ".tsv"):
-        yield Names(file, {int(m[1]): m[2].strip().strip("\"'") for m in numbered[1:] if m})
-    elif _LISTS.search(name_of(file)) or suffix_of(file) == ".names":
-        table = open_table(file, text)
-        rows = [cells for _, cells in table.sample(_MOST)] if table and table.delimiter in (",", ";", "\t") else []
-        by_number = _of_rows(rows)
-        if by_number:
-            yield Names(file, by_number)
-        elif not any(re.search(r"\.(jpe?g|png)\b", line, re.IGNORECASE) for line in lines[:20]):
-            names = [line.partition("\t")[0].strip() for line in lines]
-            yield Names(file, dict(enumerate(names)))
-            yield Names(file, dict(enumerate(names, start=1)))
+    elif by_number := _of_rows(rows):
+        yield Names(file, by_number)
+    else:
+        names = [line.partition("\t")[0].strip() for line in lines]
+        yield Names(file, dict(enumerate(names)), counted=True)
+        if folded(names[0]).strip("_") not in _BACKGROUND:
+            yield Names(file, dict(enumerate(names, start=1)), counted=True)
 
 
 def _of_rows(rows: list[list[str]]) -> dict[int, str]:
-    """Of two columns, one with numbers that all differ, one with names."""
-    body = rows[1:] if rows and not any(is_number(cell) for cell in rows[0]) else rows
+    """Of two columns, one with whole numbers that all differ, one with names; of several that one which is called like
+    a class, else the first."""
+    heading = rows[0] if rows and not any(is_number(cell) for cell in rows[0]) else []
+    body = rows[1:] if heading else rows
     if not body or min(map(len, body)) < 2:
         return {}
     columns = list(zip(*(cells[:6] for cells in body), strict=False))
     numbers = next((c for c in columns if all(map(is_number, c)) and len(set(c)) == len(c)), None)
-    names = next((c for c in columns if not any(map(is_number, c)) and len(set(c)) == len(c)), None)
+    called = [i for i, cell in enumerate(heading[: len(columns)]) if bare(cell) in _HEADINGS]
+    names = next(
+        (c for c in [columns[i] for i in called] + columns if all(map(_is_name, c)) and len(set(c)) == len(c)), None
+    )
     if numbers is None or names is None:
         return {}
     return {int(float(number)): name for number, name in zip(numbers, names, strict=True)}

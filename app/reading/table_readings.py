@@ -31,7 +31,7 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
     with_columns: list[tuple[Table, Columns]] = []
     without: list[DatasetRejected] = []
     for table in tables:
-        if _is_submission(table.file):
+        if is_submission(table.file):
             context.ignore(table.file, "a sample of what to hand in, not labels")
             continue
         try:
@@ -280,5 +280,5 @@ def _is_own(file: str) -> bool:
     return name_of(file).lower() in OWN_NAMES
 
 
-def _is_submission(file: str) -> bool:
+def is_submission(file: str) -> bool:
     return "submission" in folded(stem_of(file))
