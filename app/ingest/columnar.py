@@ -5,6 +5,7 @@ import's own process, which has no network, no secrets and a bound on its memory
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from app.domain.errors import DatasetRejected
 from app.ingest.entry import Entry
 from app.ingest.limits import Limits, Meter
 from app.ingest.names import rejected
+from app.reading.class_columns import nearly_all_differ
 from app.reading.columns import LABEL_NAMES, bare
 from app.reading.listing import Given
+from app.reading.one_label import is_nested, unwrapped, unwrapped_cell
 
 ROWS_AT_ONCE = 32
+_CALLED = frozenset(map(bare, LABEL_NAMES))
 _MAGIC = {
     b"\xff\xd8": ".jpg",
     b"\x89P": ".png",
@@ -71,10 +75,7 @@ class TableArchive:
             )
         label = _label_column(schema, self._image, labels_column)
         if label is None:
-            raise DatasetRejected(
-                f"No column of {self._kind} tells a class; it has {', '.join(schema.names[:20])}.",
-                hint="Name the right one as `labels_column`.",
-            )
+            raise self._no_class(schema)
         meter = Meter(self._path.stat().st_size, self._limits)
         labels: dict[str, str | None] = {}
         for number, (data, value) in enumerate(self._rows([self._image, label], label)):
@@ -85,6 +86,9 @@ class TableArchive:
             name = f"{number:07d}{_MAGIC.get(data[:2], '.img')}"
             self.entries.append(Entry(name, len(data)))
             labels[name] = value
+        told = [value for value in labels.values() if value]
+        if labels_column is None and bare(label) not in _CALLED and nearly_all_differ(told):
+            raise self._no_class(schema)
         self.given.append(Given(self._kind, label, labels, _class_names(schema, label)))
 
     def walk(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
@@ -120,7 +124,7 @@ class TableArchive:
             for row in range(batch.num_rows):
                 value = images[row].as_py()
                 data = value.get("bytes") if isinstance(value, dict) else value
-                yield data, None if labels is None else _label(labels[row].as_py(), row)
+                yield data, None if labels is None else _label(labels[row].as_py(), row, str(label))
 
     def _batches(self, columns: list[str]) -> Iterator[Any]:
         import pyarrow as arrow  # noqa: PLC0415
@@ -139,6 +143,12 @@ class TableArchive:
             )
             for batch in batches:
                 yield batch.select(columns)
+
+    def _no_class(self, schema: Any) -> DatasetRejected:
+        return DatasetRejected(
+            f"No column of {self._kind} tells a class; it has {', '.join(schema.names[:20])}.",
+            hint="Name the right one as `labels_column`.",
+        )
 
     def _damaged(self) -> DatasetRejected:
         return DatasetRejected(
@@ -198,15 +208,18 @@ def _label_column(schema: Any, image: str, asked: str | None) -> str | None:
             or types.is_dictionary(field.type)
         )
     }
-    for name in LABEL_NAMES:
-        if bare(name) in fit:
-            return fit[bare(name)]
-    listed = [f.name for f in schema if bare(f.name) in map(bare, LABEL_NAMES) and types.is_list(f.type)]
-    if listed:
-        raise DatasetRejected(
-            f"The column {listed[0]!r} gives several labels to one image; a classifier knows one class per image.",
-            hint="Keep one label per image.",
-        )
+    nested = {
+        bare(field.name): field.name for field in schema if types.is_list(field.type) or types.is_struct(field.type)
+    }
+    others = {
+        bare(field.name): field.name
+        for field in schema
+        if types.is_boolean(field.type) or types.is_floating(field.type)
+    }
+    for columns in (fit, nested, others):
+        for name in LABEL_NAMES:
+            if columns.get(bare(name), image) != image:
+                return columns[bare(name)]
     named = [name for name in fit.values() if _class_names(schema, name)]
     return named[0] if len(named) == 1 else next(iter(fit.values())) if len(fit) == 1 else None
 
@@ -215,17 +228,33 @@ def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:
     """Of a ClassLabel, as `datasets` notes it in the schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[column]["names"]
-    except (KeyError, TypeError, ValueError):
+        feature = features[column]
+        while isinstance(feature, list) or "feature" in feature:  # a list of a ClassLabel
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        names = feature["names"]
+    except (IndexError, KeyError, TypeError, ValueError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) else None
 
 
-def _label(value: object, row: int) -> str | None:
+def _label(value: object, row: int, column: str) -> str | None:
+    if isinstance(value, str):
+        value = value.strip()
+    if isinstance(value, list | dict) or (isinstance(value, str) and is_nested(value)):
+        told = (unwrapped_cell(value) if isinstance(value, str) else unwrapped(value)).label
+        if told is None:
+            raise DatasetRejected(
+                f"The column {column!r} gives several labels to one image, such as {str(value)[:120]} in row {row}; a "
+                "classifier knows one class per image.",
+                hint="Keep one label per image.",
+            )
+        value = told
+    if isinstance(value, float):  # pandas makes floats of numbers where some are missing
+        value = None if math.isnan(value) else int(value) if value.is_integer() else value
     if value is None or value in (-1, ""):  # -1: `datasets` has no label for it
         return None
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        text = str(value).strip()
+    if isinstance(value, str | int):
+        text = str(value)
         if not text.isprintable() or len(text.encode(errors="replace")) > 255:
             raise rejected(f"row {row}", "has a label that is too long or not printable")
         return text

@@ -3,6 +3,10 @@
 import re
 import struct
 
+from app.reading.listing import suffix_of
+
+CAMERA_RAW = "a camera's raw picture: export it as JPEG"
+SHORTCUT = "a shortcut to a file elsewhere: pack that file"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer instead of the file: run `git lfs pull` and pack the folder again"),
     (b"%PDF", "a PDF document: save its pages as PNG"),
@@ -31,8 +35,27 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x04\x95", "a pickle"),
     (b"\x80\x03", "a pickle"),
     (b"\x80\x02}", "a pickle"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+    (b"FUJIFILMCCD-RAW", CAMERA_RAW),
+    (b"L\x00\x00\x00\x01\x14\x02\x00", SHORTCUT),
+    (b"[InternetShortcut]", SHORTCUT),
 )
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mos", ".mrw", ".nef", ".nrw"}
+    | {".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+"""Of cameras. Many begin like TIFF, which holds no more than their thumbnail."""
+_UNREAD = ("tga", "pcx", "dds", "xcf", "ai", "eps", "wmf", "emf", "cdr", "djvu", "wdp", "jxr")
+_SUFFIXES = {
+    **dict.fromkeys(_RAW_SUFFIXES, CAMERA_RAW),
+    **dict.fromkeys((".dcm", ".dicom"), "a DICOM image: save it as 16-bit PNG"),
+    **dict.fromkeys((".lnk", ".url", ".webloc"), SHORTCUT),
+    **{f".{one}": f"a {one.upper()} file: save it as PNG" for one in _UNREAD},
+    **dict.fromkeys((".doc", ".docx", ".odt", ".ppt", ".pptx"), "a document: save its pictures as PNG or JPEG"),
+}
+"""What is told by a suffix where the bytes tell nothing, or too little."""
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6", b"P4")
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"\.tfrecords?($|[-.])|tfrecord-\d+-of-\d+", "a TFRecord file"),
@@ -48,6 +71,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"\.(xlsx|xls|xlsm|ods|numbers)$", "a spreadsheet"),
     (r"\.parquet$", "a parquet table"),
     (r"\.arrow$", "an arrow table"),
+    (r"^\..*\.icloud$", "a placeholder for a picture that is still in iCloud: download it and pack it again"),
 )
 
 
@@ -55,6 +79,12 @@ def kind_by_name(path: str) -> str | None:
     """What a file with this name is, where that is no image and no text."""
     name = path.rpartition("/")[2].lower()
     return next((kind for pattern, kind in _NAMES if re.search(pattern, name)), None)
+
+
+def kind_of(path: str, data: bytes) -> str | None:
+    """What a file is, by its bytes, else by its suffix; `data` may be cut."""
+    found, called = what(data), _SUFFIXES.get(suffix_of(path))
+    return called if found in (None, "a zip archive", "text") and called else found  # documents are zip archives too
 
 
 def what(data: bytes) -> str | None:  # noqa: PLR0911 one for each kind
@@ -88,6 +118,11 @@ def what(data: bytes) -> str | None:  # noqa: PLR0911 one for each kind
 
 def is_heif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+def is_camera_raw(path: str, data: bytes) -> bool:
+    """Whether what begins like TIFF is a camera's picture, by its suffix."""
+    return suffix_of(path) in _RAW_SUFFIXES and data.startswith((b"II", b"MM"))
 
 
 def looks_like_image(data: bytes) -> bool:

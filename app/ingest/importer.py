@@ -17,7 +17,7 @@ from app.ingest.decoders import DIED, Decoders, Job, processes_for
 from app.ingest.entry import Archive
 from app.ingest.limits import Limits
 from app.ingest.listed import Listed, first_look
-from app.ingest.losses import loss_warnings
+from app.ingest.losses import loss_warnings, rejection_notes
 from app.ingest.names import rejected
 from app.ingest.nested import with_nested
 from app.ingest.picture import Picture, finish, inspect_image
@@ -131,14 +131,15 @@ class _Import:
             raise DatasetRejected("The archive holds no files.", hint=HOW_TO_LAY_OUT)
         listed = first_look(self._archive, self._limits)
         self._skipped.update(listed.skipped)
-        if not listed.entries and not listed.hidden:
+        if not listed.entries and not listed.skipped:
             raise DatasetRejected("The archive holds no files.", hint=HOW_TO_LAY_OUT)
-        choice, unreadable = self._choose(listed)
+        choice, rejection = self._choose(listed)
         if choice is not None and choice.asks:
             raise NeedsAnswer(understood(choice, notes=self._archive.notes))
         self._inspect(listed)
         if choice is None:
-            raise unreadable or _no_image(self._skipped)
+            assert rejection is not None, "what is not read is rejected"
+            raise DatasetRejected(" ".join([rejection.detail, *rejection_notes(listed)]), hint=rejection.hint)
         self._skipped.update(
             {
                 path: Reason("not an image but text")

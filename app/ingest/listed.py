@@ -1,5 +1,6 @@
 """The first look at an archive: which entries are images, which may tell labels, and what the others are."""
 
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ from app.domain.address_tables import NOTES_NAME
 from app.domain.dataset import Reason
 from app.ingest.addressed import Addressed, read_notes
 from app.ingest.entry import Archive, Entry
-from app.ingest.foreign import kind_by_name, looks_like_image, what
+from app.ingest.foreign import is_camera_raw, kind_by_name, kind_of, looks_like_image
 from app.ingest.limits import Limits
 from app.ingest.nested import is_archive_name
 from app.reading.listing import (
@@ -24,6 +25,7 @@ from app.reading.listing import (
 MAX_TEXTS_BYTES = 256 * 2**20
 """Of all texts that are held for the readers."""
 _HEAD = 4096
+UNKNOWN = "anything that is known here"
 
 
 @dataclass
@@ -59,22 +61,31 @@ def first_look(archive: Archive, limits: Limits) -> Listed:
     images, others = _by_names(entries, fetched, limits, found)
     images |= addressed.lost.keys()
     texts, held = {}, 0
+    taken = {entry.path for entry in entries}
 
     def unsure(entry: Entry) -> bool:
         left_out = is_junk(entry.path) or (fetched and entry.path == NOTES_NAME)
         return entry.path not in images and entry.path not in found.skipped and not left_out
 
     for entry, data in archive.walk(_bounded(unsure, limits)):
-        if looks_like_image(data):
+        if _is_packed_text(entry.path):
+            path = entry.path[: -len(".gz")]
+            text = _unpacked(data, MAX_TEXTS_BYTES - held)
+            if text is None or path in taken:
+                found.skipped[entry.path] = Reason("a gzip file that is damaged, too large, or beside its content")
+            else:
+                texts[path] = text
+                held += len(text)
+        elif looks_like_image(data) and not is_camera_raw(entry.path, data):
             images.add(entry.path)
         elif suffix_of(entry.path) in TEXT_SUFFIXES and held + len(data) <= MAX_TEXTS_BYTES:
             texts[entry.path] = data
             held += len(data)
         else:
-            kind = what(data[:_HEAD]) or "anything that is known here"
+            kind = kind_of(entry.path, data[:_HEAD]) or UNKNOWN
             others[entry.path] = kind
             found.skipped[entry.path] = Reason(
-                f"not an image but {kind}" if kind != "anything that is known here" else f"not an image, nor {kind}"
+                f"not an image but {kind}" if kind != UNKNOWN else f"not an image, nor {kind}"
             )
     found.listing = Listing(
         images=tuple(sorted(images)),
@@ -95,7 +106,8 @@ def _by_names(
     for entry in entries:
         if entry.path in fetched:  # whatever came from there: it is decoded, or called by its name
             images.add(entry.path)
-        elif is_archive_name(entry.path):
+        elif is_archive_name(entry.path) and not _is_packed_text(entry.path):
+            others[entry.path] = f"a {suffix_of(entry.path)[1:]} archive, not opened here: pack its files themselves"
             found.skipped[entry.path] = Reason("an archive inside the archive is not opened")
         elif entry.size > limits.max_file_bytes:
             found.skipped[entry.path] = Reason(f"larger than {limits.max_file_bytes} bytes")
@@ -107,6 +119,21 @@ def _by_names(
             others[entry.path] = kind
             found.skipped[entry.path] = Reason(f"not an image but {kind}")
     return images, others
+
+
+def _is_packed_text(path: str) -> bool:
+    """`labels.csv.gz`, as pandas writes it."""
+    return suffix_of(path) == ".gz" and suffix_of(path[: -len(".gz")]) in TEXT_SUFFIXES
+
+
+def _unpacked(data: bytes, most: int) -> bytes | None:
+    """None where it is damaged, or larger than `most`."""
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = unpacking.decompress(data, max(1, most))
+    except zlib.error:
+        return None
+    return text if unpacking.eof and not unpacking.unused_data else None
 
 
 def _bounded(unsure: Callable[[Entry], bool], limits: Limits) -> Callable[[Entry], bool]:

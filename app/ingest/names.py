@@ -9,6 +9,9 @@ MAX_COMPONENT_BYTES = 255
 """What common file systems allow."""
 MAX_PATH_BYTES = 4096
 
+_ICON = re.compile(r"(^|[/\\])(\._)?Icon\r$")
+"""What macOS calls the picture of a folder, and in archives its twin with attributes."""
+
 _HINT = "Pack the folder again with a common tool, from inside the folder, with plain relative names."
 
 
@@ -82,6 +85,7 @@ def _split(name: str) -> list[str]:
 
 
 def _checked(name: str) -> list[str]:
+    name = _ICON.sub(r"\1.\2Icon", name)  # hidden there, so hidden here: it is junk
     if not name.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
         raise rejected(name, "has control characters or undecodable bytes in its name")
     plain = name.replace("\\", "/")  # Windows' separator

@@ -17,16 +17,17 @@ from app.reading.reading import Reading, Refusal, Strength, agree, named, quoted
 from app.reading.suspicions import suspicions
 from app.reading.table_readings import table_readings
 from app.reading.tables import Table, is_table_name, open_table
+from app.reading.unread import Unread, unread
 from app.reading.words import is_unlabelled, split_of
 
 log = logging.getLogger(__name__)
 
 MAX_OFFERED = 6
-_TABLES = (".csv", ".tsv", ".jsonl", ".xlsx", ".xls", ".json", ".xml")
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".xlsx", ".xls", ".json", ".xml")
 """What may have told labels, so that a person should know that it was not used."""
 
 
-_OTHER_CLASSES, _NO_CLASS = ": it gives other classes.", ": it names images, but no column tells a class."
+_OTHER_CLASSES, _NO_CLASS = ": it gives other classes.", " tells a class."
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     readings = [_finished(reading, context) for reading in readings]
     valid = _ranked([reading for reading in readings if reading.taught >= 2])
     if not valid:
-        raise _unreadable(readings, refusals)
+        raise _unreadable(context, readings, refusals)
     if all(reading.strength is Strength.WEAK for reading in valid) and layout is None:
         strong = [refusal for refusal in refusals if refusal.strength is Strength.EXPLICIT]
         if strong:
@@ -127,7 +128,14 @@ def _finished(reading: Reading, context: Context) -> Reading:
 def _with_listed_splits(reading: Reading, context: Context) -> Reading:
     """`train.txt` and `test.txt` beside class folders list the images of the splits."""
     listed = {file: split for file in context.listed_splits if (split := split_of(stem_of(file))) is not None}
-    by_path = {path: split for file, split in listed.items() for path in context.listed_splits[file]}
+    by_path: dict[str, Split] = {}
+    for file, split in listed.items():
+        if any(by_path.setdefault(path, split) is not split for path in context.listed_splits[file]):
+            told = (
+                f"{named(sorted(listed), 6)} put some images into several splits, so the splits were not taken from "
+                "them. Leave in the archive the lists that are meant."
+            )
+            return replace(reading, warnings=[*reading.warnings, told])
     labelled = [path for path, p in reading.placements.items() if p.label is not None]
     if not labelled or Split.TRAIN not in by_path.values() or sum(p in by_path for p in labelled) < 0.5 * len(labelled):
         return reading
@@ -204,11 +212,15 @@ def _refused(best: Reading, refusals: Sequence[Refusal]) -> list[str]:
 
 def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refusals: Sequence[Refusal]) -> list[str]:
     told: list[str] = []
-    refused = {file for refusal in refusals for file in refusal.files}
+    refused = {file for refusal in refusals for file in refusal.files if refusal.strength >= Strength.CLEAN}
     agreeing = {file for r in readings if r.used and agree(best, r) for file in r.used}
     other = {file for r in readings for file in r.used} - agreeing
+    known = best.used | agreeing | other | refused
+    not_understood = list(unread(context, known))
+    told += [one.told for one in not_understood]
+    known = best.used.union(*(one.files for one in not_understood))
     for file in sorted(context.listing.texts):
-        if file in best.used:
+        if file in known:
             continue
         if file in context.ignored:
             told.append(f"{quoted(file)}: {context.ignored[file]}.")
@@ -221,7 +233,7 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
     return told[:50]
 
 
-def _unreadable(readings: Sequence[Reading], refusals: Sequence[Refusal]) -> DatasetRejected:
+def _unreadable(context: Context, readings: Sequence[Reading], refusals: Sequence[Refusal]) -> DatasetRejected:
     known = sorted(refusals, key=lambda refusal: -refusal.strength)
     if known:
         return DatasetRejected(known[0].detail, hint=known[0].hint)
@@ -229,17 +241,35 @@ def _unreadable(readings: Sequence[Reading], refusals: Sequence[Refusal]) -> Dat
     if best is not None and best.classes and not best.taught:
         return DatasetRejected("There are no training images, only val or test.", hint="Add a train/ folder.")
     if best is None or not best.classes:
+        none = "" if context.listing.images else "The archive holds no image. "
         seen = f" What looks like a split is no class: {best.splits}." if best is not None and best.splits else ""
-        return DatasetRejected(
-            f"The data set has no class; a classifier needs at least two.{seen}", hint=HOW_TO_LAY_OUT
-        )
+        told = f"{none}The data set has no class; a classifier needs at least two.{seen}"
+        return DatasetRejected(" ".join([told, *_not_used(context, readings)]), hint=HOW_TO_LAY_OUT)
     if len(best.classes) == 1:
         told = f"The data set has only one class, {best.classes[0]!r}; a classifier needs at least two."
-        return DatasetRejected(" ".join([told, *best.warnings[:2]]), hint=HOW_TO_LAY_OUT)
+        told = " ".join([told, *best.warnings[:2], *_not_used(context, readings)])
+        return DatasetRejected(told, hint=HOW_TO_LAY_OUT)
     return DatasetRejected(
         f"Fewer than two of {len(best.classes)} classes have training images.",
         hint="Check that class names are spelled alike in train and test.",
     )
+
+
+def _not_used(context: Context, readings: Sequence[Reading]) -> list[str]:
+    """What a person may have meant as labels, the likeliest first, and why it tells none."""
+    blank = {file: len(r.placements) for r in readings if not r.classes for file in sorted(r.used)}
+    known = {file for reading in readings for file in reading.used}
+    found = [
+        Unread([file], f"{quoted(file)}: it names {count:,} images, and gives none of them a class.")
+        for file, count in blank.items()
+    ]
+    found += unread(context, known, least=0)
+    said = known.union(*(one.files for one in found))
+    found += [Unread([f], f"{quoted(f)}: {why}.") for f, why in context.ignored.items() if f not in said]
+    tables = [f for f in context.shallow if suffix_of(f) in _TABLES and f not in said | context.ignored.keys()]
+    found += [Unread([file], f"{quoted(file)}: it names no images of the archive.") for file in tables]
+    more = [f"And {len(found) - 3} more files."] if len(found) > 3 else []
+    return [*(f"Not used: {one.told}" for one in found[:3]), *more]
 
 
 def _unknown(layout: str, valid: Sequence[Reading]) -> str:

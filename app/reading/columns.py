@@ -1,62 +1,25 @@
 """Which column of a table names the file, which the class, which the split: by what stands in them, and by their
 headings."""
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.dataset import Split
 from app.domain.errors import DatasetRejected
 from app.reading import matching
+from app.reading.class_columns import ClassColumns, find_class_columns, line_of_several, may_be_class
+from app.reading.headings import LABEL_NAMES, PATH_NAMES, SPLIT_NAMES, bare
+from app.reading.listing import name_of
 from app.reading.matching import PathIndex
+from app.reading.one_hot import find_one_hot, is_one
 from app.reading.reading import named
+from app.reading.split_columns import YES, find_split_column
 from app.reading.tables import Row, Table
-from app.reading.words import folded, split_of
+from app.reading.words import folded, is_number
 
-
-def _names(words: str) -> tuple[str, ...]:
-    return tuple(words.split())
-
+__all__ = ["LABEL_NAMES", "PATH_NAMES", "Columns", "bare", "find_columns", "is_flagged", "is_one"]
 
 _SAMPLE_ROWS = 300
-_MOST_CANDIDATES = 5
-"""Columns that are offered as the class: each is read as a whole."""
-PATH_NAMES = _names(
-    "path file_name filename filepath file_path image_path img_path image_name img_name image file fname "
-    "image_file image_id imageid img id_code id image_url url img_url photo_url picture_url uri link name img_id "
-    "photo picture isic_id uuid"
-)
-LABEL_NAMES = _names(
-    "label class class_name classname label_name labels category category_name choice target breed diagnosis "
-    "dx species variety tag tags classification class_label annotation ground_truth groundtruth gt klasse "
-    "clase etiqueta etiquette categorie categoria y class_id classid label_id category_id target_class "
-    "labelname disease emotion expression kind type genus cultivar level grade fine_label "
-    "finding_labels finding"
-)
-"""Words for a class, the likelier first; a heading counts without case, accents and what is no letter."""
-_SPLITS = (
-    "split",
-    "set",
-    "subset",
-    "partition",
-    "usage",
-    "phase",
-    "dataset",
-    "data_set",
-    "data_split",
-    "fold",
-    "purpose",
-)
-_FLAGS = {
-    "is_valid": Split.VAL,
-    "is_val": Split.VAL,
-    "is_validation": Split.VAL,
-    "is_test": Split.TEST,
-    "is_train": Split.TRAIN,
-    "is_training": Split.TRAIN,
-}
-_YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _WEIGHTS = {matching.EXACT: 1.0, matching.ENDING: 0.98, matching.CASE: 0.97, matching.STEM: 0.95, matching.PREFIX: 0.95}
 _NUMBER_WEIGHT = 0.7
 
@@ -75,17 +38,30 @@ class Columns:
     """Columns that may be the class, the likeliest first."""
     known: bool = False
     """Whether the first of them is called like one, or its caller named it."""
+    beside: Sequence[int] = ()
+    """Further columns that divide the images otherwise and could be the class, less likely."""
     one_hot: Sequence[int] = ()
-    """Columns with a 1 for the class of a row."""
+    """Columns with a 1 for the class of a row; beside `labels`, where that is only one way to see it."""
+    several: int | None = None
+    """The first line that has more labels than others, where rows are as long as they have labels."""
     split: int | None = None
     flag: Split | None = None
     """What a 1 in the column of splits says."""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """What cells of the column of splits stand for, where they are no words: by folded cell."""
+    understood: Sequence[tuple[str, str]] = ()
+    """Such cells, each with its word."""
+    unread_split: tuple[int, Sequence[str]] | None = None
+    """A column that is called like a split, and values of it, which say nothing."""
     anchored: bool = True
     """Whether folders in the cells agree with those of the files."""
     ignored: Sequence[str] = field(default=())
 
     def name(self, column: int) -> str:
-        return self.heading[column] if self.heading is not None and self.heading[column] else f"column {column + 1}"
+        """A class of one-hot columns without a heading is called by its place, as a list of names counts it."""
+        if self.heading is not None and column < len(self.heading) and self.heading[column]:
+            return self.heading[column]
+        return str(self.one_hot.index(column)) if column in self.one_hot else f"column {column + 1}"
 
 
 def find_columns(
@@ -122,30 +98,74 @@ def find_columns(
             return None
     found = [index.find(cells[path], folder) for _, cells in body if path < len(cells) and cells[path]]
     matched = sum(one.path is not None for one in found) / max(1, len(found))
-    split, flag = _split_column(heading, body, path)
-    others = [i for i in range(width) if i not in (path, split)]
-    labels: Sequence[int]
-    one_hot: list[int] = []
-    if labels_column is not None:
-        labels, known = (_asked(table, heading, labels_column),), True
-    else:
-        labels, known = _label_columns(table, heading, body, others)
-        one_hot = [] if known else _one_hot(heading, body, others)
-    used = {path, split, *labels[:1], *one_hot}
-    ignored = [] if heading is None else [head for i, head in enumerate(heading) if head and i not in used]
+    several = heading is None and table.delimiter != " "
+    first = body
+    if len(sample) >= _SAMPLE_ROWS:
+        body = [*body, *(row for row in table.spread(_SAMPLE_ROWS) if len(row[1]) == width)]
+    split = find_split_column(heading, body, width, path)
+    others = [i for i in range(width) if i not in (path, split.column)]
+    classes, one_hot = _classes(table, heading, body, others, split.unread, labels_column)
+    unread = None if split.unread in classes.labels else split.unread
+    used = {path, split.column, *classes.labels[:1], *one_hot}
     return Columns(
         path=path,
         width=width,
         heading=heading,
         matched=matched,
-        labels=() if one_hot else labels,
-        known=known,
+        labels=classes.labels,
+        known=classes.known,
+        beside=classes.beside,
         one_hot=one_hot,
-        split=split,
-        flag=flag,
+        several=line_of_several(first, path, classes.labels) if several else None,
+        split=split.column,
+        flag=split.flag,
+        spelled=split.spelled,
+        understood=split.understood,
+        unread_split=_unread(unread, body),
         anchored=any(one.anchored and one.path is not None for one in found),
-        ignored=ignored,
+        ignored=_ignored(heading, body, used, width),
     )
+
+
+def _classes(
+    table: Table,
+    heading: Sequence[str] | None,
+    body: Sequence[Row],
+    others: Sequence[int],
+    unread: int | None,
+    labels_column: str | None,
+) -> tuple[ClassColumns, Sequence[int]]:
+    """Columns that may be the class, and those that are one-hot; both where either may be meant."""
+    if labels_column is not None:
+        return ClassColumns((_asked(table, heading, labels_column),), known=True), ()
+    likely = [i for i in others if i != unread]
+    classes = find_class_columns(table, heading, body, likely)
+    words = unread is not None and any(not is_number(cells[unread]) for _, cells in body if cells[unread:])
+    if words and not classes.labels:  # a `phase` may be one of animals
+        likely = [*others]
+        classes = find_class_columns(table, heading, body, likely)
+    if classes.known:
+        return classes, ()
+    one_hot = find_one_hot(heading, body, likely, says_so=name_of(table.file).lower() == "_classes.csv")
+    more = [i for i in classes.labels if i not in one_hot.columns]
+    if one_hot.sure and (len(one_hot.columns) > 2 or not any(may_be_class(body, i) for i in more)):
+        return ClassColumns(beside=one_hot.left_out), one_hot.columns
+    return classes, one_hot.columns
+
+
+def _unread(column: int | None, body: Sequence[Row]) -> tuple[int, Sequence[str]] | None:
+    """With its values."""
+    if column is None:
+        return None
+    return column, sorted({cells[column] for _, cells in body if column < len(cells) and cells[column]})
+
+
+def _ignored(heading: Sequence[str] | None, body: Sequence[Row], used: set[int | None], width: int) -> list[str]:
+    """What further columns are called, by number where they have no heading."""
+    if heading is not None:
+        return [head for i, head in enumerate(heading) if head and i not in used]
+    filled = [i for i in range(width) if any(cells[i : i + 1] not in ([], [""]) for _, cells in body)]
+    return [f"column {i + 1}" for i in filled if i not in used]
 
 
 def _heading(table: Table, first: list[str], rest: Sequence[Row], index: PathIndex, folder: str) -> list[str] | None:
@@ -154,7 +174,7 @@ def _heading(table: Table, first: list[str], rest: Sequence[Row], index: PathInd
         return list(first)
     if table.delimiter == " ":
         return None
-    known = {bare(name) for name in (*PATH_NAMES, *LABEL_NAMES, *_SPLITS)}
+    known = {bare(name) for name in (*PATH_NAMES, *LABEL_NAMES, *SPLIT_NAMES)}
     if any(bare(cell) in known for cell in first):
         return first
     if any(index.find(cell, folder).path is not None for cell in first if cell):
@@ -184,88 +204,8 @@ def _path_column(
     return None if best is None else best[1]
 
 
-def _split_column(heading: Sequence[str] | None, body: Sequence[Row], path: int) -> tuple[int | None, Split | None]:
-    if heading is None:
-        for column in range(max((len(cells) for _, cells in body), default=0)):
-            values = {cells[column] for _, cells in body if column < len(cells) and cells[column]}
-            if column != path and values and all(split_of(value) is not None for value in values):
-                return column, None
-        return None, None
-    for name in (*_SPLITS, *_FLAGS):
-        for column, head in enumerate(heading):
-            if column == path or bare(head) != bare(name):
-                continue
-            cells = {cells[column] for _, cells in body if column < len(cells) and cells[column]}
-            if name in _FLAGS and cells and {cell.lower() for cell in cells} <= _YES | _NO:
-                return column, _FLAGS[name]
-            if name not in _FLAGS and any(split_of(cell) is not None for cell in cells):
-                return column, None
-    return None, None
-
-
-def _label_columns(
-    table: Table, heading: Sequence[str] | None, body: Sequence[Row], others: Sequence[int]
-) -> tuple[Sequence[int], bool]:
-    """Columns that may be the class, and whether the first is called like one."""
-    filled = [i for i in others if any(i < len(cells) and cells[i] for _, cells in body)]
-    if heading is not None:
-        by_name = {i: bare(heading[i]) for i in others if i < len(heading)}
-        called = [i for name in LABEL_NAMES for i, head in by_name.items() if head == bare(name)]
-        twice = [
-            name for name, count in Counter(by_name.values()).items() if count > 1 and name in map(bare, LABEL_NAMES)
-        ]
-        if twice and called and by_name[called[0]] in twice:
-            raise DatasetRejected(
-                f"The first line of {table.file} is {','.join(heading)[:100]!r}: one heading stands there twice.",
-                hint="Give each column its own heading.",
-            )
-        if called:
-            first = called[0]
-            # a name says more than its number
-            texts = [i for i in called if not _are_numbers(body, i)]
-            return (texts[0] if _are_numbers(body, first) and texts else first,), True
-    if len(filled) == 1:
-        return filled, heading is None
-    sorted_out = [i for i in filled if _may_be_class(body, i)][:_MOST_CANDIDATES]
-    return sorted_out, heading is None and len(sorted_out) == 1
-
-
-def _may_be_class(body: Sequence[Row], column: int) -> bool:
-    cells = [cells[column] for _, cells in body if column < len(cells) and cells[column]]
-    values = set(cells)
-    if not 2 <= len(values) <= max(2, len(cells) // 2):
-        return False
-    return not any(
-        re.fullmatch(r"-?[0-9]*\.[0-9]+(e-?[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[\[{].*", v) for v in values
-    )
-
-
-def _are_numbers(body: Sequence[Row], column: int) -> bool:
-    return all(re.fullmatch(r"-?[0-9.]*", cells[column]) for _, cells in body if column < len(cells))
-
-
-def _one_hot(heading: Sequence[str] | None, body: Sequence[Row], others: Sequence[int]) -> list[int]:
-    if heading is None:
-        return []
-    binary = [
-        i
-        for i in others
-        if i < len(heading)
-        and heading[i]
-        and {cells[i].lower() for _, cells in body if i < len(cells)} <= {"0", "1", "0.0", "1.0", "", "true", "false"}
-    ]
-    if len(binary) < 2 or len(body) < 2:
-        return []
-    ones = [sum(is_one(cells[i]) for i in binary if i < len(cells)) for _, cells in body]
-    return binary if any(ones) else []
-
-
-def is_one(cell: str) -> bool:
-    return cell.lower() in ("1", "1.0", "true")
-
-
 def is_flagged(cell: str) -> bool:
-    return cell.lower() in _YES
+    return cell.lower() in YES
 
 
 def _asked(table: Table, heading: Sequence[str] | None, labels_column: str) -> int:
@@ -277,7 +217,3 @@ def _asked(table: Table, heading: Sequence[str] | None, labels_column: str) -> i
     raise DatasetRejected(
         f"{table.file} has no column {labels_column!r}; {there}.", hint="Name one of its columns as `labels_column`."
     )
-
-
-def bare(heading: str) -> str:
-    return re.sub(r"[\W_]+", "", folded(heading))

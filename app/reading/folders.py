@@ -2,111 +2,44 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from app.domain.dataset import Reason, Split
 from app.domain.placement import Placement
 from app.reading.listing import Listing
 from app.reading.reading import Reading, Strength, agree, named, quoted
-from app.reading.words import MASKS, ROLES, STRAYS, are_parts, folded, is_unlabelled, split_of, splits_of
+from app.reading.unwrapping import NO_CLASS, Row, Tree, subfolders, unwrapped, without_copies, without_masks
+from app.reading.words import MASKS, ROLES, are_parts, folded, is_unlabelled, near_split, split_of, splits_of
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
-NO_CLASS = Reason("is in no class folder")
-_WRAPPED_SHARE = 0.5
-"""Of the images, from which on a folder is taken for a wrapper, where the others are called like what people pack by
-the way."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    path: str
-    split: Split | None
-    parts: tuple[str, ...]
-    """The folders that may be its class, outermost first."""
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """The labelled images below the folders that say nothing."""
-
-    rows: Sequence[_Row]
-    skipped: dict[str, Reason]
-    depth: int
-    """Folders above the first of `parts`; -1 where that differs."""
-    splits: tuple[str, ...] = ()
-    """The folders that are splits, as they are called."""
-    inside: bool = False
-    """Whether these stand inside each class."""
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    sure: bool = True
 
 
 def folder_readings(listing: Listing, unlabelled_classes: Collection[str] = ()) -> list[Reading]:
     """The likeliest first."""
     unlabelled = {p for p in listing.images if any(is_unlabelled(f, unlabelled_classes) for f in p.split("/")[:-1])}
     placed = dict.fromkeys(unlabelled, Placement(Split.UNLABELLED, None))
-    rows = [_Row(path, None, tuple(path.split("/")[:-1])) for path in listing.images if path not in unlabelled]
-    tree = _unwrapped(_without_masks(_Tree(rows, {}, 0)))
-    return [reading for split_tree in _with_splits(tree) for reading in _levels(split_tree, placed)]
+    rows = [Row(path, None, tuple(path.split("/")[:-1])) for path in listing.images if path not in unlabelled]
+    tree = without_copies(unwrapped(without_masks(Tree(rows, {}, 0))))
+    found = [reading for split_tree in _with_splits(tree) for reading in _levels(split_tree, placed)]
+    called = {part for path in unlabelled for part in path.split("/")[:-1] if is_unlabelled(part)}
+    return [replace(reading, warnings=(*reading.warnings, *_of_labels(reading, called))) for reading in found]
 
 
-def _without_masks(tree: _Tree) -> _Tree:
-    """Where `images` and `masks` stand side by side, the masks are no images of a class."""
-    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for folders in {row.parts for row in tree.rows}:
-        for level, part in enumerate(folders):
-            beside[folders[:level]].add(part)
-    masked = {
-        (*parent, name)
-        for parent, names in beside.items()
-        if any(folded(name) in ROLES for name in names)
-        for name in names
-        if folded(name) in MASKS
-    }
-    if not masked:
-        return tree
-    skipped = {
-        row.path: Reason("is a mask or drawing of labels, beside the images")
-        for row in tree.rows
-        if any(row.parts[: level + 1] in masked for level in range(len(row.parts)))
-    }
-    if len(skipped) == len(tree.rows):
-        return tree
-    where = named(sorted("/".join(parts) for parts in masked), 3)
-    note = f"Left out as masks: {len(skipped)} images in {where}, because other images stand beside them."
-    rows = [row for row in tree.rows if row.path not in skipped]
-    return replace(tree, rows=rows, skipped=tree.skipped | skipped, warnings=(*tree.warnings, note))
+def _of_labels(reading: Reading, called: Collection[str]) -> Iterator[str]:
+    """Where labels are what the pictures show, on bottles for example, having none may be a class."""
+    if called and any("label" in folded(name) for name in reading.classes):
+        yield (
+            f"Images in {named(sorted(called), 3)} were taken for images without a label. If that is a class, such as "
+            "a bottle that has none, call it otherwise."
+        )
 
 
-def _unwrapped(tree: _Tree) -> _Tree:
-    """Without the folders around everything, and without what stands beside them."""
-    while True:
-        tops = Counter(row.parts[0] for row in tree.rows if row.parts)
-        deeper = {row.parts[0] for row in tree.rows if len(row.parts) > 1}
-        if len(tops) > 1:
-            inner = [top for top in tops if folded(top) not in STRAYS]
-            share = sum(tops[top] for top in inner) / sum(tops.values())
-            if len(inner) != 1 or inner[0] not in deeper or share < _WRAPPED_SHARE or tops[inner[0]] < 4:
-                return tree
-            strays = named(sorted(set(tops) - set(inner)))
-            tree = replace(
-                tree, warnings=(*tree.warnings, f"Left out: {strays}, beside the folder {quoted(inner[0])}.")
-            )
-            top = inner[0]
-        elif len(tops) == 1 and deeper and split_of(next(iter(tops))) is None:
-            (top,) = tops
-        else:
-            return tree
-        skipped = {row.path: NO_CLASS for row in tree.rows if row.parts[:1] != (top,)}
-        rows = [_Row(row.path, None, row.parts[1:]) for row in tree.rows if row.path not in skipped]
-        tree = replace(tree, rows=rows, skipped=tree.skipped | skipped, depth=tree.depth + 1)
-
-
-def _with_splits(tree: _Tree) -> Iterator[_Tree]:
+def _with_splits(tree: Tree) -> Iterator[Tree]:
     """The tree with its splits told; twice where it may also have none."""
     tops = {row.parts[0] for row in tree.rows if row.parts}
     found = splits_of(tops)
+    if found:
+        tree, found = _more_splits(tree, found)
     holds_folders = any(len(row.parts) > 1 for row in tree.rows if row.parts and row.parts[0] in found)
     if found and (holds_folders or len(found) == len(tops)):
         yield _split_above(tree, found)
@@ -118,25 +51,47 @@ def _with_splits(tree: _Tree) -> Iterator[_Tree]:
         below = splits_of(inside)
         if len(below) == len(inside):
             rows = [
-                _Row(row.path, below[row.parts[1]], (row.parts[0], *row.parts[2:])) if row.parts else row
+                Row(row.path, below[row.parts[1]], (row.parts[0], *row.parts[2:])) if row.parts else row
                 for row in tree.rows
             ]
-            yield replace(tree, rows=rows, splits=tuple(sorted(inside)), inside=True)
+            yield replace(tree, rows=rows, splits=below, inside=True)
             return
     yield tree
 
 
-def _split_above(tree: _Tree, found: dict[str, Split]) -> _Tree:
-    by_top: dict[str, list[_Row]] = defaultdict(list)
+def _more_splits(tree: Tree, found: dict[str, Split]) -> tuple[Tree, dict[str, Split]]:
+    """Also those whose names are nearly a split's, `vaild` or `train_part1`, where they hold the same folders."""
+    below = subfolders(tree.rows)
+    of_splits = set[str]().union(*(below[top] for top in found))
+    more: dict[str, Split] = {}
+    told: list[str] = []
+    for top in sorted(below.keys() - found.keys()):
+        if not below[top] & of_splits or len(below[top] & of_splits) < 0.5 * len(below[top]):
+            continue
+        split = near_split(top)
+        if split is not None:
+            more[top] = split
+            told.append(f"{quoted(top)} was taken for a part of {split}: it holds the same folders as its neighbours.")
+        else:
+            count = sum(row.parts[:1] == (top,) for row in tree.rows)
+            told.append(
+                f"{quoted(top)} holds the same folders as {named(sorted(found), 3)}, and its name is no split's. If "
+                f"its {count:,} images belong to one, rename it."
+            )
+    return replace(tree, warnings=(*tree.warnings, *told)), found | more
+
+
+def _split_above(tree: Tree, found: dict[str, Split]) -> Tree:
+    by_top: dict[str, list[Row]] = defaultdict(list)
     skipped = dict(tree.skipped)
-    rows: list[_Row] = []
+    rows: list[Row] = []
     for row in tree.rows:
         if row.parts and row.parts[0] in found:
-            by_top[row.parts[0]].append(_Row(row.path, found[row.parts[0]], row.parts[1:]))
+            by_top[row.parts[0]].append(Row(row.path, found[row.parts[0]], row.parts[1:]))
         elif Split.TRAIN in found.values():
             skipped[row.path] = Reason("stands beside the train folder, not in one of its classes")
         else:
-            rows.append(_Row(row.path, Split.TRAIN, row.parts))
+            rows.append(Row(row.path, Split.TRAIN, row.parts))
     only = {top: _only_folder(some) for top, some in by_top.items()}
     depths = {0} if rows else set()
     for top, some in by_top.items():
@@ -146,9 +101,9 @@ def _split_above(tree: _Tree, found: dict[str, Split]) -> _Tree:
             split_of(wrapper) is not None
             or folded(wrapper) in ROLES
             or folded(wrapper) == folded(top)
-            or (len(only) > 1 and len(set(only.values())) == 1)
+            or (len(only) > 1 and len(set(only.values())) == 1 and any(len(row.parts) > 1 for row in some))
         ):
-            some = [_Row(row.path, row.split, row.parts[1:]) for row in some if row.parts]  # noqa: PLW2901
+            some = [Row(row.path, row.split, row.parts[1:]) for row in some if row.parts]  # noqa: PLW2901
             below += 1
             wrapper = _only_folder(some)
         kept = {row.path for row in some}
@@ -156,25 +111,25 @@ def _split_above(tree: _Tree, found: dict[str, Split]) -> _Tree:
         depths.add(below)
         rows.extend(some)
     depth = tree.depth + depths.pop() if len(depths) == 1 else -1
-    return replace(tree, rows=rows, skipped=skipped, depth=depth, splits=tuple(sorted(found)))
+    return replace(tree, rows=rows, skipped=skipped, depth=depth, splits=found)
 
 
-def _only_folder(rows: Sequence[_Row]) -> str | None:
-    """The one folder that holds all folders of these images."""
+def _only_folder(rows: Sequence[Row]) -> str | None:
+    """The one folder that all of these images lie in, as far as they lie in any."""
     tops = {row.parts[0] for row in rows if row.parts}
-    return tops.pop() if len(tops) == 1 and any(len(row.parts) > 1 for row in rows) else None
+    return tops.pop() if len(tops) == 1 else None
 
 
-def _levels(tree: _Tree, unlabelled: dict[str, Placement]) -> Iterator[Reading]:
+def _levels(tree: Tree, unlabelled: dict[str, Placement]) -> Iterator[Reading]:
     """Readings by the level at which the classes stand."""
     inside = [row for row in tree.rows if row.parts]
     lengths = Counter(len(row.parts) for row in inside)
     all_deeper = bool(lengths) and min(lengths) > 1
 
-    def at(level: int) -> Callable[[_Row], str]:
+    def at(level: int) -> Callable[[Row], str]:
         return lambda row: row.parts[level]
 
-    def joined(row: _Row) -> str:
+    def joined(row: Row) -> str:
         return "/".join(row.parts[1:] if len(tops) > 1 and not shared else row.parts)
 
     tops = {row.parts[0] for row in inside}
@@ -218,7 +173,7 @@ def _nested_note(seconds: dict[str, set[str]]) -> str:
     return f"Classes hold subfolders: {told}{'; …' if len(holding) > len(some) else ''}. Are these the classes?"
 
 
-def _level(tree: _Tree, below: int) -> str:
+def _level(tree: Tree, below: int) -> str:
     level = tree.depth + below + (1 if tree.inside and below else 0)
     if tree.depth < 0 or level >= len(_ORDINALS):
         return "the class folders"
@@ -226,11 +181,11 @@ def _level(tree: _Tree, below: int) -> str:
 
 
 def _reading(
-    tree: _Tree,
+    tree: Tree,
     unlabelled: dict[str, Placement],
     id: str,
     source: str,
-    label: Callable[[_Row], str],
+    label: Callable[[Row], str],
     strength: Strength,
 ) -> Reading:
     shared: dict[tuple[Split, str], Placement] = {}
@@ -255,14 +210,13 @@ def _reading(
             f"{min(each.values()):,} to {max(each.values()):,} in each."
         )
     if tree.splits:
-        called = splits_of(tree.splits)
-        told.append("; ".join(f"{quoted(name)} is {called[name]}" for name in tree.splits[:10] if name in called) + ".")
+        told.append("; ".join(f"{quoted(name)} is {split}" for name, split in sorted(tree.splits.items())[:10]) + ".")
     return Reading(
         id=id if tree.sure else id.replace("folders", "folders-without-splits"),
         source=source,
         placements=placed,
         strength=strength,
-        splits=named(tree.splits) + where if tree.splits else None,
+        splits=named(sorted(tree.splits)) + where if tree.splits else None,
         skipped=skipped,
         evidence=told,
         warnings=tree.warnings,

@@ -8,8 +8,9 @@ from app.domain.dataset import Reason, Split
 from app.domain.placement import Placement
 from app.reading.context import Context
 from app.reading.listing import folder_of, stem_of
-from app.reading.matching import EXACT
+from app.reading.matching import EXACT, SEVERAL, Found
 from app.reading.reading import Reading, Refusal, Strength, named
+from app.reading.split_folders import table_splits
 from app.reading.words import is_unlabelled, split_of, splits_of
 
 MAX_LABEL_BYTES = 255
@@ -58,15 +59,18 @@ def labelled_reading(  # noqa: PLR0912, PLR0915 one pass over the items
     if several and (boxes or len(several) > (1 - _LEAST_SINGLE) * len(listed)):
         return _several(format, files, several, len(listed), boxes=boxes)
     by_file = _splits_of_files(files)
+    split_of_file = table_splits(files, context.listing.root)
     placed: dict[str, Placement] = {}
     kept: dict[tuple[Split, str | None], Placement] = {}
     skipped: dict[str, Reason] = {}
-    missing: list[str] = []
+    missing: list[tuple[str, Found]] = []
     how: Counter[str] = Counter()
     for item in listed:
-        found = index.find(item.cell, folder_of(item.file))
+        found = index.find(item.cell, folder_of(item.file), None if item.split else split_of_file.get(item.file))
+        if found.how == SEVERAL and item.split:
+            found = index.find(item.cell, folder_of(item.file), item.split)
         if found.path is None:
-            missing.append(item.cell)
+            missing.append((item.cell, found))
             continue
         how[found.how] += 1
         if len(item.labels) > 1:
@@ -92,26 +96,18 @@ def labelled_reading(  # noqa: PLR0912, PLR0915 one pass over the items
     if not placed or len(missing) > len(placed):
         if not missing:
             return None
-        near = index.nearest(missing[0])
-        return Refusal(
-            format,
-            f"{len(missing):,} of {len(listed):,} images that {named(files, 3)} ({format}) names are not there, such "
-            f"as {missing[0][:120]!r}" + (f" (nearest: {near[:120]!r})." if near else "."),
-            "Pack the images together with the export.",
-            Strength.CLEAN,
-            frozenset(files),
-        )
+        return _not_found(context, format, files, missing, len(listed))
     for path in context.listing.images:
         if path not in placed and path not in skipped:
             if any(is_unlabelled(folder) for folder in path.split("/")[:-1]):
                 placed[path] = Placement(Split.UNLABELLED, None)
             else:
-                skipped[path] = Reason(f"is not named in {' or '.join(files[:2])}")
+                skipped[path] = index.aside(path) or Reason(f"is not named in {' or '.join(files[:2])}")
     blank = sum(placement.label is None for placement in placed.values())
     loud = [*warnings]
     if missing:
-        some = ", ".join(repr(cell[:120]) for cell in missing[:10])
-        loud.append(f"Images that {format} names and that are not there: {len(missing):,} ({some}). Pack them too.")
+        some = "; ".join(f"{cell[:120]!r}{index.told(cell, found)}" for cell, found in missing[:10])
+        loud.append(f"Images that {format} names and that were not found: {len(missing):,} ({some}). Pack them too.")
     if several:
         loud.append(f"Images with several labels, left out: {len(several)}.")
     if blank:
@@ -146,6 +142,27 @@ def labelled_reading(  # noqa: PLR0912, PLR0915 one pass over the items
         ],
         warnings=loud,
         used=frozenset(files),
+    )
+
+
+def _not_found(
+    context: Context, format: str, files: Sequence[str], missing: Sequence[tuple[str, Found]], total: int
+) -> Refusal:
+    ambiguous = [one for one in missing if one[1].how == SEVERAL]
+    usual = len(ambiguous) > len(missing) / 2
+    cell, found = (ambiguous if usual else missing)[0]
+    fact, hint = (
+        ("are there more than once", "Give each image with its folder, so that it means one file.")
+        if usual
+        else ("are not there", "Pack the images together with the export.")
+    )
+    return Refusal(
+        format,
+        f"{len(missing):,} of {total:,} images that {named(files, 3)} ({format}) names {fact}, such as "
+        f"{cell[:120]!r}{context.index.told(cell, found)}.",
+        hint,
+        Strength.CLEAN,
+        frozenset(files),
     )
 
 

@@ -11,7 +11,7 @@ IMAGE_SUFFIXES = frozenset(
 """What is taken for an image before anything is decoded."""
 TEXT_SUFFIXES = frozenset(
     {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xml", ".md", ".yaml", ".yml", ".cls", ".lst", ".names"}
-    | {".pbtxt", ".data", ".tab"}
+    | {".pbtxt", ".data", ".tab", ".manifest"}
 )
 """What a reader may want to read."""
 JUNK_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"})
@@ -76,8 +76,11 @@ def _while_equal(one: list[str], other: list[str]) -> Iterable[tuple[str, str]]:
 
 
 def is_junk(path: str) -> bool:
-    """Whether a file was left behind by a file manager, or is hidden."""
-    return any(part.startswith(".") or part.lower() in JUNK_NAMES for part in path.split("/"))
+    """Whether a file was left behind by a file manager, or is hidden. A placeholder of iCloud is neither: it stands for
+    a picture."""
+    *folders, name = path.split("/")
+    hidden = any(part.startswith(".") for part in (*folders, *([] if name.endswith(".icloud") else [name])))
+    return hidden or any(part.lower() in JUNK_NAMES for part in (*folders, name))
 
 
 def hidden_folder(path: str) -> str | None:

@@ -1,12 +1,15 @@
 """What makes the classes of a reading doubtful, each with what to do."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from app.reading.reading import Reading, named
+from app.reading.reading import Reading, named, quoted
 from app.reading.words import MASKS, ROLES, are_parts, folded, is_number, split_of
 
 _ROLES = ROLES | MASKS
+_MISSING = frozenset(("nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "undefined", "missing", "?", "-"))
+"""What programs write where there is nothing."""
 
 
 def suspicions(reading: Reading, *, numbers_only: bool = False) -> list[str]:
@@ -14,7 +17,13 @@ def suspicions(reading: Reading, *, numbers_only: bool = False) -> list[str]:
     names = reading.classes
     if numbers_only:
         return list(_numbers(names))
-    return [*_numbers(names), *_spelled(names), *_called_like_splits(names), *_called_like_roles(names)]
+    return [
+        *_numbers(names),
+        *_spelled(names),
+        *_missing(names),
+        *_called_like_splits(names),
+        *_called_like_roles(names),
+    ]
 
 
 def _numbers(names: list[str]) -> Iterator[str]:
@@ -26,15 +35,39 @@ def _numbers(names: list[str]) -> Iterator[str]:
 
 
 def _spelled(names: list[str]) -> Iterator[str]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        groups[" ".join(folded(name).replace("_", " ").replace("-", " ").split())].append(name)
-    twins = [group for group in groups.values() if len(group) > 1]
-    if twins:
-        told = "; ".join(named(group) for group in twins[:5])
+    for key, differ in (
+        (_number, "are the same number"),
+        (_words, "differ only by letter case, accents or spacing, or by invisible characters"),
+    ):
+        groups: dict[object, list[str]] = defaultdict(list)
+        for name in names:
+            if (value := key(name)) is not None:
+                groups[value].append(name)
+        twins = [group for group in groups.values() if len(group) > 1]
+        if twins:
+            told = "; ".join(named(group) for group in twins[:5])
+            yield (
+                f"Class names that {differ}: {told}. They are different classes here; if they are one, spell them "
+                "alike."
+            )
+
+
+def _number(name: str) -> int | None:
+    return int(name.partition(".")[0]) if is_number(name) else None
+
+
+def _words(name: str) -> str | None:
+    return None if is_number(name) else " ".join(folded(name).replace("_", " ").replace("-", " ").split())
+
+
+def _missing(names: list[str]) -> Iterator[str]:
+    """`NA` is Namibia beside other codes of countries."""
+    codes = any(re.fullmatch("[A-Z]{2}", name) for name in names if name != "NA")
+    called = [name for name in names if folded(name) in _MISSING and not (name == "NA" and codes)]
+    if called:
         yield (
-            f"Class names that differ only by letter case, accents or spacing: {told}. They are different classes "
-            "here; if they are one, spell them alike."
+            f"Classes that look like a missing value: {named(called)}. They are classes here; if their images have no "
+            f"label, upload them again with `unlabelled_classes` = {quoted(','.join(called))}."
         )
 
 

@@ -1,7 +1,7 @@
 """Readings from tables: any file of rows that names images and tells a class for each."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from app.domain.dataset import Reason, Split
@@ -12,7 +12,9 @@ from app.reading.context import Context
 from app.reading.listing import folder_of, name_of, stem_of
 from app.reading.matching import PathIndex
 from app.reading.reading import Reading, Refusal, Strength, named, quoted
-from app.reading.table_rows import Rows, read_rows
+from app.reading.split_folders import table_splits, without_told
+from app.reading.table_doubts import doubts, joined, several_in_a_row, spelled, understood
+from app.reading.table_rows import Rows, read_rows, without_comments
 from app.reading.table_words import evidence, not_there, warnings
 from app.reading.tables import Table, rejected
 from app.reading.words import folded, is_unlabelled, split_of, splits_of
@@ -22,21 +24,24 @@ OWN_NAMES = frozenset({"labels.csv", "metadata.csv", "metadata.jsonl", "manifest
 _LEAST_MATCHED = 0.5
 """Share of a table's rows, and of the images, below which it is about other images. Who packs some images of many
 leaves the table as it was."""
+_ONE_HOT = -1
+"""In place of the column of the class."""
 
 
 def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Reading | Refusal]:
     """One for each table or set of tables with the same columns; several where the class may be one of several
     columns."""
     index = context.index
+    split_of_file = table_splits([table.file for table in tables], context.listing.root)
     with_columns: list[tuple[Table, Columns]] = []
     without: list[DatasetRejected] = []
-    for table in tables:
+    for table in map(without_comments, tables):
         if is_submission(table.file):
             context.ignore(table.file, "a sample of what to hand in, not labels")
             continue
         try:
             columns = find_columns(
-                table, folder_of(table.file), index, context.labels_column, trusted=_is_own(table.file)
+                table, folder_of(table.file), index.of_any_split, context.labels_column, trusted=_is_own(table.file)
             )
         except DatasetRejected as error:
             without.append(error)
@@ -44,11 +49,11 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
         if columns is None and _is_own(table.file):
             yield _no_columns(table)
         elif columns is not None:
-            with_columns.append((table, columns))
+            with_columns.append((spelled(table, columns), columns))
     if without and not with_columns:
         raise without[0]
     for group in _groups(with_columns):
-        yield from _of_group(context, group, index)
+        yield from _of_group(context, group, split_of_file)
 
 
 def _groups(tables: list[tuple[Table, Columns]]) -> Iterator[list[tuple[Table, Columns]]]:
@@ -68,22 +73,31 @@ def _groups(tables: list[tuple[Table, Columns]]) -> Iterator[list[tuple[Table, C
         yield list(group)
 
 
-def _of_group(context: Context, group: list[tuple[Table, Columns]], index: PathIndex) -> Iterator[Reading | Refusal]:
+def _of_group(
+    context: Context, group: list[tuple[Table, Columns]], split_of_file: Mapping[str, Split]
+) -> Iterator[Reading | Refusal]:
+    index = context.index
     _, columns = group[0]
     if not columns.labels and not columns.one_hot:
         if columns.width == 1 and all(split_of(stem_of(t.file)) for t, _ in group):
             for listed, found in group:
-                context.listed_splits[listed.file] = _listed(listed, found, index)
+                context.listed_splits[listed.file] = _listed(listed, found, index, split_of_file.get(listed.file))
         else:
-            heading = named([head for head in columns.heading or () if head], 8)
+            headings = named([head for head in columns.heading or () if head], 8)
+            has = f"the columns {headings}" if headings else f"{columns.width} columns without a heading"
             for other, _ in group:
-                context.ignore(
-                    other.file, f"it has the columns {heading}: it names images, but no column tells a class"
-                )
+                context.ignore(other.file, f"it has {has}: it names images, but no column tells a class")
         return
-    for label in (columns.one_hot and [-1]) or columns.labels:
-        read = [(t, c, read_rows(t, c, label, index)) for t, c in group]
-        yield from _reading(context, read, label, several=len(columns.labels) > 1)
+    several = several_in_a_row(group)
+    if several is not None:
+        yield several
+        return
+    ways: list[tuple[Sequence[int], int]] = [(columns.one_hot, _ONE_HOT)] if columns.one_hot else []
+    ways += [((), label) for label in columns.labels]
+    for one_hot, label in ways:
+        seen = [(t, replace(c, one_hot=one_hot)) for t, c in group]
+        read = [(t, c, read_rows(t, c, label, index, split_of_file.get(t.file))) for t, c in seen]
+        yield from _reading(context, read, label, several=len(ways) > 1)
 
 
 def _reading(  # noqa: PLR0912 what may be wrong with rows
@@ -93,16 +107,16 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     files = [t.file for t, _, _ in read]
     what = named(files, 3)
     total, matched = sum(r.total for *_, r in read), sum(len(r.labels) for *_, r in read)
-    lines_of_several = [(t.file, r.several) for t, _, r in read if r.several]
+    several_labels = {path: (t.file, line, told) for t, _, r in read for path, (line, told) in r.several.items()}
     if not total:
         yield Refusal(what, f"{table.file} names no image.", "Add one line per image.", Strength.WEAK, frozenset(files))
         return
-    if lines_of_several and sum(len(lines) for _, lines in lines_of_several) > total * 0.02:
-        file, lines = lines_of_several[0]
+    if len(several_labels) > total * 0.02:
+        file, line, told = next(iter(several_labels.values()))
         yield Refusal(
             what,
-            f"{file} gives several labels to one image (line {lines[0]} and {len(lines) - 1} more); a classifier knows "
-            "one class per image.",
+            f"{file} gives several labels to one image (line {line} and {len(several_labels) - 1} more), such as "
+            f"{told[:120]}; a classifier knows one class per image.",
             "Keep one label per image, or make one data set for each question.",
             files=frozenset(files),
         )
@@ -112,24 +126,18 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     if most_missing and matched < _LEAST_MATCHED * len(context.listing.images):
         yield not_there(read, context.index, what, missing, total)
         return
-    joined = _joined_labels(read)
-    if joined is not None:
-        yield Refusal(
-            what,
-            f"{files[0]} gives several labels to one image, such as {joined[:120]!r}; a classifier knows one class per "
-            "image.",
-            "Keep one label per image, or make one data set for each question.",
-            files=frozenset(files),
-        )
+    refusal = joined(read, asked=several)
+    if refusal is not None:
+        yield refusal
         return
     placed: dict[str, Placement] = {}
     conflicts: dict[str, tuple[str, tuple[int, str, str]]] = {}
     skipped: dict[str, Reason] = {}
     splits, split_words = _splits(read)
     kept: dict[tuple[Split, str | None], Placement] = {}
-    for number, (t, _, rows) in enumerate(read):
+    for t, _, rows in read:
         for path, value in rows.labels.items():
-            split = rows.splits.get(path) or splits.get(number) or Split.TRAIN
+            split = rows.splits.get(path) or splits.get(path) or Split.TRAIN
             key = (Split.UNLABELLED, None) if value is None else (split, value)
             placement = kept.setdefault(key, Placement(*key))
             before = placed.setdefault(path, placement)
@@ -152,6 +160,9 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     for path in conflicts:
         del placed[path]
         skipped[path] = Reason("has two labels", f"has two labels in {conflicts[path][0]}")
+    for path, (file, *_) in several_labels.items():
+        placed.pop(path, None)
+        skipped[path] = Reason("has several labels", f"has several labels in {file}")
     if not splits and not any(r.splits for *_, r in read):
         placed, split_words = _by_folders(placed, context)
     named_there = placed.keys() | skipped.keys()
@@ -160,7 +171,7 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
             if any(is_unlabelled(folder) for folder in path.split("/")[:-1]):
                 placed[path] = Placement(Split.UNLABELLED, None)
             else:
-                skipped[path] = Reason(f"is not named in {' or '.join(files[:2])}")
+                skipped[path] = context.index.aside(path) or Reason(f"is not named in {' or '.join(files[:2])}")
     yield Reading(
         id=_id(files, columns, label, several=several),
         source=_source(columns, label, what),
@@ -168,35 +179,35 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
         strength=_strength(read, columns, several),
         splits=split_words,
         skipped=skipped,
-        evidence=evidence(read, matched, total, len(context.listing.images)),
-        warnings=[*warnings(context, read, columns, label, missing, total, conflicts), *_without_split(read)],
+        evidence=[*evidence(read, matched, total, len(context.listing.images)), *understood(read)],
+        warnings=[
+            *warnings(context, read, columns, label, missing, total, conflicts),
+            *doubts(read, label, asked=several),
+            *_without_split(read),
+        ],
         used=frozenset(files),
     )
 
 
-def _joined_labels(read: Sequence[tuple[Table, Columns, Rows]]) -> str | None:
-    """A label that is made of others, where many are: `Effusion|Mass` beside `Effusion` and `Mass`."""
-    labels = Counter(label for *_, rows in read for label in rows.labels.values() if label is not None)
-    for separator in "|;,":
-        several = [label for label in labels if separator in label]
-        parts = Counter(part.strip() for label in several for part in label.split(separator))
-        made = [s for s in several if all(p.strip() in labels or parts[p.strip()] > 1 for p in s.split(separator))]
-        if sum(labels[label] for label in made) > 0.02 * labels.total() and any(part in labels for part in parts):
-            return made[0]
-    return None
-
-
-def _splits(read: Sequence[tuple[Table, Columns, Rows]]) -> tuple[dict[int, Split], str | None]:
-    """Of the rows of each table, where names of tables or of their folders are splits; or the column that tells."""
+def _splits(read: Sequence[tuple[Table, Columns, Rows]]) -> tuple[dict[str, Split], str | None]:
+    """By path, where names of tables are splits; or the column that tells. Images that only further tables name, such
+    as `list.txt` beside `test.txt`, are for training."""
     if any(rows.splits for *_, rows in read):
         _, columns, _ = read[0]
-        column = f"the column {quoted(columns.name(columns.split))}" if columns.split is not None else "the rows"
-        return {}, column
-    by_name = splits_of([stem_of(table.file) for table, *_ in read])
-    names = [by_name.get(stem_of(table.file)) for table, *_ in read]
-    if len(read) > 1 and None not in names and len(set(names)) > 1:
-        return {i: split for i, split in enumerate(names) if split}, named([name_of(t.file) for t, *_ in read])
-    return {}, None
+        if columns.split is None:
+            return {}, "the rows"
+        column = columns.name(columns.split)
+        return {}, column if columns.heading is None else f"the column {quoted(column)}"
+    called = splits_of([without_told(stem_of(table.file)) for table, *_ in read])
+    told = [(table.file, rows, called.get(without_told(stem_of(table.file)))) for table, _, rows in read]
+    splits: dict[str, Split] = {}
+    for _, rows, split in told:
+        if split is not None:
+            splits |= {path: split for path, label in rows.labels.items() if label is not None and path not in splits}
+    others = {path for _, rows, split in told if split is None for path in rows.labels} - splits.keys()
+    if len(set(splits.values()) | ({Split.TRAIN} if others else set())) < 2:
+        return {}, None
+    return splits, named([name_of(file) for file, _, split in told if split is not None])
 
 
 def _by_folders(placed: dict[str, Placement], context: Context) -> tuple[dict[str, Placement], str | None]:
@@ -231,9 +242,10 @@ def _without_split(read: Sequence[tuple[Table, Columns, Rows]]) -> list[str]:
 
 
 def _strength(read: Sequence[tuple[Table, Columns, Rows]], columns: Columns, several: bool) -> Strength:
-    if several:
+    if several and not columns.known:
         return Strength.WEAK
-    if not columns.anchored and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):
+    by_name_alone = any(rows.by_name_alone for *_, rows in read)
+    if by_name_alone and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):
         return Strength.WEAK
     if all(_is_own(t.file) for t, *_ in read):
         return Strength.EXPLICIT
@@ -241,7 +253,8 @@ def _strength(read: Sequence[tuple[Table, Columns, Rows]], columns: Columns, sev
 
 
 def _id(files: Sequence[str], columns: Columns, label: int, *, several: bool) -> str:
-    return f"table:{files[0][:150]}" + (f":{columns.name(label)[:80]}" if several else "")
+    column = "one-hot" if label == _ONE_HOT else columns.name(label)[:80]
+    return f"table:{files[0][:150]}" + (f":{column}" if several else "")
 
 
 def _source(columns: Columns, label: int, what: str) -> str:
@@ -252,9 +265,9 @@ def _source(columns: Columns, label: int, what: str) -> str:
     return f"the column {quoted(columns.name(label))} of {what}"
 
 
-def _listed(table: Table, columns: Columns, index: PathIndex) -> frozenset[str]:
+def _listed(table: Table, columns: Columns, index: PathIndex, split: Split | None) -> frozenset[str]:
     """The images of a file that lists the images of a split."""
-    found = (index.find(cells[columns.path], folder_of(table.file)).path for _, cells in table.rows() if cells)
+    found = (index.find(cells[columns.path], folder_of(table.file), split).path for _, cells in table.rows() if cells)
     return frozenset(path for path in found if path is not None)
 
 

@@ -22,6 +22,8 @@ _COMMON = [
     "koi8_r",
 ]
 _SURE = 0.6
+_WIDE = 0.8
+"""Of the characters, from which on they are taken for Latin letters of two bytes."""
 
 
 class Text(NamedTuple):
@@ -49,7 +51,7 @@ def decode(name: str, data: bytes, encoding: str | None = None) -> Text | None:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return _guessed(name, data, encoding)
-    return None if "\x00" in text[:_SAMPLE] else Text(text, None)
+    return _wide(name, data) if "\x00" in text[:_SAMPLE] else Text(text, None)
 
 
 def known_encoding(name: str) -> str | None:
@@ -62,9 +64,23 @@ def known_encoding(name: str) -> str | None:
     return found or None
 
 
+def _wide(name: str, data: bytes) -> Text | None:
+    """UTF-16 without a byte order mark: of most characters one byte is zero, always the first or always the second."""
+    zeros = [data[place:_SAMPLE:2].count(0) for place in (0, 1)]
+    pairs = len(data[:_SAMPLE]) // 2
+    guessed = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    if len(data) % 2 or max(zeros) < _WIDE * pairs or min(zeros) > (1 - _WIDE) * pairs:
+        return None
+    try:
+        text = data.decode(guessed)
+    except UnicodeDecodeError:
+        return None
+    return None if "\x00" in text[:_SAMPLE] else Text(text, f"{name} has no byte order mark; it was read as {guessed}.")
+
+
 def _guessed(name: str, data: bytes, encoding: str | None) -> Text | None:
     if b"\x00" in data[:_SAMPLE]:
-        return None
+        return _wide(name, data)
     if encoding is not None:
         try:
             return Text(data.decode(encoding), f"{name} was read as {encoding}, as you say.")

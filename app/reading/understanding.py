@@ -26,7 +26,8 @@ def understood(
     reading = choice.reading
     differing = (reading, *choice.others)
     if choice.asks:
-        sentence = f"{len(differing)} readings are possible: " + "; or ".join(
+        possible = f"{len(differing)} readings are" if len(differing) > 1 else "1 reading is"
+        sentence = f"{possible} possible: " + "; or ".join(
             f"{_counted(len(one.classes))} from {one.source} ({one.id})" for one in differing
         )
         sentence += ". Choose one."

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 
 from app.domain.dataset import Split
@@ -64,6 +65,17 @@ def splits_of(names: Iterable[str]) -> dict[str, Split]:
     return {name: split for name, (split, rest) in parted.items() if not rest or len(rests[rest]) > 1}
 
 
+def near_split(name: str) -> Split | None:
+    """The split that a name may mean: it is misspelt (`vaild`), or stands beside words of its own (`train_part1`)."""
+    found = _parted(name)
+    if found is not None:
+        return found[0]
+    known = [word for word in SPLIT_WORDS if word.isascii() and len(word) > 3]
+    words = [word for word in re.findall(r"[a-z]{4,}", folded(name)) if word not in _NEUTRAL]
+    near = [match for word in words for match in get_close_matches(word, known, n=1, cutoff=0.75)]
+    return SPLIT_WORDS[near[0]] if len(near) == 1 else None
+
+
 def are_parts(names: Collection[str]) -> bool:
     """Whether names are those of parts of one whole: `images_001` and `images_002`, `part 1` and `part 2`."""
     matches = [re.fullmatch(r"(.*?)[\W_]*[0-9]+", folded(name)) for name in names]
@@ -80,11 +92,13 @@ def is_unlabelled(name: str, also: Collection[str] = ()) -> bool:
 
 
 def folded(name: str) -> str:
-    """Without case, accents and outer space."""
+    """Without case, accents, outer space and characters that cannot be seen, such as a zero-width space."""
     if name.isascii():
         return name.strip().lower()
     apart = unicodedata.normalize("NFKD", name)
-    return "".join(c for c in apart if not unicodedata.combining(c)).strip().casefold()
+    return (
+        "".join(c for c in apart if not unicodedata.combining(c) and unicodedata.category(c) != "Cf").strip().casefold()
+    )
 
 
 def is_number(name: str) -> bool:

@@ -13,9 +13,12 @@ from app.reading.formats import (
     datumaro,
     embedded,
     fiftyone,
+    json_beside,
+    json_lines,
     json_tables,
     label_studio,
     refused,
+    via,
     webdataset,
 )
 from app.reading.reading import Reading, Refusal
@@ -29,6 +32,9 @@ READERS: tuple[Reader, ...] = (
     cvat_xml.read,
     label_studio.read,
     fiftyone.read,
+    json_beside.read,
+    json_lines.read,
+    via.read,
     webdataset.read,
     json_tables.read,
     refused.read,

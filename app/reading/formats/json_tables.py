@@ -1,6 +1,8 @@
-"""JSON that is a table in other words: a list of flat objects, `{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`."""
+"""JSON that is a table in other words: a list of flat objects, also below the file's or the split's name,
+`{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from app.reading.context import Context
 from app.reading.labelled import Item, labelled_reading
@@ -8,6 +10,7 @@ from app.reading.listing import name_of
 from app.reading.reading import Reading, Refusal
 from app.reading.table_readings import table_readings
 from app.reading.tables import Table, records_table
+from app.reading.words import split_of
 
 _WRAPPERS = ("data", "images", "annotations", "samples", "items", "records", "rows", "labels")
 
@@ -18,7 +21,7 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
         content = document
         if isinstance(document, dict):
             lists = [key for key in _WRAPPERS if isinstance(document.get(key), list)]
-            content = document[lists[0]] if len(lists) == 1 else document
+            content = document[lists[0]] if len(lists) == 1 else _records(document, context)
         if isinstance(content, list):
             table = records_table(file, content)
             if table is not None:
@@ -30,21 +33,39 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
                 if items
                 else None
             )
-            if isinstance(reading, Reading):
+            if reading is not None:
                 yield reading
     if tables:
         yield from table_readings(context, tables)
+
+
+def _records(document: dict[str, Any], context: Context) -> list[Any] | dict[str, Any]:
+    """The rows of `{"train": [{"file": …}, …]}`, also with `["a.jpg", 0, "cat"]` for an object, and those of
+    `{"a.jpg": {"label": "cat"}}`; the document itself where it is neither."""
+    if document and all(isinstance(rows, list) and split_of(name) for name, rows in document.items()):
+        rows = [(name, row) for name, rows in document.items() for row in rows]
+        if all(isinstance(row, dict) for _, row in rows):
+            return [{**row, "split": name} for name, row in rows]
+        if all(isinstance(row, list) and len(row) > 1 and isinstance(row[0], str) for _, row in rows):
+            return [{"file_name": row[0], "label": row[-1], "split": name} for name, row in rows]
+    elif all(isinstance(about, dict) for about in document.values()) and _are_there(list(document)[:100], context):
+        return [{"file_name": name, **about} for name, about in document.items()]
+    return document
 
 
 def _items(file: str, content: dict[str, object], context: Context) -> list[Item]:
     """Of `{file: class}` or `{class: [files]}`, where most of the files are there."""
     some = list(content.items())[:100]
     if some and all(isinstance(value, str | int) for _, value in some):
-        if sum(context.index.find(str(key)).path is not None for key, _ in some) > len(some) / 2:
+        if _are_there([key for key, _ in some], context):
             return [Item(key, (str(value),), file) for key, value in content.items() if isinstance(value, str | int)]
     elif some and all(isinstance(value, list) and all(isinstance(one, str) for one in value[:5]) for _, value in some):
+        if _are_there([key for key, _ in some], context):
+            return [
+                Item(key, tuple(map(str, labels)), file) for key, labels in content.items() if isinstance(labels, list)
+            ]
         found = [one for _, value in some if isinstance(value, list) for one in value[:5]]
-        if found and sum(context.index.find(one).path is not None for one in found) > len(found) / 2:
+        if _are_there(found, context):
             return [
                 Item(str(one), (label,), file)
                 for label, files in content.items()
@@ -52,3 +73,9 @@ def _items(file: str, content: dict[str, object], context: Context) -> list[Item
                 for one in files
             ]
     return []
+
+
+def _are_there(names: Sequence[str], context: Context) -> bool:
+    """Whether most of them name images, be it of several splits at once."""
+    index = context.index.of_any_split
+    return sum(index.find(name).path is not None for name in names) > len(names) / 2

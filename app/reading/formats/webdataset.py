@@ -1,42 +1,75 @@
 """WebDataset: beside each image a file of the same name with its class, `000001.jpg` and `000001.cls`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from app.domain.dataset import Split
+from app.domain.dataset import Reason, Split
 from app.reading.context import Context
 from app.reading.labelled import Item, labelled_reading
-from app.reading.listing import folder_of, stem_of, suffix_of
+from app.reading.listing import folder_of, name_of, stem_of
 from app.reading.reading import Reading, Refusal
-from app.reading.words import splits_of
+from app.reading.words import MASKS, splits_of
 
+_ANOTHER = Reason("is another picture of the same sample")
 _KEYS = ("label", "cls", "class", "class_name", "category", "target")
 
 
 def read(context: Context) -> Iterator[Reading | Refusal]:
-    images = {folder_of(path) + stem_of(path): path for path in context.listing.images}
-    for suffix in (".cls", ".json", ".txt"):
-        beside = [f for f in context.listing.texts if suffix_of(f) == suffix and folder_of(f) + stem_of(f) in images]
-        if len(beside) < max(2, 0.5 * len(images)):
-            continue
-        splits = _shards(beside)
-        items = []
-        for file in beside:
-            label = _label(context.listing.texts[file], suffix)
-            if label is None:
-                break
-            path = images[folder_of(file) + stem_of(file)]
-            items.append(
-                Item(path, (label,) if label else (), folder_of(file) + f"*{suffix}", splits.get(folder_of(file)))
-            )
-        else:
+    for key_of in (_by_stem, _by_sample):
+        images = {key: min(paths, key=_is_mask) for key, paths in _grouped(context.listing.images, key_of).items()}
+        for kind in ("cls", "json", "txt"):
+            beside = [f for f in context.listing.texts if _kind(f) == kind and key_of(f) in images]
+            if len(beside) < max(2, 0.5 * len(images)) or len({key_of(f) for f in beside}) < len(beside):
+                continue
+            items = list(_items(context, beside, kind, lambda file: images[key_of(file)]))  # noqa: B023
+            if len(items) < len(beside):
+                continue
             reading = labelled_reading(context, "webdataset", "WebDataset", items)
             if isinstance(reading, Reading):
-                reading = replace(reading, used=frozenset(beside))
+                others = {path: _ANOTHER for path in context.listing.images if path not in reading.placements}
+                reading = replace(reading, used=frozenset(beside), skipped={**others, **reading.skipped})
             if reading is not None:
                 yield reading
             return
+
+
+def _by_stem(file: str) -> str:
+    return folder_of(file) + stem_of(file)
+
+
+def _by_sample(file: str) -> str:
+    """As WebDataset has it, a sample's name ends at its first dot: `0001.image.jpg`, `0001.seg.png`, `0001.cls.txt`."""
+    return folder_of(file) + name_of(file).partition(".")[0]
+
+
+def _is_mask(file: str) -> bool:
+    return bool({"seg", *MASKS} & set(name_of(file).lower().split(".")[1:]))
+
+
+def _grouped(files: Iterable[str], key_of: Callable[[str], str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(key_of(file), []).append(file)
+    return found
+
+
+def _kind(file: str) -> str:
+    """`cls`, `json` or `txt`, by what stands behind the sample's name."""
+    parts = name_of(file).lower().split(".")[1:]
+    return "cls" if {"cls", "class", "label"} & set(parts[-2:]) else parts[-1] if parts else ""
+
+
+def _items(context: Context, files: list[str], kind: str, image_of: Callable[[str], str]) -> Iterator[Item]:
+    """As far as each file tells a label."""
+    splits = _shards(files)
+    for file in files:
+        label = _label(context.listing.texts[file], f".{kind}")
+        if label is None:
+            return
+        yield Item(
+            image_of(file), (label,) if label else (), folder_of(file) + f"*.{kind}", splits.get(folder_of(file))
+        )
 
 
 def _label(data: bytes, suffix: str) -> str | None:

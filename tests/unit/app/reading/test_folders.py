@@ -78,6 +78,45 @@ class TestSplits:
         assert counts(choice) == {"apple_pie": 4, "waffles": 4}
         assert splits(choice)["images/waffles/3.jpg"] == "test"
 
+    def test_lists_that_contradict_each_other_are_not_taken(self) -> None:
+        images = below("images/a", "images/b")
+        halves = "\n".join(images[::2]), "\n".join(images[1::2])
+        lists = {"train1.txt": halves[0], "test1.txt": halves[1], "train2.txt": halves[1], "test2.txt": halves[0]}
+        choice = chosen(images, lists)
+        assert set(splits(choice).values()) == {"train"}
+        assert any("put some images into several splits" in told for told in choice.warnings)
+        assert set(splits(chosen(images, {"train1.txt": halves[0], "test1.txt": halves[1]})).values()) == {
+            "train",
+            "test",
+        }
+
+    @pytest.mark.parametrize(
+        ("folder", "split"),
+        [("trian", "train"), ("vaild", "val"), ("tets", "test"), ("train_part1", "train"), ("validtion", "val")],
+    )
+    def test_nearly_called_so_where_the_same_folders_are_in_it(self, folder: str, split: str) -> None:
+        other = "train" if split != "train" else "test"
+        choice = chosen(below(f"{folder}/a", f"{folder}/b", f"{other}/a", f"{other}/b"))
+        assert counts(choice) == {"a": 8, "b": 8}
+        assert splits(choice)[f"{folder}/a/0.jpg"] == split
+        assert any(f"`{folder}` was taken for a part of {split}" in told for told in choice.warnings)
+
+    def test_not_where_other_folders_are_in_it(self) -> None:
+        choice = chosen(below("brain/x", "brain/y", "test/a", "test/b", "train/a", "train/b"))
+        assert counts(choice) == {"a": 8, "b": 8}
+
+    def test_of_which_one_is_called_otherwise_is_said(self) -> None:
+        choice = chosen(below("train/a", "train/b", "extra/a", "extra/b"))
+        assert counts(choice) == {"a": 4, "b": 4}
+        assert any("`extra` holds the same folders as `train`" in told for told in choice.warnings)
+
+    def test_doubled_and_flat_holds_no_class(self) -> None:
+        choice = chosen(
+            [*below("signs_train/signs_train/a", "signs_train/signs_train/b"), "signs_test/signs_test/a.jpg"]
+        )
+        assert counts(choice) == {"a": 4, "b": 4}
+        assert not any("lost" in told for told in choice.warnings)
+
 
 class TestLevels:
     def test_shared_subfolders_are_asked_about_and_come_first(self) -> None:
@@ -120,8 +159,24 @@ class TestBeside:
         assert counts(choice) == {"cat": 4, "dog": 4}
         assert splits(choice)["unknown/0.jpg"] == "unlabelled"
 
+    def test_a_copy_of_all_of_it_is_more_of_the_same_classes(self) -> None:
+        choice = chosen(below("yes", "no", "tumours/yes", "tumours/No"))
+        assert counts(choice) == {"yes": 8, "no": 8}
+        assert any("`tumours`: it holds folders called like those beside it" in told for told in choice.warnings)
+        assert counts(chosen(below("yes", "no", "other/yes"))) == {"yes": 4, "no": 4, "other": 4}
+
+    def test_what_holds_the_same_folders_is_no_stray(self) -> None:
+        choice = chosen(below("notes/2023", "notes/2024", "invoices/2023", "invoices/2024"))
+        assert choice.asks
+        assert "notes" in {name for reading in (choice.reading, *choice.others) for name in reading.classes}
+
 
 class TestSuspicions:
+    def test_no_label_beside_labels(self) -> None:
+        choice = chosen(below("label_ok", "label_torn", "no_label"))
+        assert any("`no_label` were taken for images without a label" in told for told in choice.warnings)
+        assert not any("without a label" in told for told in chosen(below("cat", "dog", "no_label")).warnings)
+
     @pytest.mark.parametrize(
         ("folders", "words"),
         [

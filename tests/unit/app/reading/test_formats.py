@@ -129,6 +129,15 @@ class TestTaken:
         choice = chosen(images, texts | {"classnames.txt": "lemon\nlime\nplum\n"})
         assert counts(choice) == dict.fromkeys(FRUIT, 4)
 
+    @pytest.mark.parametrize("label", ["cls", "cls.txt", "class"])
+    def test_webdataset_whose_samples_hold_several_files(self, label: str) -> None:
+        samples = {f"train-0000/{number:04}": FRUIT[number % 3] for number in range(9)}
+        images = [f"{sample}.{kind}" for sample in samples for kind in ("seg.png", "view.jpg")]
+        choice = chosen(images, {f"{sample}.{label}": name for sample, name in samples.items()})
+        assert counts(choice) == {"lemon": 3, "lime": 3, "plum": 3}
+        assert all(path.endswith(".view.jpg") for path in choice.reading.placements)
+        assert len(choice.reading.skipped) == 9
+
     def test_imagenets_text_files(self) -> None:
         texts = {
             "train.txt": "".join(f"{p} {FRUIT.index(c)}\n" for p, c in list(IMAGES.items()) if not p.endswith("2.jpg")),

@@ -41,7 +41,7 @@ dataset_info:
 
 class TestDialects:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_all_are_read(self, delimiter: str, encoding: str, end: str) -> None:
         content = text([["path", "label"], *rows("path", "label")], delimiter, end).encode(encoding)
