@@ -21,7 +21,7 @@ from app.ingest.entry import Archive
 from app.ingest.limits import Limits
 from app.reading.addresses import listed_addresses
 from app.reading.listing import JUNK_NAMES
-from app.reading.tables import open_table
+from app.reading.tables.table import open_table
 from app.reading.text import decode
 
 MAX_TABLE_BYTES = 256 * 2**20

@@ -14,10 +14,10 @@ from app.domain.errors import DatasetRejected
 from app.ingest.entry import Entry
 from app.ingest.limits import Limits, Meter
 from app.ingest.names import rejected
-from app.reading.class_columns import nearly_all_differ
-from app.reading.columns import LABEL_NAMES, bare
 from app.reading.listing import Given
-from app.reading.one_label import is_nested, unwrapped, unwrapped_cell
+from app.reading.tables.class_columns import nearly_all_differ
+from app.reading.tables.columns import LABEL_NAMES, bare
+from app.reading.tables.one_label import is_nested, unwrapped, unwrapped_cell
 
 ROWS_AT_ONCE = 32
 _CALLED = frozenset(map(bare, LABEL_NAMES))

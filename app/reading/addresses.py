@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from app.reading.columns import PATH_NAMES, bare
-from app.reading.tables import Table
+from app.reading.tables.columns import PATH_NAMES, bare
+from app.reading.tables.table import Table
 
 _ADDRESS = re.compile(r"(https?|s3)://\S", re.IGNORECASE)
 _SAMPLE_ROWS = 300

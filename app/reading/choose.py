@@ -15,8 +15,8 @@ from app.reading.formats import READERS
 from app.reading.listing import is_junk, stem_of, suffix_of
 from app.reading.reading import Reading, Refusal, Strength, agree, named, quoted
 from app.reading.suspicions import suspicions
-from app.reading.table_readings import table_readings
-from app.reading.tables import Table, is_table_name, open_table
+from app.reading.tables.readings import table_readings
+from app.reading.tables.table import Table, is_table_name, open_table
 from app.reading.unread import Unread, unread
 from app.reading.words import is_unlabelled, split_of
 

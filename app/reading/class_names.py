@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 from app.domain.placement import Placement
-from app.reading.columns import LABEL_NAMES, bare
 from app.reading.context import Context
 from app.reading.listing import IMAGE_SUFFIXES, stem_of, suffix_of
 from app.reading.reading import Reading, named, quoted
-from app.reading.table_readings import is_submission
-from app.reading.tables import open_table
+from app.reading.tables.columns import LABEL_NAMES, bare
+from app.reading.tables.readings import is_submission
+from app.reading.tables.table import open_table
 from app.reading.words import folded, is_number
 
 

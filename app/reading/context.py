@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.reading.listing import Listing, suffix_of
-from app.reading.matching import PathIndex
-from app.reading.tables import MAX_JSON_BYTES
+from app.reading.paths.matching import PathIndex
+from app.reading.tables.table import MAX_JSON_BYTES
 from app.reading.text import Text, decode
 
 MOST_FILES = 1_000

@@ -8,9 +8,9 @@ from app.domain.dataset import Reason, Split
 from app.domain.placement import Placement
 from app.reading.context import Context
 from app.reading.listing import folder_of, stem_of
-from app.reading.matching import EXACT, SEVERAL, Found
+from app.reading.paths.matching import EXACT, SEVERAL, Found
+from app.reading.paths.split_folders import table_splits
 from app.reading.reading import Reading, Refusal, Strength, named
-from app.reading.split_folders import table_splits
 from app.reading.words import is_unlabelled, split_of, splits_of
 
 MAX_LABEL_BYTES = 255

@@ -8,8 +8,8 @@ from app.reading.context import Context
 from app.reading.labelled import Item, labelled_reading
 from app.reading.listing import name_of
 from app.reading.reading import Reading, Refusal
-from app.reading.table_readings import table_readings
-from app.reading.tables import Table, records_table
+from app.reading.tables.readings import table_readings
+from app.reading.tables.table import Table, records_table
 from app.reading.words import split_of
 
 _WRAPPERS = ("data", "images", "annotations", "samples", "items", "records", "rows", "labels")

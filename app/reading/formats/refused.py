@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from app.reading.context import Context
 from app.reading.listing import folder_of, has_image_name, stem_of, suffix_of
 from app.reading.reading import Reading, Refusal, Strength
-from app.reading.tables import is_table_name
+from app.reading.tables.table import is_table_name
 
 _HINTS = {
     "a TFRecord file": "Write the images out: tfds.load(…) or tf.data.TFRecordDataset, one folder per class; or export "

@@ -3,7 +3,7 @@
 import pytest
 
 from app.reading.addresses import listed_addresses
-from app.reading.tables import open_table
+from app.reading.tables.table import open_table
 
 
 def listed(text: str, file: str = "urls.csv") -> list[str] | None:

@@ -3,8 +3,8 @@
 import pytest
 
 from app.domain.dataset import Split
-from app.reading.matching import ELSEWHERE, SEVERAL, PathIndex
-from app.reading.split_folders import split_folders, table_splits
+from app.reading.paths.matching import ELSEWHERE, SEVERAL, PathIndex
+from app.reading.paths.split_folders import split_folders, table_splits
 from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, refused, splits
 
 

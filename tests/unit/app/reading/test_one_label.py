@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.reading.one_label import unwrapped_cell
+from app.reading.tables.one_label import unwrapped_cell
 from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, fruit_images, refused
 
 IMAGES = fruit_images(each=4)

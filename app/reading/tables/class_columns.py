@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.domain.errors import DatasetRejected
-from app.reading.headings import BARE_LABEL_NAMES, LABEL_NAMES, SAY_SO, bare
-from app.reading.tables import Row, Table
+from app.reading.tables.headings import BARE_LABEL_NAMES, LABEL_NAMES, SAY_SO, bare
+from app.reading.tables.table import Row, Table
 
 _MOST_CANDIDATES = 5
 """Columns that are offered as the class: each is read as a whole."""

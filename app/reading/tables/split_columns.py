@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.dataset import Split
-from app.reading.headings import BARE_LABEL_NAMES, FLAG_NAMES, SPLIT_NAMES, bare
-from app.reading.tables import Row
+from app.reading.tables.headings import BARE_LABEL_NAMES, FLAG_NAMES, SPLIT_NAMES, bare
+from app.reading.tables.table import Row
 from app.reading.words import folded, split_of
 
 YES, NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from app.domain.dataset import Split
-from app.reading.asides import asides
 from app.reading.listing import common_folder, folder_of, name_of, stem_of
-from app.reading.split_folders import SplitFolder, split_folders
+from app.reading.paths.asides import asides
+from app.reading.paths.split_folders import SplitFolder, split_folders
 
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts it before the name of an uploaded file."""

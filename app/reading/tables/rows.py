@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from app.domain.dataset import Split
-from app.reading.columns import Columns, is_flagged, is_one
 from app.reading.listing import folder_of
-from app.reading.matching import SEVERAL, Found, PathIndex
-from app.reading.one_label import is_nested, unwrapped_cell
+from app.reading.paths.matching import SEVERAL, Found, PathIndex
 from app.reading.reading import named
-from app.reading.tables import Table, rejected
+from app.reading.tables.columns import Columns, is_flagged, is_one
+from app.reading.tables.one_label import is_nested, unwrapped_cell
+from app.reading.tables.table import Table, rejected
 from app.reading.words import is_number, is_unlabelled, split_of
 
 MAX_LABEL_BYTES = 255

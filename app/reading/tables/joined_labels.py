@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from app.reading.headings import PLURAL, bare
 from app.reading.reading import quoted
+from app.reading.tables.headings import PLURAL, bare
 
 _LEAST = 0.02
 """Share of the images below which such labels are a slip."""

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from app.reading.columns import Columns
 from app.reading.context import Context
-from app.reading.matching import ELSEWHERE, EXACT, SEVERAL, PathIndex
+from app.reading.paths.matching import ELSEWHERE, EXACT, SEVERAL, PathIndex
 from app.reading.reading import Refusal, Strength, named, quoted
-from app.reading.table_rows import LISTED_ROWS, Missing, Rows
-from app.reading.tables import Table
+from app.reading.tables.columns import Columns
+from app.reading.tables.rows import LISTED_ROWS, Missing, Rows
+from app.reading.tables.table import Table
 
 _FACTS = {
     "": (

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from app.domain.dataset import Reason, Split
 from app.reading.listing import IMAGE_SUFFIXES, name_of, stem_of, suffix_of
-from app.reading.path_groups import PathGroups, without_upload_prefix
+from app.reading.paths.groups import PathGroups, without_upload_prefix
 
 EXACT, ENDING, CASE, STEM, PREFIX, NUMBER, COLUMN = (
     "exact path",

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 from app.domain.dataset import Split
 from app.domain.errors import DatasetRejected
-from app.reading import matching
-from app.reading.class_columns import ClassColumns, find_class_columns, line_of_several, may_be_class
-from app.reading.headings import LABEL_NAMES, PATH_NAMES, SPLIT_NAMES, bare
 from app.reading.listing import name_of
-from app.reading.matching import PathIndex
-from app.reading.one_hot import find_one_hot, is_one
+from app.reading.paths import matching
+from app.reading.paths.matching import PathIndex
 from app.reading.reading import named
-from app.reading.split_columns import YES, find_split_column
-from app.reading.tables import Row, Table
+from app.reading.tables.class_columns import ClassColumns, find_class_columns, line_of_several, may_be_class
+from app.reading.tables.headings import LABEL_NAMES, PATH_NAMES, SPLIT_NAMES, bare
+from app.reading.tables.one_hot import find_one_hot, is_one
+from app.reading.tables.split_columns import YES, find_split_column
+from app.reading.tables.table import Row, Table
 from app.reading.words import folded, is_number
 
 __all__ = ["LABEL_NAMES", "PATH_NAMES", "Columns", "bare", "find_columns", "is_flagged", "is_one"]

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from app.reading.columns import Columns
-from app.reading.joined_labels import joined_label, perhaps_joined
 from app.reading.reading import Refusal, Strength, named, quoted
-from app.reading.table_rows import Rows
-from app.reading.tables import Table
+from app.reading.tables.columns import Columns
+from app.reading.tables.joined_labels import joined_label, perhaps_joined
+from app.reading.tables.rows import Rows
+from app.reading.tables.table import Table
 
 Read = Sequence[tuple[Table, Columns, Rows]]
 

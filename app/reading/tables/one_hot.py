@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.reading.tables import Row
+from app.reading.tables.table import Row
 
 _BINARY = frozenset({"0", "1", "0.0", "1.0", "", "true", "false"})
 _NEARLY_ALL = 0.9

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.reading.columns import bare
-from app.reading.tables import as_text
+from app.reading.tables.columns import bare
+from app.reading.tables.table import as_text
 
 _NAMES = (
     *("name", "label", "labelname", "tagname", "classname", "categoryname", "class", "category", "tag"),

@@ -7,16 +7,16 @@ from itertools import groupby
 from app.domain.dataset import Reason, Split
 from app.domain.errors import DatasetRejected
 from app.domain.placement import Placement
-from app.reading.columns import Columns, find_columns
 from app.reading.context import Context
 from app.reading.listing import folder_of, name_of, stem_of
-from app.reading.matching import PathIndex
+from app.reading.paths.matching import PathIndex
+from app.reading.paths.split_folders import table_splits, without_told
 from app.reading.reading import Reading, Refusal, Strength, named, quoted
-from app.reading.split_folders import table_splits, without_told
-from app.reading.table_doubts import doubts, joined, several_in_a_row, spelled, understood
-from app.reading.table_rows import Rows, read_rows, without_comments
-from app.reading.table_words import evidence, not_there, warnings
-from app.reading.tables import Table, rejected
+from app.reading.tables.columns import Columns, find_columns
+from app.reading.tables.doubts import doubts, joined, several_in_a_row, spelled, understood
+from app.reading.tables.rows import Rows, read_rows, without_comments
+from app.reading.tables.table import Table, rejected
+from app.reading.tables.telling import evidence, not_there, warnings
 from app.reading.words import folded, is_unlabelled, split_of, splits_of
 
 OWN_NAMES = frozenset({"labels.csv", "metadata.csv", "metadata.jsonl", "manifest.csv", "_classes.csv", "labels.tsv"})

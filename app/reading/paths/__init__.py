@@ -1,0 +1,1 @@
+"""Which image is meant by what somebody calls it."""
