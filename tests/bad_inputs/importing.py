@@ -89,7 +89,7 @@ class Door:
 
 
 def open_door(folder: Path) -> Iterator[Door]:
-    settings = Settings(home=folder, log_level="error", **LIMITS)  # type: ignore[arg-type]
+    settings = Settings(home=folder, **LIMITS)  # type: ignore[arg-type]
     migrate(settings.database)
     store = Store(settings.database)
     with client_of(settings) as http:
