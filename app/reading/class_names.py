@@ -29,6 +29,7 @@ _CLASS_WORDS = _words(
 _ALONE = _words("name names map mapping dict dictionary lookup legend key keys codes words index")
 """So it may where all of its name is of these: `name_map.csv`, but not `photographer_names.txt`."""
 _HEADINGS = frozenset(map(bare, ("name", "names", "class_names", "classes", "labels", "categories", *LABEL_NAMES)))
+_CLASS_HEADING = re.compile("class|label|categor|target|species|breed")
 _BACKGROUND = _words("background bg none ignore void unknown other unlabeled unlabelled")
 """The class that many lists put first, as number 0, and that has no images of its own."""
 _MOST = 20_000
@@ -76,7 +77,13 @@ def with_names(reading: Reading, context: Context) -> Reading:
             )
         placed[path] = kept[placement]
     source = f"{reading.source}, named by {quoted(first.file)}"
-    return replace(reading, source=source, placements=placed, used=reading.used | {first.file})
+    loud = list(reading.warnings)
+    if first.counted and not _says_class(first.file):
+        some = "; ".join(f"{name} is {quoted(first.by_number[n])}" for name, n in sorted(numbers.items())[:3])
+        loud.append(
+            f"{quoted(first.file)} has as many lines as there are classes and names them: {some}. Is that meant?"
+        )
+    return replace(reading, source=source, placements=placed, warnings=loud, used=reading.used | {first.file})
 
 
 def _doubt(first: Names, other: Names, numbers: frozenset[int]) -> str:
@@ -131,11 +138,17 @@ def _all_names(context: Context, files: Sequence[str]) -> Iterator[Names]:
 
 def _names_classes(file: str) -> bool:
     """Whether a file is called like one of names of classes: `classes.txt`, `label_map.pbtxt`, `obj.names`."""
-    if suffix_of(file) == ".names":
-        return True
+    words = _words_of(file)
+    return _says_class(file) or (bool(words) and words <= _ALONE)
+
+
+def _says_class(file: str) -> bool:
+    return suffix_of(file) == ".names" or bool(_words_of(file) & _CLASS_WORDS)
+
+
+def _words_of(file: str) -> set[str]:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem_of(file))
-    words = set(re.split(r"[\W_]+", folded(apart))) - {""}
-    return bool(words & _CLASS_WORDS) or (bool(words) and words <= _ALONE)
+    return set(re.split(r"[\W_]+", folded(apart))) - {""}
 
 
 def _of_json(document: object, *, listed: bool = True) -> Iterator[dict[int, str]]:
@@ -219,8 +232,8 @@ def _of_list(file: str, context: Context) -> Iterator[Names]:
         return
     table = open_table(file, text)
     rows = [cells for _, cells in table.sample(_MOST)] if table and table.delimiter in (",", ";", "\t") else []
-    if suffix_of(file) in (".csv", ".tsv") and (by_number := _of_rows(rows)):
-        yield Names(file, by_number)
+    if suffix_of(file) in (".csv", ".tsv") and rows and min(map(len, rows)) > 1:
+        yield Names(file, _of_rows(rows))
         return
     lines = lines[1:] if bare(lines[0]) in _HEADINGS and len(lines) > 2 else lines
     numbered = [re.fullmatch(r"(-?[0-9]{1,9})\s*[:,;\t .)]\s*(\S.*)", line) for line in lines]
@@ -243,7 +256,7 @@ def _of_rows(rows: list[list[str]]) -> dict[int, str]:
     if not body or min(map(len, body)) < 2:
         return {}
     columns = list(zip(*(cells[:6] for cells in body), strict=False))
-    numbers = next((c for c in columns if all(map(is_number, c)) and len(set(c)) == len(c)), None)
+    numbers = _numbers_of(columns, heading)
     called = [i for i, cell in enumerate(heading[: len(columns)]) if bare(cell) in _HEADINGS]
     names = next(
         (c for c in [columns[i] for i in called] + columns if all(map(_is_name, c)) and len(set(c)) == len(c)), None
@@ -251,3 +264,12 @@ def _of_rows(rows: list[list[str]]) -> dict[int, str]:
     if numbers is None or names is None:
         return {}
     return {int(float(number)): name for number, name in zip(numbers, names, strict=True)}
+
+
+def _numbers_of(columns: Sequence[tuple[str, ...]], heading: Sequence[str]) -> tuple[str, ...] | None:
+    """The column of the classes' numbers; of several that differ, as where pandas wrote its index beside them, the one
+    whose heading says so, else none."""
+    found = {i: c for i, c in enumerate(columns) if all(map(is_number, c)) and len(set(c)) == len(c)}
+    if len(set(found.values())) > 1:
+        found = {i: c for i, c in found.items() if i < len(heading) and _CLASS_HEADING.search(folded(heading[i]))}
+    return next(iter(found.values())) if len(set(found.values())) == 1 else None

@@ -9,7 +9,17 @@ from app.domain.placement import Placement
 from app.reading.listing import Listing
 from app.reading.reading import Reading, Strength, agree, named, quoted
 from app.reading.unwrapping import NO_CLASS, Row, Tree, subfolders, unwrapped, without_copies, without_masks
-from app.reading.words import MASKS, ROLES, are_parts, folded, is_unlabelled, near_split, split_of, splits_of
+from app.reading.words import (
+    MASKS,
+    ROLES,
+    are_parts,
+    beside_split,
+    folded,
+    is_unlabelled,
+    near_split,
+    split_of,
+    splits_of,
+)
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 
@@ -38,33 +48,59 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
     """The tree with its splits told; twice where it may also have none."""
     tops = {row.parts[0] for row in tree.rows if row.parts}
     found = splits_of(tops)
+    if Split.TRAIN not in found.values():  # `dev board` and `test board` are no splits of one set
+        found = {name: split for name, split in found.items() if not beside_split(name)}
+    classes = {beside_split(name) for name in found}
+    if len(found) == len(tops) and len(classes - {()}) > 1:  # `cats_train`, `cats_test`, `dogs_train`, …
+        rows = [
+            replace(row, split=found[row.parts[0]], parts=(" ".join(beside_split(row.parts[0])), *row.parts[1:]))
+            if row.parts and beside_split(row.parts[0])
+            else row
+            for row in tree.rows
+        ]
+        yield replace(tree, rows=rows, splits=found)
+        return
+    alike = False
     if found:
-        tree, found = _more_splits(tree, found)
+        tree, found, alike = _more_splits(tree, found)
     holds_folders = any(len(row.parts) > 1 for row in tree.rows if row.parts and row.parts[0] in found)
     if found and (holds_folders or len(found) == len(tops)):
         yield _split_above(tree, found)
         if len(found) < len(tops):
-            yield replace(tree, sure=False)
+            yield replace(tree, sure=alike and len(set(found.values())) == 1, split_apart=False)
         return
+    yield _split_inside(tree) or tree
+
+
+def _split_inside(tree: Tree) -> Tree | None:
+    """Each class with its own folders of splits; a few images may stand beside them."""
     inside = {row.parts[1] for row in tree.rows if len(row.parts) > 1}
-    if inside and all(len(row.parts) > 1 for row in tree.rows if row.parts):
-        below = splits_of(inside)
-        if len(below) == len(inside):
-            rows = [
-                Row(row.path, below[row.parts[1]], (row.parts[0], *row.parts[2:])) if row.parts else row
-                for row in tree.rows
-            ]
-            yield replace(tree, rows=rows, splits=below, inside=True)
-            return
-    yield tree
+    below = splits_of(inside)
+    flat = [row for row in tree.rows if len(row.parts) == 1]
+    if not inside or len(below) < len(inside) or len(flat) > len(tree.rows) / 2:
+        return None
+    rows = [
+        Row(row.path, below[row.parts[1]], (row.parts[0], *row.parts[2:])) if len(row.parts) > 1 else row
+        for row in tree.rows
+    ]
+    told = tree.warnings
+    if flat:
+        of = named(sorted({row.parts[0] for row in flat}), 3)
+        told = (
+            *told,
+            f"{len(flat):,} images of {of} lie beside the folders of the splits; they are used for training.",
+        )
+    return replace(tree, rows=rows, splits=below, inside=True, warnings=told)
 
 
-def _more_splits(tree: Tree, found: dict[str, Split]) -> tuple[Tree, dict[str, Split]]:
-    """Also those whose names are nearly a split's, `vaild` or `train_part1`, where they hold the same folders."""
+def _more_splits(tree: Tree, found: dict[str, Split]) -> tuple[Tree, dict[str, Split], bool]:
+    """Also those whose names are nearly a split's, `vaild` or `train_part1`, where they hold the same folders; and
+    whether others do so, whose names are none: then these may all be classes."""
     below = subfolders(tree.rows)
     of_splits = set[str]().union(*(below[top] for top in found))
     more: dict[str, Split] = {}
     told: list[str] = []
+    alike = False
     for top in sorted(below.keys() - found.keys()):
         if not below[top] & of_splits or len(below[top] & of_splits) < 0.5 * len(below[top]):
             continue
@@ -73,12 +109,13 @@ def _more_splits(tree: Tree, found: dict[str, Split]) -> tuple[Tree, dict[str, S
             more[top] = split
             told.append(f"{quoted(top)} was taken for a part of {split}: it holds the same folders as its neighbours.")
         else:
+            alike = True
             count = sum(row.parts[:1] == (top,) for row in tree.rows)
             told.append(
                 f"{quoted(top)} holds the same folders as {named(sorted(found), 3)}, and its name is no split's. If "
                 f"its {count:,} images belong to one, rename it."
             )
-    return replace(tree, warnings=(*tree.warnings, *told)), found | more
+    return replace(tree, warnings=(*tree.warnings, *told)), found | more, alike
 
 
 def _split_above(tree: Tree, found: dict[str, Split]) -> Tree:
@@ -93,13 +130,18 @@ def _split_above(tree: Tree, found: dict[str, Split]) -> Tree:
         else:
             rows.append(Row(row.path, Split.TRAIN, row.parts))
     only = {top: _only_folder(some) for top, some in by_top.items()}
+    of_others = {
+        top: {folded(row.parts[0]) for other, some in by_top.items() if other != top for row in some if row.parts}
+        for top in by_top
+    }
     depths = {0} if rows else set()
     for top, some in by_top.items():
         below = 1
         wrapper = only[top]
         while wrapper is not None and (
             split_of(wrapper) is not None
-            or folded(wrapper) in ROLES
+            # where a neighbour has it among others, it is one of the classes
+            or (folded(wrapper) in ROLES and not (len(of_others[top]) > 1 and folded(wrapper) in of_others[top]))
             or folded(wrapper) == folded(top)
             or (len(only) > 1 and len(set(only.values())) == 1 and any(len(row.parts) > 1 for row in some))
         ):
@@ -212,7 +254,7 @@ def _reading(
     if tree.splits:
         told.append("; ".join(f"{quoted(name)} is {split}" for name, split in sorted(tree.splits.items())[:10]) + ".")
     return Reading(
-        id=id if tree.sure else id.replace("folders", "folders-without-splits"),
+        id=id if tree.split_apart else id.replace("folders", "folders-without-splits"),
         source=source,
         placements=placed,
         strength=strength,

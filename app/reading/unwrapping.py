@@ -37,6 +37,8 @@ class Tree:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sure: bool = True
+    split_apart: bool = True
+    """Whether what is called like a split was taken for one."""
 
 
 def without_masks(tree: Tree) -> Tree:

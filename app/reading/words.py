@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 from functools import lru_cache
 
 from app.domain.dataset import Split
@@ -65,15 +64,30 @@ def splits_of(names: Iterable[str]) -> dict[str, Split]:
     return {name: split for name, (split, rest) in parted.items() if not rest or len(rests[rest]) > 1}
 
 
+def beside_split(name: str) -> tuple[str, ...]:
+    """The words of a split's name that are not the split's and say something."""
+    found = _parted(name)
+    return () if found is None else found[1]
+
+
 def near_split(name: str) -> Split | None:
     """The split that a name may mean: it is misspelt (`vaild`), or stands beside words of its own (`train_part1`)."""
     found = _parted(name)
     if found is not None:
         return found[0]
-    known = [word for word in SPLIT_WORDS if word.isascii() and len(word) > 3]
     words = [word for word in re.findall(r"[a-z]{4,}", folded(name)) if word not in _NEUTRAL]
-    near = [match for word in words for match in get_close_matches(word, known, n=1, cutoff=0.75)]
-    return SPLIT_WORDS[near[0]] if len(near) == 1 else None
+    near = {split for word in words for known, split in SPLIT_WORDS.items() if _is_misspelt(word, known)}
+    return near.pop() if len(near) == 1 else None
+
+
+def _is_misspelt(word: str, known: str) -> bool:
+    """Letters exchanged, or one left out or doubled; `drain` and `trail` are words of their own."""
+    if len(known) < 4 or word[0] != known[0]:
+        return False
+    if sorted(word) == sorted(known):
+        return True
+    short, long = sorted((word, known), key=len)
+    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
 
 
 def are_parts(names: Collection[str]) -> bool:

@@ -83,3 +83,28 @@ def test_two_files_that_differ_name_nothing() -> None:
     choice = chosen(FOLDERS, {"classes.txt": of_rows(*FRUIT), "labels.txt": of_rows("kiwi", "fig", "pear")})
     assert counts(choice) == NUMBERED
     assert any("`classes.txt` calls the first ones" in told and "`labels.txt`" in told for told in choice.warnings)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (",class_id,name", "0,2,plum", "1,0,lemon", "2,1,lime"),
+        ("index,label,label_name", "0,2,plum", "1,0,lemon", "2,1,lime"),
+        ("class_name,order,class_id", "plum,0,2", "lemon,1,0", "lime,2,1"),
+        (",class_id,name", "0,0,lemon", "1,1,lime", "2,2,plum"),
+    ],
+)
+def test_of_several_numbers_the_one_counts_that_says_so(rows: tuple[str, ...]) -> None:
+    choice = chosen(FOLDERS, {"classes.csv": of_rows(*rows)})
+    assert counts(choice) == NAMED
+    named = {path.split("/")[0]: placement.label for path, placement in choice.reading.placements.items()}
+    assert named == dict(zip("012", FRUIT, strict=True))
+
+
+def test_where_no_number_says_so_none_is_taken() -> None:
+    assert counts(chosen(FOLDERS, {"classes.csv": of_rows("a,b,c", "0,2,plum", "1,0,lemon", "2,1,lime")})) == NUMBERED
+
+
+def test_a_list_that_says_not_of_what_is_asked_about() -> None:
+    choice = chosen(FOLDERS, {"names.txt": of_rows("Anna Meier", "Bob Kraus", "Carla Wolf")})
+    assert any("0 is `Anna Meier`" in told and "Is that meant?" in told for told in choice.warnings)

@@ -106,9 +106,36 @@ class TestSplits:
         assert counts(choice) == {"a": 8, "b": 8}
 
     def test_of_which_one_is_called_otherwise_is_said(self) -> None:
-        choice = chosen(below("train/a", "train/b", "extra/a", "extra/b"))
-        assert counts(choice) == {"a": 4, "b": 4}
-        assert any("`extra` holds the same folders as `train`" in told for told in choice.warnings)
+        choice = chosen(below("train/a", "train/b", "test/a", "test/b", "extra/a", "extra/b"))
+        assert counts(choice) == {"a": 8, "b": 8}
+        assert any("`extra` holds the same folders as `test` and `train`" in told for told in choice.warnings)
+
+    @pytest.mark.parametrize("folders", [("train", "drain", "bridge"), ("Test", "ODI", "T20"), ("valid", "invalid")])
+    def test_of_one_alone_is_asked_about_where_the_others_hold_the_same_folders(self, folders: tuple[str, ...]) -> None:
+        choice = chosen(below(*(f"{folder}/{year}" for folder in folders for year in ("2022", "2023"))))
+        readings = {reading.id: set(reading.classes) for reading in (choice.reading, *choice.others)}
+        assert choice.asks and len(readings) == 1 + len(choice.others)
+        assert readings["folders-without-splits:1"] == set(folders)
+
+    def test_beside_the_name_of_each_class(self) -> None:
+        folders = ("cats_train", "cats_test", "dogs_train", "dogs_test")
+        choice = chosen(below(*folders))
+        assert counts(choice) == {"cats": 8, "dogs": 8}
+        assert splits(choice)["dogs_test/0.jpg"] == "test"
+        assert {"cats", "dogs"} <= set(chosen(below(*(f"{f}/cam1" for f in folders))).reading.classes)
+
+    def test_of_one_thing_without_train_are_classes(self) -> None:
+        assert counts(chosen(below("dev kit", "eval kit"))) == {"dev kit": 4, "eval kit": 4}
+
+    def test_inside_each_class_with_some_images_beside_them(self) -> None:
+        choice = chosen([*below("a/train", "a/test", "b/train", "b/test"), "b/9.jpg"])
+        assert counts(choice) == {"a": 8, "b": 9}
+        assert splits(choice)["a/test/0.jpg"] == "test" and splits(choice)["b/9.jpg"] == "train"
+        assert any("1 images of `b` lie beside" in told for told in choice.warnings)
+
+    def test_with_one_class_that_is_called_like_a_folder_of_images(self) -> None:
+        choice = chosen(below("train/fake", "train/original", "test/original"))
+        assert counts(choice) == {"fake": 4, "original": 8}
 
     def test_doubled_and_flat_holds_no_class(self) -> None:
         choice = chosen(
