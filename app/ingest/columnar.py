@@ -6,7 +6,8 @@ import's own process, which has no network, no secrets and a bound on its memory
 
 import json
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from app.ingest.names import rejected
 from app.reading.listing import Given
 from app.reading.tables.class_columns import nearly_all_differ
 from app.reading.tables.columns import LABEL_NAMES, bare
+from app.reading.tables.headings import FLAG_NAMES, SPLIT_NAMES
 from app.reading.tables.one_label import is_nested, unwrapped, unwrapped_cell
 
 ROWS_AT_ONCE = 32
 _CALLED = frozenset(map(bare, LABEL_NAMES))
+_SPLITS = frozenset(map(bare, (*SPLIT_NAMES, *FLAG_NAMES)))
+_MOST_CHARACTERS = 64
+"""Of a cell that may be a word for a split."""
 _MAGIC = {
     b"\xff\xd8": ".jpg",
     b"\x89P": ".png",
@@ -78,7 +83,9 @@ class TableArchive:
             raise self._no_class(schema)
         meter = Meter(self._path.stat().st_size, self._limits)
         labels: dict[str, str | None] = {}
-        for number, (data, value) in enumerate(self._rows([self._image, label], label)):
+        called = _called_like_splits(schema, {self._image, label})
+        cells: dict[str, list[str]] = {name: [] for name in called}
+        for number, (data, value, more) in enumerate(self._rows([self._image, label, *called], label)):
             meter.entry()
             if data is None:
                 continue
@@ -86,16 +93,19 @@ class TableArchive:
             name = f"{number:07d}{_MAGIC.get(data[:2], '.img')}"
             self.entries.append(Entry(name, len(data)))
             labels[name] = value
+            for column, cell in zip(cells.values(), more, strict=True):
+                column.append(sys.intern(cell))  # a few words, a million times
         told = [value for value in labels.values() if value]
         if labels_column is None and bare(label) not in _CALLED and nearly_all_differ(told):
             raise self._no_class(schema)
-        self.given.append(Given(self._kind, label, labels, _class_names(schema, label)))
+        like_splits = {name: _named(column, _class_names(schema, name)) for name, column in cells.items()}
+        self.given.append(Given(self._kind, label, labels, _class_names(schema, label), like_splits))
 
     def walk(self, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
         entries = iter(self.entries)
         assert self._image is not None, "found when the table was opened"
         try:
-            for data, _ in self._rows([self._image], None):
+            for data, *_ in self._rows([self._image], None):
                 if data is not None:
                     entry = next(entries)
                     if wanted(entry):
@@ -117,14 +127,17 @@ class TableArchive:
         with arrow.OSFile(str(self._path)) as file:
             return _reader(arrow, file).schema
 
-    def _rows(self, columns: list[str], label: str | None) -> Iterator[tuple[bytes | None, str | None]]:
+    def _rows(self, columns: list[str], label: str | None) -> Iterator[tuple[bytes | None, str | None, list[str]]]:
+        """The image, its label, and what the columns behind these two say."""
         for batch in self._batches(columns):
             images = batch.column(batch.schema.get_field_index(columns[0]))
             labels = None if label is None else batch.column(batch.schema.get_field_index(label))
+            further = [batch.column(batch.schema.get_field_index(name)) for name in columns[2:]]
             for row in range(batch.num_rows):
                 value = images[row].as_py()
                 data = value.get("bytes") if isinstance(value, dict) else value
-                yield data, None if labels is None else _label(labels[row].as_py(), row, str(label))
+                told = None if labels is None else _label(labels[row].as_py(), row, str(label))
+                yield data, told, [_cell(column[row].as_py()) for column in further]
 
     def _batches(self, columns: list[str]) -> Iterator[Any]:
         import pyarrow as arrow  # noqa: PLC0415
@@ -200,13 +213,7 @@ def _label_column(schema: Any, image: str, asked: str | None) -> str | None:
     fit: dict[str, str] = {
         bare(field.name): field.name
         for field in schema
-        if field.name != image
-        and (
-            types.is_integer(field.type)
-            or types.is_string(field.type)
-            or types.is_large_string(field.type)
-            or types.is_dictionary(field.type)
-        )
+        if field.name != image and (types.is_integer(field.type) or _is_text(field.type))
     }
     nested = {
         bare(field.name): field.name for field in schema if types.is_list(field.type) or types.is_struct(field.type)
@@ -235,6 +242,31 @@ def _class_names(schema: Any, column: str) -> tuple[str, ...] | None:
     except (IndexError, KeyError, TypeError, ValueError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) else None
+
+
+def _called_like_splits(schema: Any, but: Collection[str]) -> list[str]:
+    """Columns that may tell the split, by their headings."""
+    from pyarrow import types  # noqa: PLC0415
+
+    def may(kind: Any) -> bool:
+        return bool(_is_text(kind) or types.is_integer(kind) or types.is_boolean(kind))
+
+    once = (f for f in schema if f.name not in but and schema.names.count(f.name) == 1)
+    return [f.name for f in once if bare(f.name) in _SPLITS and may(f.type)]
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types  # noqa: PLC0415
+
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind))
+
+
+def _named(cells: list[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(names[int(c)] if names and c.isdecimal() and int(c) < len(names) else c for c in cells)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).strip()[:_MOST_CHARACTERS]
 
 
 def _label(value: object, row: int, column: str) -> str | None:

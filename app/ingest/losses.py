@@ -8,12 +8,18 @@ from collections.abc import Collection, Iterator, Mapping
 from app.domain.dataset import Reason
 from app.domain.placement import Placement
 from app.ingest.listed import Listed
-from app.reading.listing import folder_of, name_of
+from app.reading.listing import folder_of, name_of, suffix_of
 from app.reading.reading import Reading, named
 from app.reading.words import MASKS, ROLES, STRAYS, folded, is_unlabelled, split_of
 
 _NO_PICTURES = re.compile(r"but (text|an? (JSON|XML|program|pickle|spreadsheet|parquet|arrow|SQLite))")
 """Kinds of files that a class is hardly made of: a folder of them is as likely one of notes or programs."""
+
+_BESIDE_CLASSES = frozenset(
+    {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".md", ".log", ".py", ".ipynb"}
+    | {".pt", ".pth", ".h5", ".hdf5"}
+)
+"""Files of lists, results and programs: a folder that holds nothing else, `splits` or `results`, is no lost class."""
 
 
 def loss_warnings(
@@ -109,8 +115,8 @@ def _class_parents(reading: Reading) -> set[str]:
 
 
 def _bare_folders(listed: Listed, parents: Collection[str]) -> dict[str, list[str]]:
-    """Folders that hold files and no image, directly in one of `parents`, unless their names say that they are no
-    classes; with their files."""
+    """Folders that hold files and no image, directly in one of `parents`, unless their names or their files say that
+    they are no classes; with their files."""
     with_images = {
         above for folder in set(map(folder_of, listed.listing.images)) for above in _with_those_above(folder)
     }
@@ -121,7 +127,11 @@ def _bare_folders(listed: Listed, parents: Collection[str]) -> dict[str, list[st
             for folder in _with_those_above(folder_of(entry.path)):
                 if folder not in with_images and folder_of(folder.rstrip("/")) in parents:
                     bare[folder].append(entry.path)
-    return {folder: paths for folder, paths in sorted(bare.items()) if _may_be_class(name_of(folder.rstrip("/")))}
+    return {
+        folder: paths
+        for folder, paths in sorted(bare.items())
+        if _may_be_class(name_of(folder.rstrip("/"))) and any(suffix_of(path) not in _BESIDE_CLASSES for path in paths)
+    }
 
 
 def _with_those_above(folder: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.domain.dataset import Reason, Split
+from app.domain.dataset import Split
 from app.domain.errors import DatasetRejected
 from app.domain.layout import HOW_TO_LAY_OUT
 from app.domain.placement import Placement
@@ -12,13 +12,14 @@ from app.reading.class_names import with_names
 from app.reading.context import Context
 from app.reading.folders import folder_readings
 from app.reading.formats import READERS
-from app.reading.listing import is_junk, stem_of, suffix_of
+from app.reading.listing import is_junk, suffix_of
 from app.reading.reading import Reading, Refusal, Strength, agree, named, quoted
+from app.reading.splits import against_folders, with_listed_splits, with_splits_of
 from app.reading.suspicions import suspicions
 from app.reading.tables.readings import table_readings
 from app.reading.tables.table import Table, is_table_name, open_table
 from app.reading.unread import Unread, unread
-from app.reading.words import is_unlabelled, split_of
+from app.reading.words import is_unlabelled
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +71,14 @@ def choose(context: Context, layout: str | None = None) -> Choice:
         exact = meant[0].id == layout or len(meant) == 1
     else:
         exact = False
-    best = _best(valid if layout is None else meant)
+    best = with_splits_of(_best(valid if layout is None else meant), readings)
     differing = _distinct(best, [r for r in valid if r is not best])
     pool = valid if layout is None else meant
     rivals = [] if exact else [r for r in differing if r.strength >= best.strength and r in pool]
     ignored = _ignored(context, best, readings, refusals)
     broken = [f"A file that looks like {name.replace('_', ' ')} could not be read as such." for name in context.broken]
     warnings = [*best.warnings, *context.notes(best.used), *suspicions(best), *broken]
+    warnings += [*against_folders(best), *_partly(best, valid)]
     if not rivals and not exact:
         warnings += _alternatives(best, differing)
         warnings += [f"Not used: {told}" for told in ignored if told.endswith((_OTHER_CLASSES, _NO_CLASS))][:5]
@@ -120,39 +122,7 @@ def _finished(reading: Reading, context: Context) -> Reading:
             for path, p in reading.placements.items()
         }
         reading = replace(reading, placements=placed)
-    if reading.splits is None and reading.id.startswith("folders"):
-        reading = _with_listed_splits(reading, context)
-    return reading
-
-
-def _with_listed_splits(reading: Reading, context: Context) -> Reading:
-    """`train.txt` and `test.txt` beside class folders list the images of the splits."""
-    listed = {file: split for file in context.listed_splits if (split := split_of(stem_of(file))) is not None}
-    by_path: dict[str, Split] = {}
-    for file, split in listed.items():
-        if any(by_path.setdefault(path, split) is not split for path in context.listed_splits[file]):
-            told = (
-                f"{named(sorted(listed), 6)} put some images into several splits, so the splits were not taken from "
-                "them. Leave in the archive the lists that are meant."
-            )
-            return replace(reading, warnings=[*reading.warnings, told])
-    labelled = [path for path, p in reading.placements.items() if p.label is not None]
-    if not labelled or Split.TRAIN not in by_path.values() or sum(p in by_path for p in labelled) < 0.5 * len(labelled):
-        return reading
-    kept: dict[tuple[Split, str | None], Placement] = {}
-    placed: dict[str, Placement] = {}
-    skipped = dict(reading.skipped)
-    for path, placement in reading.placements.items():
-        if placement.label is None:
-            placed[path] = placement
-        elif path in by_path:
-            key = (by_path[path], placement.label)
-            placed[path] = kept.setdefault(key, Placement(*key))
-        else:
-            skipped[path] = Reason(f"is not listed in {' or '.join(sorted(listed)[:3])}")
-    return replace(
-        reading, placements=placed, skipped=skipped, splits=named(sorted(listed)), used=reading.used | listed.keys()
-    )
+    return with_listed_splits(reading, context)
 
 
 def _ranked(readings: list[Reading]) -> list[Reading]:
@@ -181,6 +151,18 @@ def _best(ranked: Sequence[Reading]) -> Reading:
     if first.splits is None:
         first = next((r for r in alike if r.splits is not None and not suspicions(r, numbers_only=True)), first)
     return first
+
+
+def _partly(best: Reading, others: Sequence[Reading]) -> list[str]:
+    """Where a table leaves out images that lie in folders of the same classes: it may list corrections."""
+    folders = next((r for r in others if r.id.startswith("folders") and agree(best, r)), None)
+    left = 0 if folders is None else folders.counts.total() - best.counts.total()
+    if left <= 0 or best.id.startswith("folders"):
+        return []
+    return [
+        f"{named(sorted(best.used), 3)} names {best.counts.total():,} images; {left:,} more lie in folders of the same "
+        "classes and are left out. Remove the table to use them all."
+    ]
 
 
 def _distinct(best: Reading, others: Sequence[Reading]) -> list[Reading]:

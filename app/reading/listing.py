@@ -30,6 +30,8 @@ class Given:
     """By path; None: without a label."""
     names: tuple[str, ...] | None = None
     """Of the classes, where the labels are numbers."""
+    like_splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Parts of it that are called as those are that tell splits: their cells, in the order of `labels`."""
 
 
 @dataclass(frozen=True)

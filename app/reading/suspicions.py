@@ -1,6 +1,7 @@
 """What makes the classes of a reading doubtful, each with what to do."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -10,6 +11,10 @@ from app.reading.words import MASKS, ROLES, are_parts, folded, is_number, split_
 _ROLES = ROLES | MASKS
 _MISSING = frozenset(("nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "undefined", "missing", "?", "-"))
 """What programs write where there is nothing."""
+_OF_TABLES = ("table", "embedded")
+"""How the ids of their readings begin."""
+_BETWEEN = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
+"""Between words."""
 
 
 def suspicions(reading: Reading, *, numbers_only: bool = False) -> list[str]:
@@ -20,7 +25,7 @@ def suspicions(reading: Reading, *, numbers_only: bool = False) -> list[str]:
     return [
         *_numbers(names),
         *_spelled(names),
-        *_missing(names),
+        *_missing(reading),
         *_called_like_splits(names),
         *_called_like_roles(names),
     ]
@@ -44,6 +49,8 @@ def _spelled(names: list[str]) -> Iterator[str]:
             if (value := key(name)) is not None:
                 groups[value].append(name)
         twins = [group for group in groups.values() if len(group) > 1]
+        if sum(map(_are_letters, twins)) > 1:  # a whole alphabet, where `a` and `A` are two
+            twins = [group for group in twins if not _are_letters(group)]
         if twins:
             told = "; ".join(named(group) for group in twins[:5])
             yield (
@@ -52,16 +59,41 @@ def _spelled(names: list[str]) -> Iterator[str]:
             )
 
 
+def _are_letters(names: list[str]) -> bool:
+    return all(len(name) == 1 and name.isalpha() for name in names)
+
+
 def _number(name: str) -> int | None:
     return int(name.partition(".")[0]) if is_number(name) else None
 
 
 def _words(name: str) -> str | None:
-    return None if is_number(name) else " ".join(folded(name).replace("_", " ").replace("-", " ").split())
+    """What is left when nothing counts that people spell now one way, now another. `A-` is a grade, and in most scripts
+    what looks like an accent makes another letter: `か` and `が`."""
+    if is_number(name):
+        return None
+    seen = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf").strip()
+    return _BETWEEN.sub(" ", _without_accents(seen.casefold()))
 
 
-def _missing(names: list[str]) -> Iterator[str]:
-    """`NA` is Namibia beside other codes of countries."""
+def _without_accents(name: str) -> str:
+    kept: list[str] = []
+    latin = False
+    for character in unicodedata.normalize("NFD", name):
+        if not unicodedata.combining(character):
+            latin = "LATIN" in unicodedata.name(character, "")
+        elif latin:
+            continue
+        kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _missing(reading: Reading) -> Iterator[str]:
+    """In tables, which programs write; a folder somebody has called so. `NA` is Namibia beside other codes of
+    countries."""
+    if not reading.id.startswith(_OF_TABLES):
+        return
+    names = reading.classes
     codes = any(re.fullmatch("[A-Z]{2}", name) for name in names if name != "NA")
     called = [name for name in names if folded(name) in _MISSING and not (name == "NA" and codes)]
     if called:
@@ -81,5 +113,5 @@ def _called_like_roles(names: list[str]) -> Iterator[str]:
     if are_parts(names):
         yield f"Classes that are called like parts of one whole: {named(names, 4)}. Are these really classes?"
     called = [name for name in names if folded(name) in _ROLES]
-    if called:
+    if len(called) >= max(2, 0.5 * len(names)):  # else a word as any other: `mask` and `no_mask`
         yield f"Classes that are called like folders of files: {named(called)}. Are these really classes?"

@@ -17,6 +17,8 @@ _HEAD, _ALL_HEADS = 2**18, 2**24
 _MANY = 1_000
 _SHORT = 3
 """Characters of a name without its suffix up to which any number may be meant by it."""
+_FEW = 3
+"""Files up to which each is named."""
 _WORD = re.compile(r"[^\s\"'`,;:|<>()\[\]{}=]+")
 _ADDRESS = re.compile(r"https?://\S+")
 _LABEL_NAMES = frozenset(
@@ -32,7 +34,8 @@ class Unread(NamedTuple):
 
 
 def unread(context: Context, known: Collection[str], least: float = 0.5) -> Iterator[Unread]:
-    """Those that are called like images first, then those that name some.
+    """Those that are called like images first, then those that name some. Of many files of which the same is said, it
+    is said once.
 
     Args:
         context: the archive.
@@ -46,6 +49,9 @@ def unread(context: Context, known: Collection[str], least: float = 0.5) -> Iter
             told_of |= frozenset(files)
             first = f"{quoted(files[0])} and {len(files) - 1:,} more files"
             yield Unread(files, f"{first}: they are called like images, {_NOT_UNDERSTOOD.format('them')}")
+    for reason, files in _by_reason(context, told_of - frozenset(known)).items():
+        if len(files) > _FEW:
+            yield Unread(files, f"{quoted(files[0])}, like {len(files) - 1:,} more files: {reason}.")
     told_of |= context.ignored.keys() | context.listed_splits.keys()
     heads = _heads(context, told_of)
     for file, count in _naming(context, heads).items():
@@ -59,6 +65,15 @@ def unread(context: Context, known: Collection[str], least: float = 0.5) -> Iter
         if kind == "text" and suffix_of(file) not in TEXT_SUFFIXES and folded(stem_of(file)) in _LABEL_NAMES:
             told = f"{quoted(file)}: its name is not that of a table; call it `{stem_of(file)}.csv` if it is one."
             yield Unread([file], told)
+
+
+def _by_reason(context: Context, told: Collection[str]) -> dict[str, list[str]]:
+    """Files that were ignored."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for file, reason in sorted(context.ignored.items()):
+        if file not in told:
+            found[reason].append(file)
+    return found
 
 
 def _called_alike(context: Context, known: Collection[str]) -> list[list[str]]:

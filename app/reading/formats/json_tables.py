@@ -1,12 +1,13 @@
 """JSON that is a table in other words: a list of flat objects, also below the file's or the split's name,
-`{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`."""
+`{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`. And lists of splits: `{"train": ["a.jpg"]}`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from app.domain.dataset import Split
 from app.reading.context import Context
 from app.reading.labelled import Item, labelled_reading
-from app.reading.listing import name_of
+from app.reading.listing import folder_of, name_of
 from app.reading.reading import Reading, Refusal
 from app.reading.tables.readings import table_readings
 from app.reading.tables.table import Table, records_table
@@ -26,7 +27,7 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
             table = records_table(file, content)
             if table is not None:
                 tables.append(table)
-        elif isinstance(content, dict):
+        elif isinstance(content, dict) and not _list_splits(file, content, context):
             items = _items(file, content, context)
             reading = (
                 labelled_reading(context, f"json:{file[:150]}", f"the JSON file {name_of(file)}", items)
@@ -51,6 +52,23 @@ def _records(document: dict[str, Any], context: Context) -> list[Any] | dict[str
     elif all(isinstance(about, dict) for about in document.values()) and _are_there(list(document)[:100], context):
         return [{"file_name": name, **about} for name, about in document.items()]
     return document
+
+
+def _list_splits(file: str, content: dict[str, object], context: Context) -> bool:
+    """Whether it is `{split: [files]}`; these lists are then those of the splits, as `train.txt` is one."""
+    lists = {name: files for name, files in content.items() if isinstance(files, list) and split_of(name)}
+    listed = [one for files in lists.values() for one in files]
+    if not listed or len(lists) < len(content) or not all(isinstance(one, str) for one in listed):
+        return False
+    if not _are_there(listed[:100], context):
+        return False
+    for name, files in lists.items():
+        split = split_of(name)
+        if split is not Split.UNLABELLED:
+            found = (context.index.find(one, folder_of(file), split).path for one in files)
+            context.listed_splits[f"{file}/{name}"] = frozenset(path for path in found if path is not None)
+    context.ignore(file, "it lists the images of splits and tells no classes")
+    return True
 
 
 def _items(file: str, content: dict[str, object], context: Context) -> list[Item]:

@@ -113,6 +113,8 @@ def _yolo(context: Context) -> Refusal | None:
         boxed += bool(rows) and all(len(row) >= 5 and _are_numbers(row) for row in rows[:5])
     if boxed < max(1, 0.5 * min(50, len(beside))):
         return None
+    for file in {*beside} & {*context.shallow}:
+        context.ignore(file, "it holds classes and boxes, as YOLO has them")
     return Refusal(
         "YOLO with boxes",
         f"This is YOLO with boxes: {len(beside):,} text files of classes and boxes, such as {beside[0]!r} in "

@@ -1,17 +1,22 @@
 """WebDataset: beside each image a file of the same name with its class, `000001.jpg` and `000001.cls`."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from app.domain.dataset import Reason, Split
 from app.reading.context import Context
+from app.reading.folders import folder_readings
 from app.reading.labelled import Item, labelled_reading
 from app.reading.listing import folder_of, name_of, stem_of
-from app.reading.reading import Reading, Refusal
-from app.reading.words import MASKS, splits_of
+from app.reading.reading import Reading, Refusal, agree
+from app.reading.tables.class_columns import nearly_all_differ
+from app.reading.words import MASKS, ROLES, are_parts, folded, splits_of
 
 _ANOTHER = Reason("is another picture of the same sample")
+_SHARD = re.compile(r"(.*?)[0-9]{4,}")
+"""As writers of shards number them: `00012`, `pets-000012`."""
 _KEYS = ("label", "cls", "class", "class_name", "category", "target")
 
 
@@ -23,15 +28,30 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
             if len(beside) < max(2, 0.5 * len(images)) or len({key_of(f) for f in beside}) < len(beside):
                 continue
             items = list(_items(context, beside, kind, lambda file: images[key_of(file)]))  # noqa: B023
-            if len(items) < len(beside):
+            if len(items) < len(beside) or (kind != "cls" and nearly_all_differ([n for i in items for n in i.labels])):
                 continue
             reading = labelled_reading(context, "webdataset", "WebDataset", items)
             if isinstance(reading, Reading):
                 others = {path: _ANOTHER for path in context.listing.images if path not in reading.placements}
                 reading = replace(reading, used=frozenset(beside), skipped={**others, **reading.skipped})
+                reading = _beside_classes(reading, context)
             if reading is not None:
                 yield reading
             return
+
+
+def _beside_classes(reading: Reading, context: Context) -> Reading:
+    """No stronger than class folders that say something else: beside pictures of fruit may stand who took them. The
+    folders of shards and of splits are no classes."""
+    for folders in folder_readings(context.listing, context.unlabelled_classes):
+        names = folders.classes
+        if folders.taught < 2 or are_parts(names) or all(folded(name) in ROLES | MASKS for name in names):
+            continue
+        shards = [_SHARD.fullmatch(name) for name in names]
+        if len({shard[1] if shard else name for shard, name in zip(shards, names, strict=True)}) == 1:
+            continue
+        return reading if agree(reading, folders) else replace(reading, strength=folders.strength)
+    return reading
 
 
 def _by_stem(file: str) -> str:

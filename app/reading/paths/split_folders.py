@@ -65,3 +65,15 @@ def without_told(name: str) -> str:
     """The words of a name that may tell a split."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return " ".join(word for word in re.split(r"[\W_]+", apart) if folded(word) not in _TOLD)
+
+
+def list_split(file: str) -> Split | None:
+    """The split whose images a file lists: `train.txt`, `testing_list.txt`, `trainlist01.txt`; `trainval.txt` is train
+    but for what a list of val has too."""
+    name = without_told(re.sub(r"(?<=[a-z])[0-9]+$|list", " ", folded(stem_of(file))))
+    return Split.TRAIN if is_trainval(file) else split_of(name)
+
+
+def is_trainval(file: str) -> bool:
+    words = re.sub(r"[\W_]+", "", folded(without_told(stem_of(file))))
+    return words in ("trainval", "trainvalid", "traindev", "trainvalidation")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.domain.errors import DatasetRejected
-from app.reading.tables.headings import BARE_LABEL_NAMES, LABEL_NAMES, SAY_SO, bare
+from app.reading.tables.headings import BARE_LABEL_NAMES, LABEL_NAMES, METADATA, SAY_SO, SELDOM_ALONE, WEAK, bare
 from app.reading.tables.table import Row, Table
 
 _MOST_CANDIDATES = 5
@@ -47,6 +47,8 @@ def find_class_columns(
     filled = [i for i in others if any(i < len(cells) and cells[i] for _, cells in body)]
     if heading is not None:
         by_name = {i: bare(heading[i]) for i in others if i < len(heading)}
+        if "x" in map(bare, heading):  # then `y` is a place
+            by_name = {i: head for i, head in by_name.items() if head != "y"}
         called = [i for name in LABEL_NAMES for i, head in by_name.items() if head == bare(name)]
         if called:
             if Counter(by_name.values())[by_name[called[0]]] > 1:
@@ -74,7 +76,9 @@ def _among_called(
     for i in (*texts, *varied):
         if may_be_class(body, i) and not any(same_groups(body, i, one) for one in differing):
             differing.append(i)
-    rivals = differing[1:]
+    strong = by_name[first] not in WEAK | SELDOM_ALONE
+    number = _are_numbers(body, first)
+    rivals = [i for i in differing[1:] if not (strong and by_name[i] in WEAK and (not number or _are_numbers(body, i)))]
     sure = by_name[first] in SAY_SO and not _are_numbers(body, first)
     if sure:
         outranked = [i for i in rivals if by_name[i] not in SAY_SO]
@@ -82,7 +86,7 @@ def _among_called(
     beside: list[int] = []
     for i in filled:
         name = by_name.get(i, "")
-        unknown = name not in BARE_LABEL_NAMES and not name.endswith("id") and not _are_numbers(body, i)
+        unknown = name not in BARE_LABEL_NAMES | METADATA and not name.endswith("id") and not _are_numbers(body, i)
         if (
             len(beside) < _MOST_CANDIDATES
             and unknown

@@ -37,10 +37,10 @@ def several_in_a_row(tables: Sequence[tuple[Table, Columns]]) -> Refusal | None:
     )
 
 
-def joined(read: Read, *, asked: bool) -> Refusal | None:
+def joined(read: Read, column: int, *, asked: bool) -> Refusal | None:
     """Where cells hold several labels; weak where another column may be meant."""
     _, columns, _ = read[0]
-    label = None if columns.one_hot else joined_label(_labels(read))
+    label = None if columns.one_hot else joined_label(_labels(read), columns.name(column))
     if label is None:
         return None
     files = [table.file for table, *_ in read]

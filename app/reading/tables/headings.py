@@ -3,6 +3,7 @@
 import re
 
 from app.domain.dataset import Split
+from app.reading.listing import stem_of
 from app.reading.words import folded
 
 
@@ -47,6 +48,37 @@ BARE_LABEL_NAMES = frozenset(map(bare, LABEL_NAMES))
 SAY_SO = frozenset(
     map(bare, ("label", "class", "class_name", "label_name", "label_str", "label_text", "labels", "class_label"))
 )
-"""Words that leave no doubt: a column `type` beside a `label` is no second class."""
+"""Words that leave no doubt: a column `species` beside a `label` is told, and nothing is asked."""
+WEAK = frozenset(("type", "kind", "level", "grade", "variety", "expression"))
+"""Words for a class only where no better one stands beside them."""
+SELDOM_ALONE = frozenset(("genus", "cultivar", "y"))
+"""Words for a class that do not outrank a weak one: a `variety` says more than its `genus`."""
+METADATA = frozenset(
+    map(
+        bare,
+        _names(
+            "sex gender age author photographer creator owner annotator labeller labeler user source origin site "
+            "hospital location place city region country language lang licence license camera device scanner lens "
+            "weather date time year month day hour season timestamp width height size orientation format view angle"
+        ),
+    )
+)
+"""About a picture, not what it shows; never a rival of a column that is called like a class."""
 PLURAL = frozenset(("tags", "labels", "classes", "categories", "findings", "findinglabels", "keywords", "attributes"))
 """Words for more than one class."""
+_ABOUT_DATA = frozenset(
+    _names(
+        "readme license licenses licence licences attribution attributions credit credits note notes notice changelog "
+        "copying copyright citation citations disclaimer acknowledgements acknowledgments"
+    )
+)
+_BESIDE_THESE = frozenset(
+    _names("image images img photo photos picture pictures data dataset file files info list third party en de fr es")
+)
+
+
+def is_about_data(file: str) -> bool:
+    """Whether a file is called like a text about the data set, such as `README_de.txt` or `image_credits.csv`: what
+    stands behind a path there is no label."""
+    words = set(re.findall(r"[^\W\d_]+", folded(stem_of(file)).replace("read_me", "readme")))
+    return not words.isdisjoint(_ABOUT_DATA) and words <= _ABOUT_DATA | _BESIDE_THESE

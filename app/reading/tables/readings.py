@@ -2,25 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from app.domain.dataset import Reason, Split
 from app.domain.errors import DatasetRejected
 from app.domain.placement import Placement
 from app.reading.context import Context
-from app.reading.listing import folder_of, name_of, stem_of
+from app.reading.listing import folder_of, stem_of
 from app.reading.paths.matching import PathIndex
-from app.reading.paths.split_folders import table_splits, without_told
+from app.reading.paths.split_folders import list_split, table_splits
 from app.reading.reading import Reading, Refusal, Strength, named, quoted
 from app.reading.tables.columns import Columns, find_columns
 from app.reading.tables.doubts import doubts, joined, several_in_a_row, spelled, understood
+from app.reading.tables.given_splits import by_folders, check_each_has_a_split, given_splits, list_splits
+from app.reading.tables.groups import column_in, groups, is_own
+from app.reading.tables.headings import is_about_data
 from app.reading.tables.rows import Rows, read_rows, without_comments
-from app.reading.tables.table import Table, rejected
+from app.reading.tables.strength import leave_to_folders, strength
+from app.reading.tables.table import Table
 from app.reading.tables.telling import evidence, not_there, warnings
-from app.reading.words import folded, is_unlabelled, split_of, splits_of
+from app.reading.words import folded, is_unlabelled
 
-OWN_NAMES = frozenset({"labels.csv", "metadata.csv", "metadata.jsonl", "manifest.csv", "_classes.csv", "labels.tsv"})
-"""Documented: who writes one of them means it, whatever the folders are called."""
 _LEAST_MATCHED = 0.5
 """Share of a table's rows, and of the images, below which it is about other images. Who packs some images of many
 leaves the table as it was."""
@@ -41,36 +42,23 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
             continue
         try:
             columns = find_columns(
-                table, folder_of(table.file), index.of_any_split, context.labels_column, trusted=_is_own(table.file)
+                table, folder_of(table.file), index.of_any_split, context.labels_column, trusted=is_own(table.file)
             )
         except DatasetRejected as error:
-            without.append(error)
+            if not is_about_data(table.file):
+                without.append(error)
             continue
-        if columns is None and _is_own(table.file):
-            yield _no_columns(table)
-        elif columns is not None:
+        if columns is None:
+            if is_own(table.file):
+                yield _no_columns(table)
+        elif is_about_data(table.file) and not (columns.known and columns.heading is not None):
+            context.ignore(table.file, "it is called like a text about the data set, not like labels")
+        else:
             with_columns.append((spelled(table, columns), columns))
     if without and not with_columns:
         raise without[0]
-    for group in _groups(with_columns):
+    for group in groups(with_columns, split_of_file):
         yield from _of_group(context, group, split_of_file)
-
-
-def _groups(tables: list[tuple[Table, Columns]]) -> Iterator[list[tuple[Table, Columns]]]:
-    """Tables with the same columns tell about one data set."""
-
-    def key(pair: tuple[Table, Columns]) -> tuple[object, ...]:
-        table, columns = pair
-        heading = None if columns.heading is None else tuple(map(folded, columns.heading))
-        return (
-            heading is None,
-            heading or (),
-            columns.width if heading is None else 0,
-            name_of(table.file) if _is_own(table.file) else "",
-        )
-
-    for _, group in groupby(sorted(tables, key=key), key=key):
-        yield list(group)
 
 
 def _of_group(
@@ -79,14 +67,15 @@ def _of_group(
     index = context.index
     _, columns = group[0]
     if not columns.labels and not columns.one_hot:
-        if columns.width == 1 and all(split_of(stem_of(t.file)) for t, _ in group):
-            for listed, found in group:
+        headings = named([head for head in columns.heading or () if head], 8)
+        has = f"the columns {headings}" if headings else f"{columns.width} columns without a heading"
+        for listed, found in group:
+            if columns.width == 1 and list_split(listed.file) is not None:
                 context.listed_splits[listed.file] = _listed(listed, found, index, split_of_file.get(listed.file))
-        else:
-            headings = named([head for head in columns.heading or () if head], 8)
-            has = f"the columns {headings}" if headings else f"{columns.width} columns without a heading"
-            for other, _ in group:
-                context.ignore(other.file, f"it has {has}: it names images, but no column tells a class")
+            elif list_splits(context, listed, found):
+                context.ignore(listed.file, "it lists the images of splits and tells no classes")
+            else:
+                context.ignore(listed.file, f"it has {has}: it names images, but no column tells a class")
         return
     several = several_in_a_row(group)
     if several is not None:
@@ -95,12 +84,14 @@ def _of_group(
     ways: list[tuple[Sequence[int], int]] = [(columns.one_hot, _ONE_HOT)] if columns.one_hot else []
     ways += [((), label) for label in columns.labels]
     for one_hot, label in ways:
-        seen = [(t, replace(c, one_hot=one_hot)) for t, c in group]
-        read = [(t, c, read_rows(t, c, label, index, split_of_file.get(t.file))) for t, c in seen]
+        seen = [(t, replace(c, one_hot=[column_in(c, columns, i) for i in one_hot])) for t, c in group]
+        read = [
+            (t, c, read_rows(t, c, column_in(c, columns, label), index, split_of_file.get(t.file))) for t, c in seen
+        ]
         yield from _reading(context, read, label, several=len(ways) > 1)
 
 
-def _reading(  # noqa: PLR0912 what may be wrong with rows
+def _reading(
     context: Context, read: list[tuple[Table, Columns, Rows]], label: int, *, several: bool
 ) -> Iterator[Reading | Refusal]:
     table, columns, _ = read[0]
@@ -126,26 +117,14 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
     if most_missing and matched < _LEAST_MATCHED * len(context.listing.images):
         yield not_there(read, context.index, what, missing, total)
         return
-    refusal = joined(read, asked=several)
+    refusal = joined(read, label, asked=several)
     if refusal is not None:
         yield refusal
         return
-    placed: dict[str, Placement] = {}
-    conflicts: dict[str, tuple[str, tuple[int, str, str]]] = {}
     skipped: dict[str, Reason] = {}
-    splits, split_words = _splits(read)
-    kept: dict[tuple[Split, str | None], Placement] = {}
-    for t, _, rows in read:
-        for path, value in rows.labels.items():
-            split = rows.splits.get(path) or splits.get(path) or Split.TRAIN
-            key = (Split.UNLABELLED, None) if value is None else (split, value)
-            placement = kept.setdefault(key, Placement(*key))
-            before = placed.setdefault(path, placement)
-            if before.label != placement.label and before.label is not None and value is not None:
-                conflicts[path] = t.file, (0, before.label, value)
-            elif before.label is None:
-                placed[path] = placement
-        conflicts.update({path: (t.file, conflict) for path, conflict in rows.conflicts.items()})
+    splits, split_words, contradictions = given_splits(read)
+    check_each_has_a_split(read)
+    placed, conflicts = _placed(read, splits)
     if len(conflicts) > 0.1 * len(placed):
         file, (line, one, other) = next(iter(conflicts.values()))
         path = next(iter(conflicts))
@@ -164,7 +143,7 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
         placed.pop(path, None)
         skipped[path] = Reason("has several labels", f"has several labels in {file}")
     if not splits and not any(r.splits for *_, r in read):
-        placed, split_words = _by_folders(placed, context)
+        placed, split_words = by_folders(placed)
     named_there = placed.keys() | skipped.keys()
     for path in context.listing.images:
         if path not in named_there:
@@ -172,84 +151,43 @@ def _reading(  # noqa: PLR0912 what may be wrong with rows
                 placed[path] = Placement(Split.UNLABELLED, None)
             else:
                 skipped[path] = context.index.aside(path) or Reason(f"is not named in {' or '.join(files[:2])}")
+    leave_to_folders(context, read, label)
     yield Reading(
         id=_id(files, columns, label, several=several),
         source=_source(columns, label, what),
         placements=placed,
-        strength=_strength(read, columns, several),
+        strength=strength(context, read, label, several=several),
         splits=split_words,
         skipped=skipped,
         evidence=[*evidence(read, matched, total, len(context.listing.images)), *understood(read)],
         warnings=[
             *warnings(context, read, columns, label, missing, total, conflicts),
             *doubts(read, label, asked=several),
-            *_without_split(read),
+            *contradictions,
         ],
         used=frozenset(files),
     )
 
 
-def _splits(read: Sequence[tuple[Table, Columns, Rows]]) -> tuple[dict[str, Split], str | None]:
-    """By path, where names of tables are splits; or the column that tells. Images that only further tables name, such
-    as `list.txt` beside `test.txt`, are for training."""
-    if any(rows.splits for *_, rows in read):
-        _, columns, _ = read[0]
-        if columns.split is None:
-            return {}, "the rows"
-        column = columns.name(columns.split)
-        return {}, column if columns.heading is None else f"the column {quoted(column)}"
-    called = splits_of([without_told(stem_of(table.file)) for table, *_ in read])
-    told = [(table.file, rows, called.get(without_told(stem_of(table.file)))) for table, _, rows in read]
-    splits: dict[str, Split] = {}
-    for _, rows, split in told:
-        if split is not None:
-            splits |= {path: split for path, label in rows.labels.items() if label is not None and path not in splits}
-    others = {path for _, rows, split in told if split is None for path in rows.labels} - splits.keys()
-    if len(set(splits.values()) | ({Split.TRAIN} if others else set())) < 2:
-        return {}, None
-    return splits, named([name_of(file) for file, _, split in told if split is not None])
-
-
-def _by_folders(placed: dict[str, Placement], context: Context) -> tuple[dict[str, Placement], str | None]:
-    """Where all images that are named stand in folders called like splits, the splits are these."""
-    folders = {folder for path in placed for folder in path.split("/")[:-1]}
-    called = splits_of(folders)
-    found: dict[str, Split] = {}
-    used: set[str] = set()
-    for path in placed:
-        name = next((f for f in path.split("/")[:-1] if called.get(f) not in (None, Split.UNLABELLED)), None)
-        if name is None:
-            return placed, None
-        found[path] = called[name]
-        used.add(name)
-    if set(found.values()) == {Split.TEST} or set(found.values()) == {Split.VAL}:
-        return placed, None
+def _placed(
+    read: Sequence[tuple[Table, Columns, Rows]], splits: Mapping[str, Split]
+) -> tuple[dict[str, Placement], dict[str, tuple[str, tuple[int, str, str]]]]:
+    """The images of all tables; and those with two labels, each with the file that contradicts, the line and both."""
+    placed: dict[str, Placement] = {}
+    conflicts: dict[str, tuple[str, tuple[int, str, str]]] = {}
     kept: dict[tuple[Split, str | None], Placement] = {}
-    moved = {}
-    for path, placement in placed.items():
-        key = (placement.split if placement.label is None else found[path], placement.label)
-        moved[path] = kept.setdefault(key, Placement(*key))
-    return moved, named(sorted(used))
-
-
-def _without_split(read: Sequence[tuple[Table, Columns, Rows]]) -> list[str]:
-    lines = [(t.file, r.without_split) for t, _, r in read if r.without_split is not None and r.splits]
-    if not lines:
-        return []
-    raise rejected(
-        lines[0][0], lines[0][1] or 0, "has an empty split", "Fill in the column everywhere, or leave it out."
-    )
-
-
-def _strength(read: Sequence[tuple[Table, Columns, Rows]], columns: Columns, several: bool) -> Strength:
-    if several and not columns.known:
-        return Strength.WEAK
-    by_name_alone = any(rows.by_name_alone for *_, rows in read)
-    if by_name_alone and any(len(name_of(path)) < 6 for *_, r in read for path in list(r.labels)[:50]):
-        return Strength.WEAK
-    if all(_is_own(t.file) for t, *_ in read):
-        return Strength.EXPLICIT
-    return Strength.CLEAN if columns.known or columns.one_hot else Strength.WEAK
+    for t, _, rows in read:
+        for path, value in rows.labels.items():
+            split = rows.splits.get(path) or splits.get(path) or Split.TRAIN
+            key = (Split.UNLABELLED, None) if value is None else (split, value)
+            placement = kept.setdefault(key, Placement(*key))
+            before = placed.setdefault(path, placement)
+            if before.label != placement.label and before.label is not None and value is not None:
+                conflicts[path] = t.file, (0, before.label, value)
+            elif before.label is None:
+                placed[path] = placement
+        conflicts.update({path: (t.file, conflict) for path, conflict in rows.conflicts.items()})
+    return placed, conflicts
 
 
 def _id(files: Sequence[str], columns: Columns, label: int, *, several: bool) -> str:
@@ -287,10 +225,6 @@ def _no_columns(table: Table) -> Refusal:
         Strength.CLEAN,
         frozenset({table.file}),
     )
-
-
-def _is_own(file: str) -> bool:
-    return name_of(file).lower() in OWN_NAMES
 
 
 def is_submission(file: str) -> bool:

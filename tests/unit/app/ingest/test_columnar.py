@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,24 @@ import pytest
 from app.domain.errors import DatasetRejected
 from app.ingest.columnar import open_table
 from app.ingest.limits import Limits
-from app.reading.listing import Given
+from app.reading.choose import choose
+from app.reading.context import Context
+from app.reading.listing import Given, Listing
 
 arrow = pytest.importorskip("pyarrow")
 CLASS_LABEL = {"names": ["cat", "dog"], "_type": "ClassLabel"}
 
 
-def given(folder: Path, labels: list[object], name: str = "label", feature: object = None) -> Given:
+def given(
+    folder: Path,
+    labels: list[object],
+    name: str = "label",
+    feature: object = None,
+    further: Mapping[str, list[object]] | None = None,
+) -> Given:
     import pyarrow.parquet
 
-    table = arrow.table({"image": [b"\x89PNG"] * len(labels), name: labels})
+    table = arrow.table({"image": [b"\x89PNG"] * len(labels), name: labels, **(further or {})})
     if feature is not None:
         features = json.dumps({"info": {"features": {name: feature}}})
         table = table.replace_schema_metadata({"huggingface": features})
@@ -71,3 +81,51 @@ def test_captions_are_no_classes(tmp_path: Path) -> None:
     with pytest.raises(DatasetRejected, match="No column of a parquet table tells a class; it has image, text"):
         given(tmp_path, captions, "text")
     assert len(set(given(tmp_path, ["cat", "dog"] * 5, "text").labels.values())) == 2
+
+
+WORDS: list[object] = ["train", "test", "validation", "train"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "expected"),
+    [
+        ("split", WORDS, ["train", "test", "val", "train"]),
+        ("Subset", WORDS, ["train", "test", "val", "train"]),
+        ("is_test", [False, True, False, False], ["train", "test", "train", "train"]),
+        ("is_valid", [0, 1, 0, 0], ["train", "val", "train", "train"]),
+        ("fold", [1, 2, 3, 4], None),
+        ("split", ["train", "test", None, "train"], None),
+        ("split", ["train", "train", "train", "train"], None),
+        ("remark", ["a", "b", "train", "test"], None),
+    ],
+)
+def test_a_column_of_splits_tells_them(
+    tmp_path: Path, column: str, cells: list[object], expected: list[str] | None
+) -> None:
+    found = given(tmp_path, ["cat", "dog", "cat", "dog"], further={column: cells})
+    choice = choose(Context(Listing(tuple(found.labels), given=(found,))))
+    drawn = ["train"] * 4
+    assert [str(p.split) for _, p in sorted(choice.reading.placements.items())] == (expected or drawn)
+    assert choice.reading.splits == (f"the column `{column}`" if expected else None)
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (["test", "test"], "names no images for training, only `test`"),
+        (["train", "train", "test", None], "names no split in 1 rows"),
+    ],
+)
+def test_a_column_that_is_not_used_is_told(tmp_path: Path, cells: list[object], why: str) -> None:
+    found = given(tmp_path, ["cat", "dog"] * (len(cells) // 2), further={"split": cells})
+    choice = choose(Context(Listing(tuple(found.labels), given=(found,))))
+    assert choice.reading.splits is None
+    assert choice.warnings == [f"The column `split` {why}, so the splits are not taken from it."]
+
+
+def test_splits_survive_the_renaming_of_images(tmp_path: Path) -> None:
+    """As a table inside an archive has it: the images stand in a folder called like the table."""
+    found = given(tmp_path, ["cat", "dog", "cat", "dog"], further={"split": WORDS})
+    moved = replace(found, labels={f"all/{path}": label for path, label in found.labels.items()})
+    reading = choose(Context(Listing(tuple(moved.labels), given=(moved,)))).reading
+    assert Counter(str(p.split) for p in reading.placements.values()) == {"train": 2, "val": 1, "test": 1}

@@ -74,9 +74,27 @@ class TestClassOfOtherFiles:
         assert not any("is lost" in told or "holds no image" in told for told in report.warnings)
 
     def test_of_text_may_be_notes(self, make_zip: MakeZip, classes: dict[str, bytes]) -> None:
-        warnings = ready(make_zip(classes | {"tools/run.py": b"print()\n"})).warnings
+        warnings = ready(make_zip(classes | {"tools/run.R": b"print()\n"})).warnings
         assert not any("is lost" in told for told in warnings)
         assert any("The folder 'tools' holds no image" in told and "If it is a class" in told for told in warnings)
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"results/predictions.csv": b"image,pred\n"},
+            {"splits/cat_train.txt": b"cat/0.png\n", "splits/cat_test.txt": b"cat/1.png\n"},
+            {"runs/1/train.log": b"epoch 1\n", "runs/1/best.pt": b"PK\x03\x04", "runs/args.yaml": b"lr: 1\n"},
+        ],
+    )
+    def test_is_none_of_lists_and_results(
+        self, make_zip: MakeZip, classes: dict[str, bytes], files: dict[str, bytes]
+    ) -> None:
+        warnings = ready(make_zip(classes | files)).warnings
+        assert not any("is lost" in told or "holds no image" in told for told in warnings)
+        warnings = ready(
+            make_zip(classes | files | {f"{next(iter(files)).partition('/')[0]}/1.pdf": b"%PDF-"})
+        ).warnings
+        assert any("is lost" in told or "holds no image" in told for told in warnings)
 
     def test_beside_a_single_class_is_told_in_the_rejection(self, make_zip: MakeZip, classes: dict[str, bytes]) -> None:
         cats = {path: data for path, data in classes.items() if path.startswith("cat/")}
@@ -151,7 +169,7 @@ class TestPackedText:
         assert report.layout is not None
         assert "`labels.csv`" in report.layout.sentence
 
-    @pytest.mark.parametrize("data", [b"x", gzip.compress(b"path,label\n" * 99)[:-9]])
+    @pytest.mark.parametrize("data", [b"x", gzip.compress(b"path,label\n" * 99, mtime=0)[:-9]], ids=["no gzip", "cut"])
     def test_that_is_damaged_is_left_out(self, make_zip: MakeZip, classes: dict[str, bytes], data: bytes) -> None:
         report = ready(make_zip(classes | {"labels.csv.gz": data}))
         assert "a gzip file that is damaged" in report.skipped[0].reason

@@ -29,9 +29,33 @@ def told(choice: object, words: str) -> bool:
 
 class TestJoinedLabels:
     @pytest.mark.parametrize("between", [" ", "+", " & ", "/", " and ", "|", ";"])
-    def test_what_is_made_of_others_is_refused(self, between: str) -> None:
+    def test_several_that_are_made_of_others_are_refused(self, between: str) -> None:
+        made = [f"{one}{between}{other}" for one, other in (("car", "person"), ("car", "chair"), ("chair", "person"))]
+        content = {"t.csv": table("path,label", [["car", "person", "chair", *made]])}
+        assert "several labels to one image, such as" in refused(IMAGES, content)
+
+    @pytest.mark.parametrize("between", [" ", "+", " & ", "/", " and ", "|", ";"])
+    @pytest.mark.parametrize("heading", ["tags", "Labels", "categories"])
+    def test_one_that_is_made_of_others_is_refused_below_a_plural(self, between: str, heading: str) -> None:
         labels = ["car", "person", f"car{between}person", "chair"]
-        assert "several labels to one image, such as" in refused(IMAGES, {"t.csv": table("path,label", [labels])})
+        assert "several labels to one image, such as" in refused(IMAGES, {"t.csv": table(f"path,{heading}", [labels])})
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            ("black & white", "black", "white"),
+            ("A/B", "A", "B"),
+            ("hot dog", "hot", "dog", "cat"),
+            ("R&D", "R", "D"),
+            ("fish and chips", "fish", "chips"),
+            ('"tomato, green"', "tomato", '"pepper, green"', "pepper"),
+            ("Mass|Effusion", "Mass", "Effusion"),
+        ],
+    )
+    def test_one_that_is_made_of_others_is_told(self, labels: Sequence[str]) -> None:
+        choice = chosen(IMAGES, {"t.csv": table("path,label", [labels])})
+        assert set(counts(choice)) == {label.strip('"') for label in labels}
+        assert told(choice, f"Labels such as `{labels[0].strip(chr(34))}` may be several labels")
 
     @pytest.mark.parametrize("heading", ["tags", "labels", "Finding Labels"])
     def test_shared_parts_below_a_plural_are_told(self, heading: str) -> None:
@@ -45,7 +69,14 @@ class TestJoinedLabels:
 
     @pytest.mark.parametrize(
         "labels",
-        [("apple pie", "pumpkin pie", "apple"), ("fruit/lemon", "fruit/lime"), ("black and tan", "rock & roll", "C++")],
+        [
+            ("apple pie", "pumpkin pie", "apple"),
+            ("fruit/lemon", "fruit/lime"),
+            ("black and tan", "rock & roll", "C++"),
+            ("C", "C++", "C#"),
+            ("A", "A+", "A++"),
+            ("new york", "york", "new jersey"),
+        ],
     )
     def test_names_of_several_words_are_names(self, labels: Sequence[str]) -> None:
         choice = chosen(IMAGES, {"t.csv": table("path,label", [labels])})
@@ -76,7 +107,8 @@ class TestSeveralClassColumns:
         assert list(choice.warnings) == []
 
     @pytest.mark.parametrize(
-        ("taken", "other"), [("category", "subcategory"), ("dx", "localization"), ("label", "type"), ("class", "grade")]
+        ("taken", "other"),
+        [("category", "subcategory"), ("dx", "localization"), ("label", "species"), ("class", "genus")],
     )
     def test_a_likelier_one_is_taken_and_the_others_are_told(self, taken: str, other: str) -> None:
         choice = chosen(IMAGES, {"t.csv": table(f"path,{other},{taken}", [["x", "y"], CLASS])})
@@ -88,6 +120,26 @@ class TestSeveralClassColumns:
     def test_a_column_label_leaves_no_doubt(self, other: str) -> None:
         choice = chosen(IMAGES, {"t.csv": table(f"path,{other},label", [["1", "2"], CLASS])})
         assert list(choice.warnings) == []
+
+    @pytest.mark.parametrize("heading", ["label", "class_name", "category", "species", "breed", "diagnosis", "target"])
+    @pytest.mark.parametrize("other", ["type", "Level", "grade", "variety", "kind", "sex", "Photographer", "site"])
+    def test_weak_words_and_metadata_are_no_rivals(self, heading: str, other: str) -> None:
+        choice = chosen(IMAGES, {"t.csv": table(f"path,{other},{heading}", [["p", "q"], CLASS])})
+        assert counts(choice) == ALL
+        assert list(choice.warnings) == []
+
+    @pytest.mark.parametrize("others", ["type,kind", "level,grade"])
+    def test_weak_words_are_rivals_of_each_other(self, others: str) -> None:
+        assert chosen(IMAGES, {"t.csv": table(f"path,{others}", [["p", "q"], CLASS])}).asks
+
+    @pytest.mark.parametrize("heading", ["label", "species"])
+    def test_a_y_beside_an_x_is_a_place(self, heading: str) -> None:
+        choice = chosen(IMAGES, {"t.csv": table(f"path,{heading},x,y", [CLASS, [0, 20, 40], [0, 0, 20, 20]])})
+        assert counts(choice) == ALL
+        assert list(choice.warnings) == []
+
+    def test_a_y_alone_is_a_class(self) -> None:
+        assert counts(chosen(IMAGES, {"t.csv": table("path,size,y", [["p", "q"], CLASS])})) == ALL
 
     @pytest.mark.parametrize("constant", ["class", "category"])
     def test_one_that_is_always_the_same_is_not_taken(self, constant: str) -> None:

@@ -138,6 +138,13 @@ class TestTaken:
         assert all(path.endswith(".view.jpg") for path in choice.reading.placements)
         assert len(choice.reading.skipped) == 9
 
+    @pytest.mark.parametrize("shard", ["shard-{}", "0000{}", "pets-00000{}", "train-00000{}"])
+    @pytest.mark.parametrize("suffix", [".cls", ".txt"])
+    def test_the_folders_of_shards_are_no_classes(self, shard: str, suffix: str) -> None:
+        images = [f"{shard.format(n // 6)}/{n:06d}.jpg" for n in range(18)]
+        choice = chosen(images, {path[:-4] + suffix: FRUIT[n % 3] for n, path in enumerate(images)})
+        assert counts(choice) == dict.fromkeys(FRUIT, 6)
+
     def test_imagenets_text_files(self) -> None:
         texts = {
             "train.txt": "".join(f"{p} {FRUIT.index(c)}\n" for p, c in list(IMAGES.items()) if not p.endswith("2.jpg")),
@@ -230,3 +237,50 @@ class TestRefused:
     def test_documents_of_any_shape_do_no_harm(self, document: object) -> None:
         images = [f"{name}/{i}.jpg" for name in range(3) for i in range(3)]
         assert counts(chosen(images, {"a.json": document})) == {"0": 3, "1": 3, "2": 3}
+
+
+class TestFilesBesideImagesInClassFolders:
+    IMAGES = tuple(f"{fruit}/{fruit}_{n}.jpg" for fruit in FRUIT for n in range(4))
+
+    @pytest.mark.parametrize(
+        ("suffix", "values"),
+        [
+            (".txt", ("front view", "side view")),
+            (".txt", ("0", "1")),
+            (".json", ('{"class": "day"}', '{"class": "night"}')),
+            (".cls", ("a", "b")),
+        ],
+    )
+    def test_that_give_other_classes_are_asked_about(self, suffix: str, values: tuple[str, str]) -> None:
+        choice = chosen(self.IMAGES, {path[:-4] + suffix: values[n % 2] for n, path in enumerate(self.IMAGES)})
+        assert choice.asks
+        assert sorted([choice.reading.id, *(r.id for r in choice.others)]) == ["folders:1", "webdataset"]
+
+    @pytest.mark.parametrize("body", ["caption {}", '{{"label": "caption {}"}}'])
+    def test_that_nearly_all_differ_are_captions(self, body: str) -> None:
+        suffix = ".json" if body.startswith("{") else ".txt"
+        texts: dict[str, object] = {path[:-4] + suffix: body.format(n) for n, path in enumerate(self.IMAGES)}
+        assert counts(chosen(self.IMAGES, texts)) == dict.fromkeys(FRUIT, 4)
+
+    def test_that_give_the_same_classes_are_used(self) -> None:
+        choice = chosen(self.IMAGES, {f"{path[:-4]}.txt": path.partition("/")[0] for path in self.IMAGES})
+        assert counts(choice) == dict.fromkeys(FRUIT, 4)
+
+
+class TestListedSplitsInJson:
+    IMAGES = tuple(f"{fruit}/{fruit}_{n}.jpg" for fruit in FRUIT for n in range(4))
+
+    @pytest.mark.parametrize("names", [("train", "test"), ("training", "validation")])
+    @pytest.mark.parametrize("file", ["splits.json", "meta/split.json"])
+    def test_are_splits_and_no_classes(self, names: tuple[str, str], file: str) -> None:
+        train, other = names
+        lists = {train: [p for p in self.IMAGES if "_0" not in p], other: [p for p in self.IMAGES if "_0" in p]}
+        choice = chosen(self.IMAGES, {file: lists})
+        assert counts(choice) == dict.fromkeys(FRUIT, 4)
+        assert splits(choice)["lime/lime_0.jpg"] == other[:4].removesuffix("i")
+        assert not choice.warnings
+
+    def test_of_other_names_are_classes(self) -> None:
+        images = [path.replace("/", "_") for path in self.IMAGES]
+        lists = {name: [path for path in images if path.startswith(f"{name}_")] for name in FRUIT}
+        assert counts(chosen(images, {"train.json": lists})) == dict.fromkeys(FRUIT, 4)

@@ -92,3 +92,23 @@ class TestBoxes:
         images = [f"images/{i:04d}.jpg" for i in range(12)]
         labels = {f"labels/{i:04d}.txt": "" if i % 4 else "0 0.5 0.5 0.2 0.2\n" for i in range(12)}
         assert "This is YOLO with boxes" in refused(images, labels)
+
+    @pytest.mark.parametrize("box", ["{} 0.5 0.5 1 1\n", "0 0.5 0.5 1 1\n"])
+    def test_beside_images_in_class_folders_are_told_once(self, box: str) -> None:
+        images = [f"{name}/{name}_{i}.jpg" for name in ("lemon", "lime") for i in range(6)]
+        choice = chosen(images, {f"{path[:-4]}.txt": box.format(n // 6) for n, path in enumerate(images)})
+        assert choice.reading.id.startswith("folders")
+        assert [told[:38] for told in choice.warnings] == ["Not used: This is YOLO with boxes: 12 "]
+        assert choice.ignored == [
+            "`lemon/lemon_0.txt`, like 11 more files: it holds classes and boxes, as YOLO has them."
+        ]
+
+
+@pytest.mark.parametrize(("count", "lines"), [(2, 2), (6, 1)])
+def test_of_many_files_the_same_is_said_once(count: int, lines: int) -> None:
+    images = [f"{name}/{name}_{i}.jpg" for name in ("lemon", "lime") for i in range(6)]
+    body = "".join(f"{path} 0.25 0.5 0.75 1.5\n" for path in images)
+    told = [w for w in chosen(images, {f"n/{i}.txt": body for i in range(count)}).warnings if "`n/" in w]
+    assert len(told) == lines
+    assert all(one.endswith("no column tells a class.") for one in told)
+    assert any("like 5 more files" in one for one in told) is (lines == 1)

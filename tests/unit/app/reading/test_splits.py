@@ -1,0 +1,74 @@
+"""Splits that stand elsewhere than the classes."""
+
+import pytest
+
+from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, splits
+
+IMAGES = [f"{name}/{name}_{number}.jpg" for name in FRUIT for number in range(8)]
+VAL = [path for path in IMAGES if path.endswith(("_6.jpg", "_5.jpg"))]
+TEST = [path for path in IMAGES if path.endswith(("_7.jpg", "_4.jpg"))]
+TRAIN = [path for path in IMAGES if path not in VAL + TEST]
+LABEL = {path: path.split("/")[0] for path in IMAGES}
+
+
+def lines(paths: list[str], **labels: object) -> str:
+    return "".join(f"{path}\n" for path in paths)
+
+
+def table(paths: list[str], heading: str = "filename,label\n") -> str:
+    return heading + "".join(f"{path},{LABEL[path]}\n" for path in paths)
+
+
+def numbered(paths: list[str]) -> str:
+    return "".join(f"{path} {FRUIT.index(LABEL[path])}\n" for path in paths)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"train.txt": lines(TRAIN + VAL), "test.txt": lines(TEST)},
+        {"test.txt": lines(TEST)},
+        {"train_list.txt": lines(TRAIN + VAL), "test_list.txt": lines(TEST)},
+        {"trainlist01.txt": lines(TRAIN + VAL), "testlist01.txt": lines(TEST)},
+        {"trainval.txt": lines(TRAIN + VAL), "test.txt": lines(TEST)},
+        {"train.txt": lines(TRAIN + VAL), "test.txt": lines(TEST), "all.txt": lines(IMAGES)},
+        {"train.txt": numbered(TRAIN + VAL), "test.txt": numbered(TEST)},
+        {"test.csv": table(TEST)},
+        {"labels.csv": table(IMAGES), "test.txt": lines(TEST)},
+    ],
+)
+def test_given_beside_class_folders_are_kept(texts: dict[str, object]) -> None:
+    choice = chosen(IMAGES, texts)
+    assert counts(choice) == dict.fromkeys(FRUIT, 8)
+    assert {path for path, split in splits(choice).items() if split == "test"} == set(TEST)
+    assert {split for path, split in splits(choice).items() if path not in TEST} == {"train"}
+
+
+def test_of_two_held_out_lists_the_rest_is_train() -> None:
+    found = splits(chosen(IMAGES, {"testing_list.txt": lines(TEST), "validation_list.txt": lines(VAL)}))
+    assert {split: sum(s == split for s in found.values()) for split in ("train", "val", "test")} == {
+        "train": 12, "val": 6, "test": 6,
+    }  # fmt: skip
+
+
+def test_trainval_is_train_but_for_val() -> None:
+    texts = {"trainval.txt": lines(TRAIN + VAL), "val.txt": lines(VAL), "test.txt": lines(TEST)}
+    assert {path for path, split in splits(chosen(IMAGES, texts)).items() if split == "val"} == set(VAL)
+
+
+def test_lists_of_few_images_are_told_of() -> None:
+    choice = chosen(IMAGES, {"train.txt": lines(TRAIN[:3]), "test.txt": lines(TEST[:3])})
+    assert any("name 6 of 24 images, so the splits were not taken" in told for told in choice.warnings)
+
+
+def test_a_table_against_the_folders_is_told_of() -> None:
+    images = [f"{split}/{path}" for split, paths in (("train", TRAIN), ("test", TEST)) for path in paths]
+    rows = "".join(f"{path},{path.split('/')[1]},train\n" for path in images[:-1])
+    last = f"{images[-1]},{images[-1].split('/')[1]},test\n"
+    choice = chosen(images, {"labels.csv": f"path,label,split\n{rows}{last}"})
+    assert any("another split than the folder that they lie in: 5 in `test`" in told for told in choice.warnings)
+
+
+def test_a_table_of_some_images_says_how_many_are_left_out() -> None:
+    choice = chosen(IMAGES, {"labels.csv": table(TRAIN)})
+    assert any("names 12 images; 12 more lie in folders of the same classes" in told for told in choice.warnings)
