@@ -196,7 +196,7 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
     told: list[str] = []
     refused = {file for refusal in refusals for file in refusal.files if refusal.strength >= Strength.CLEAN}
     agreeing = {file for r in readings if r.used and agree(best, r) for file in r.used}
-    other = {file for r in readings for file in r.used} - agreeing
+    other = {file for r in readings for file in r.used} - agreeing - context.listed_splits.keys()
     known = best.used | agreeing | other | refused
     not_understood = list(unread(context, known))
     told += [one.told for one in not_understood]
@@ -206,6 +206,8 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
             continue
         if file in context.ignored:
             told.append(f"{quoted(file)}: {context.ignored[file]}.")
+        elif file in context.listed_splits:
+            told.append(f"{quoted(file)}: it lists images of a split.")
         elif file in agreeing:
             told.append(f"{quoted(file)}: it gives the same classes.")
         elif file in other:

@@ -130,10 +130,7 @@ def _split_above(tree: Tree, found: dict[str, Split]) -> Tree:
         else:
             rows.append(Row(row.path, Split.TRAIN, row.parts))
     only = {top: _only_folder(some) for top, some in by_top.items()}
-    of_others = {
-        top: {folded(row.parts[0]) for other, some in by_top.items() if other != top for row in some if row.parts}
-        for top in by_top
-    }
+    inside = {top: {folded(row.parts[0]) for row in some if row.parts} for top, some in by_top.items()}
     depths = {0} if rows else set()
     for top, some in by_top.items():
         below = 1
@@ -141,7 +138,7 @@ def _split_above(tree: Tree, found: dict[str, Split]) -> Tree:
         while wrapper is not None and (
             split_of(wrapper) is not None
             # where a neighbour has it among others, it is one of the classes
-            or (folded(wrapper) in ROLES and not (len(of_others[top]) > 1 and folded(wrapper) in of_others[top]))
+            or (folded(wrapper) in ROLES and not any(len(i) > 1 and folded(wrapper) in i for i in inside.values()))
             or folded(wrapper) == folded(top)
             or (len(only) > 1 and len(set(only.values())) == 1 and any(len(row.parts) > 1 for row in some))
         ):

@@ -136,6 +136,8 @@ class TestSplits:
     def test_with_one_class_that_is_called_like_a_folder_of_images(self) -> None:
         choice = chosen(below("train/fake", "train/original", "test/original"))
         assert counts(choice) == {"fake": 4, "original": 8}
+        wrapped = [*below("train/a/images", "train/b/images"), *below("val/images", "test/images")]
+        assert counts(chosen(wrapped)) == {"a": 4, "b": 4}
 
     def test_doubled_and_flat_holds_no_class(self) -> None:
         choice = chosen(

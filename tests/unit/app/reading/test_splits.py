@@ -72,3 +72,12 @@ def test_a_table_against_the_folders_is_told_of() -> None:
 def test_a_table_of_some_images_says_how_many_are_left_out() -> None:
     choice = chosen(IMAGES, {"labels.csv": table(TRAIN)})
     assert any("names 12 images; 12 more lie in folders of the same classes" in told for told in choice.warnings)
+
+
+def test_a_list_that_is_not_used_is_called_what_it_is() -> None:
+    images = {f"images/{name}_{number}.jpg": name for name in FRUIT for number in range(4)}
+    rows = "".join(f"{path},{name}\n" for path, name in images.items())
+    others = [f"images/test_{number}.jpg" for number in range(4)]
+    choice = chosen([*images, *others], {"train.csv": f"path,label\n{rows}", "test.csv": lines(["path", *others])})
+    assert counts(choice) == dict.fromkeys(FRUIT, 4)
+    assert not any("other classes" in told for told in choice.warnings)
