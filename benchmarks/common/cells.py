@@ -4,6 +4,7 @@ So a benchmark can be stopped at any time and goes on where it was, and several 
 each cell is claimed with a file lock, which goes when its holder does.
 """
 
+import argparse
 import fcntl
 import hashlib
 import json
@@ -108,6 +109,18 @@ def run_cells(cells: Sequence[Cell], results: Path, run: Run, jobs: int = 1) -> 
             stop.set()
             signal.signal(signal.SIGTERM, handler)
     return failures
+
+
+def run_and_show(
+    arguments: argparse.Namespace, cells: Sequence[Cell], run: Run, shown: Callable[[list[Line]], str], jobs: int = 1
+) -> int:
+    """The program of most benchmarks: run what has no result yet, unless only the table is asked for, and print what
+    is there. Returns the exit status."""
+    failures = [] if arguments.table else run_cells(cells, arguments.results, run, jobs)
+    recorded = read(arguments.results)
+    print(shown([line for cell in cells if (line := find(cell, recorded)) is not None]))
+    print("".join(f"\nfailed: {failure}" for failure in failures))
+    return 1 if failures else 0
 
 
 def read(results: Path) -> list[Line]:

@@ -25,7 +25,7 @@ from app.domain.spec import TrainingSpec
 from app.reading.layout import load_index
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import markdown
 from worker.training.engine.reporter import Reporter
@@ -49,13 +49,8 @@ HEADER = ("data", "teacher", "seed", "proxy space", "probe", *(f"α {share}" for
 def main() -> int:
     arguments = _options()
     torch.set_num_threads(arguments.threads)
-    cells = list(plan(arguments))
-    failures = [] if arguments.table else run_cells(cells, arguments.results, functools.partial(_run, arguments))
-    recorded = read(arguments.results)
-    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
-    print(markdown(HEADER, [_row(line) for line in lines]))
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    run = functools.partial(_run, arguments)
+    return run_and_show(arguments, list(plan(arguments)), run, lambda lines: markdown(HEADER, [*map(_row, lines)]))
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import NOTHING, markdown
 from benchmarks.common.training import Machine, Outcome, machine_name, run_training
@@ -66,17 +66,12 @@ STAGES = ("prepare", "reprogram", "distill", "evaluate", "export")
 
 def main() -> int:
     arguments = _options()
-    cells = list(plan(arguments))
-    failures = []
-    if not arguments.table:
-        failures = run_cells(cells, arguments.results, functools.partial(run, arguments))
-    recorded = read(arguments.results)
-    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
+    return run_and_show(arguments, list(plan(arguments)), functools.partial(run, arguments), tables)
+
+
+def tables(lines: list[Line]) -> str:
     times, memory = ([line for line in lines if line["measure"] == measure] for measure in (TIME, MEMORY))
-    for text in (ratios(times), split(times), memory_table(memory)):
-        print(f"\n{text}")
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    return "\n".join(f"\n{text}" for text in (ratios(times), split(times), memory_table(memory)))
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

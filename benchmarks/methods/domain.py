@@ -34,7 +34,7 @@ from app.imaging import fit_square, open_rgb
 from app.reading.layout import index_folder
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import SPLIT_SEED, Subset, extract
 from benchmarks.common.setting import DATA_SETS, SEEDS
 from benchmarks.common.table import by_seed, differences, markdown, paired, spread
@@ -84,16 +84,9 @@ class Taps:
 
 def main() -> int:
     arguments = _options()
-    cells = list(plan(arguments))
-    failures = []
-    if not arguments.table:
-        torch.set_num_threads(arguments.threads)
-        failures = run_cells(cells, arguments.results, functools.partial(run, arguments))
-    recorded = read(arguments.results)
-    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
-    print(f"\n{table(lines)}")
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    torch.set_num_threads(arguments.threads)
+    run_cell = functools.partial(run, arguments)
+    return run_and_show(arguments, list(plan(arguments)), run_cell, lambda lines: f"\n{table(lines)}")
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

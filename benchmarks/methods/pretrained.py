@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import NOTHING, Seeds, by_seed, differences, markdown, over_sets, paired, spread
 
@@ -32,14 +32,7 @@ HEADER = ("data", "row", "student", "tdmr − it", "probe of the teacher", "repr
 
 def main() -> int:
     arguments = _options()
-    cells = list(plan(arguments))
-    failures = []
-    if not arguments.table:
-        failures = run_cells(cells, arguments.results, functools.partial(_run, arguments), arguments.jobs)
-    recorded = read(arguments.results)
-    print(table([line for cell in cells if (line := find(cell, recorded)) is not None]))
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    return run_and_show(arguments, list(plan(arguments)), functools.partial(_run, arguments), table, arguments.jobs)
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import by_seed, markdown, spread
 
@@ -34,16 +34,13 @@ def main() -> int:
     setting.add_options(parser, RESULTS / "pretrained-search.jsonl")
     parser.set_defaults(**setting.PRETRAINED)
     arguments = setting.parsed(parser)
-    cells = list(plan(arguments))
     run = functools.partial(setting.run_on_photographs, arguments)
-    failures = [] if arguments.table else run_cells(cells, arguments.results, run)
-    recorded = read(arguments.results)
-    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
-    print(
-        markdown(("data", "row", "student"), [[each["data"], each["row"], spread(by_seed([each]))] for each in lines])
-    )
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    return run_and_show(arguments, list(plan(arguments)), run, table)
+
+
+def table(lines: list[Line]) -> str:
+    rows = [[each["data"], each["row"], spread(by_seed([each]))] for each in lines]
+    return markdown(("data", "row", "student"), rows)
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

@@ -26,7 +26,7 @@ from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import by_seed, markdown, spread
 from benchmarks.common.training import machine_name
@@ -50,20 +50,17 @@ ROWS = {
 def main() -> int:
     arguments = _options()
     torch.set_num_threads(arguments.threads)
-    cells = list(plan(arguments))
-    failures = [] if arguments.table else run_cells(cells, arguments.results, functools.partial(_run, arguments))
-    recorded = read(arguments.results)
-    lines = [line for cell in cells if (line := find(cell, recorded)) is not None]
+    run = functools.partial(_run, arguments)
+    return run_and_show(arguments, list(plan(arguments)), run, functools.partial(table, arguments))
+
+
+def table(arguments: argparse.Namespace, lines: list[Line]) -> str:
     rows = [
         [data, f"`{method}`", row, spread(by_seed(found))]
-        for data in arguments.sets
-        for method in arguments.methods
-        for row in arguments.rows
+        for data, method, row in itertools.product(arguments.sets, arguments.methods, arguments.rows)
         if (found := [line for line in lines if _place(line) == (data, method, row)])
     ]
-    print(markdown(("data", "method", "kept", "student"), rows))
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    return markdown(("data", "method", "kept", "student"), rows)
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:

@@ -31,7 +31,7 @@ from app.domain.spec import TrainingSpec
 from app.reading.layout import load_index
 from benchmarks import RESULTS
 from benchmarks.common import setting
-from benchmarks.common.cells import Cell, Line, find, read, run_cells
+from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
 from benchmarks.common.table import markdown
 from worker.training.data.pools import Images
@@ -76,12 +76,7 @@ class SideBySide:
 def main() -> int:
     arguments = _options()
     torch.set_num_threads(arguments.threads)
-    cells = list(plan(arguments))
-    failures = [] if arguments.table else run_cells(cells, arguments.results, functools.partial(_run, arguments))
-    recorded = read(arguments.results)
-    print(table([line for cell in cells if (line := find(cell, recorded)) is not None]))
-    print("".join(f"\nfailed: {failure}" for failure in failures))
-    return 1 if failures else 0
+    return run_and_show(arguments, list(plan(arguments)), functools.partial(_run, arguments), table)
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Cell]:
