@@ -10,7 +10,6 @@ from app.domain.layout import HOW_TO_LAY_OUT
 from app.domain.placement import Placement
 from app.reading.class_names import with_names
 from app.reading.context import Context
-from app.reading.folders import folder_readings
 from app.reading.formats import READERS
 from app.reading.listing import is_junk, suffix_of
 from app.reading.reading import Reading, Refusal, Strength, agree, named, quoted
@@ -99,7 +98,7 @@ def _read(context: Context) -> tuple[list[Reading], list[Refusal]]:
     tables = [table for file in sorted(context.shallow) if (table := _table(context, file)) is not None]
     found += table_readings(context, tables)
     if not context.listing.addresses:  # folders of web servers are nobody's classes
-        found += folder_readings(context.listing, context.unlabelled_classes)
+        found += context.folders
     return [f for f in found if isinstance(f, Reading)], [f for f in found if isinstance(f, Refusal)]
 
 

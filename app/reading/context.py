@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from app.reading.folders import folder_readings
 from app.reading.listing import Listing, suffix_of
 from app.reading.paths.matching import PathIndex
+from app.reading.reading import Reading
 from app.reading.tables.table import MAX_JSON_BYTES
 from app.reading.text import Text, decode
 
@@ -35,6 +37,11 @@ class Context:
     @cached_property
     def index(self) -> PathIndex:
         return PathIndex(self.listing.images, self.listing.addresses)
+
+    @cached_property
+    def folders(self) -> list[Reading]:
+        """What the folders say, the likeliest first."""
+        return folder_readings(self.listing, self.unlabelled_classes)
 
     @cached_property
     def shallow(self) -> list[str]:

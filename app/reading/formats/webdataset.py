@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from app.domain.dataset import Reason, Split
 from app.reading.context import Context
-from app.reading.folders import folder_readings
 from app.reading.labelled import Item, labelled_reading
 from app.reading.listing import folder_of, name_of, stem_of
 from app.reading.reading import Reading, Refusal, agree
@@ -43,7 +42,7 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
 def _beside_classes(reading: Reading, context: Context) -> Reading:
     """No stronger than class folders that say something else: beside pictures of fruit may stand who took them. The
     folders of shards and of splits are no classes."""
-    for folders in folder_readings(context.listing, context.unlabelled_classes):
+    for folders in context.folders:
         names = folders.classes
         if folders.taught < 2 or are_parts(names) or all(folded(name) in ROLES | MASKS for name in names):
             continue

@@ -25,7 +25,6 @@ _IMAGE_PATH = re.compile(
     r"(.+?(?:" + "|".join(map(re.escape, sorted(IMAGE_SUFFIXES))) + r"))(?:\s+(.*))?$", re.IGNORECASE
 )
 _SAMPLE_LINES = 50
-MAX_CELL = 2**17
 MAX_JSON_BYTES = 64 * 2**20
 """A parsed JSON document takes some ten times its size."""
 

@@ -11,7 +11,7 @@ TRAIN = [path for path in IMAGES if path not in VAL + TEST]
 LABEL = {path: path.split("/")[0] for path in IMAGES}
 
 
-def lines(paths: list[str], **labels: object) -> str:
+def lines(paths: list[str]) -> str:
     return "".join(f"{path}\n" for path in paths)
 
 
