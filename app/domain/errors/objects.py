@@ -16,7 +16,7 @@ class InvalidSpec(
 class UnknownTeacher(
     InvalidSpec,
     code="unknown_teacher",
-    title="No worker offers this teacher",
+    title="Unknown teacher",
     example="No worker offers a teacher named 'resnet81'.",
 ):
     """No worker offers this teacher."""
@@ -25,7 +25,7 @@ class UnknownTeacher(
 class UnknownStudent(
     InvalidSpec,
     code="unknown_student",
-    title="No worker offers this student",
+    title="Unknown student",
     example="No worker offers a student named 'resnet81'.",
 ):
     """No worker offers this student architecture."""

@@ -301,14 +301,14 @@ class UnknownLayout(APIError):
 
 
 class UnknownStudent(APIError):
-    """No worker offers this student (422)."""
+    """Unknown student (422)."""
 
     code = "unknown_student"
     status = 422
 
 
 class UnknownTeacher(APIError):
-    """No worker offers this teacher (422)."""
+    """Unknown teacher (422)."""
 
     code = "unknown_teacher"
     status = 422
