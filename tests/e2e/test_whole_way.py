@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {
     "views": {"count": 2, "hflip": False},
     "reprogram": {"steps": 30},
     "distill": {"image_steps": 640, "batch_size": 64},
+    "export": {"formats": ["torchscript"], "measure": False},
 }
 
 
@@ -106,7 +107,8 @@ class TestWholeWay:
         dataset = client.upload(tmp_path / "digits.zip")
         assert dataset["counts"] == {"train": 20, "val": 0, "test": 719, "unlabelled": 1058}
 
-        body = SPEC | {"dataset_id": dataset["id"], "metadata": {"team": "digits"}}
+        # in the files that a job writes unless it is told otherwise
+        body = SPEC | {"dataset_id": dataset["id"], "metadata": {"team": "digits"}, "export": {}}
         assert client.http.post("/v1/jobs/estimate", json=body).json()["seconds"] is None  # nothing has run yet
         first, again = (client.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "once"}) for _ in range(2))
         assert first.status_code == again.status_code == 202
