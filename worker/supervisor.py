@@ -27,7 +27,6 @@ from app.domain.reproduction import Reproduction
 from app.domain.runtime import RuntimeConfig
 from app.domain.speeds import Sample, Work
 from app.domain.states import TERMINAL_JOB_STATES, JobState
-from app.domain.workload import architecture_of, training_way
 from app.log_context import bound
 from app.services import leases, speeds
 from app.services.leases import JobClaim
@@ -248,10 +247,9 @@ class _Attempt(LeasedRun[JobClaim]):
         spec, settings = self.claim.spec, self.worker.settings
         students = max(1, len(spec.every_student))
         told = [*self._learned, Sample(work=Work.PUBLISH, amount=max(1e-3, publishing) / students)]
-        if self.peak_bytes and len(spec.every_student) == 1:
-            how, student = training_way(spec), architecture_of(spec.every_student[0])
-            peak = Sample(work=Work.PEAK_MEMORY, subject=student, size=spec.image_size, how=how, amount=self.peak_bytes)
-            told.append(peak)
+        trained = next((sample for sample in self._learned if sample.work is Work.TRAIN), None)
+        if self.peak_bytes and trained is not None and len(spec.every_student) == 1:
+            told.append(trained.model_copy(update={"work": Work.PEAK_MEMORY, "amount": float(self.peak_bytes)}))
         try:
             with self.worker.store.write() as session:
                 speeds.learn(session, machine.kind(settings), told, of_jobs=True)

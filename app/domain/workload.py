@@ -62,8 +62,9 @@ class Piece(NamedTuple):
     """Whose: the student's name, where there are several."""
 
 
-def training_way(spec: TrainingSpec) -> str:
-    return str(Way(spec.method, spec.distill.optimiser, spec.distill.batch_size))
+def training_way(spec: TrainingSpec, training: int) -> str:
+    """How a job on so many training images trains, as far as its speed and its memory depend on it."""
+    return str(Way(spec.method, spec.distill.optimiser, images_a_step(spec, training)))
 
 
 def images_a_step(spec: TrainingSpec, training: int) -> int:
@@ -134,7 +135,7 @@ def pieces(
     for name, part in parts:
         network = architecture_of(name), size
         steps = spec.distill.image_steps
-        yield Piece(Stage.DISTILL, Work.TRAIN, steps, *network, training_way(spec), part)
+        yield Piece(Stage.DISTILL, Work.TRAIN, steps, *network, training_way(spec, counts.training), part)
         answered = EVALUATIONS * judged_by + head_views(spec)
         yield Piece(Stage.DISTILL, Work.FORWARD, answered, *network, "", part)
         if teacher is not None and live:

@@ -25,7 +25,8 @@ def memory(
     on_gpu: bool,
 ) -> Range | None:
     """Of the training process and what it starts, at its peak."""
-    told = [known.exactly(Work.PEAK_MEMORY, card.name, spec.image_size, training_way(spec)) for card in students]
+    way = training_way(spec, counts.training)
+    told = [known.exactly(Work.PEAK_MEMORY, card.name, spec.image_size, way) for card in students]
     if told and all(told):
         return largest(told)
     resident = known.of(Work.RESIDENT)
@@ -39,7 +40,8 @@ def memory(
 
 
 def device_memory(spec: JobSpec, counts: Counts, known: Speeds, students: Sequence[StudentCard]) -> Range | None:
-    told = [known.exactly(Work.PEAK_DEVICE_MEMORY, card.name, spec.image_size, training_way(spec)) for card in students]
+    way = training_way(spec, counts.training)
+    told = [known.exactly(Work.PEAK_DEVICE_MEMORY, card.name, spec.image_size, way) for card in students]
     if told and all(told):
         return largest(told)
     needs = [_network_bytes(spec, counts, known, card) for card in students]

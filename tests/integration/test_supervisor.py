@@ -13,7 +13,7 @@ from app.domain.speeds import Work
 from app.domain.states import JobState, Stage
 from app.services import speeds
 from tests.integration.supervising import Harness, wait_for
-from worker import machine
+from worker import limits, machine
 from worker.supervisor import SHOWN_FOREIGN_LINES
 
 
@@ -36,7 +36,10 @@ class TestSuccess:
             assert len(content) == artifact.bytes
         assert harness.stored(job_id) == ["e1/manifest.json", "e1/student.onnx"]
 
-    def test_remembers_what_the_job_took_and_tells_the_next_one(self, harness: Harness) -> None:
+    def test_remembers_what_the_job_took_and_tells_the_next_one(
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "_POLL_SECONDS", 0.0)  # the child lives for less than a second
         job_id = harness.submit()
 
         harness.supervisor().run_next()
@@ -45,6 +48,9 @@ class TestSuccess:
             known = {row.work: row for row in speeds.known(session, machine.kind(harness.settings))}
         assert (known[Work.DECODE].amounts, known[Work.DECODE].of_jobs) == ((0.25,), True)
         assert 0 < known[Work.PUBLISH].amounts[0] < 60
+        trained, peak = known[Work.TRAIN], known[Work.PEAK_MEMORY]
+        assert (peak.subject, peak.size, peak.how) == (trained.subject, trained.size, trained.how)
+        assert peak.amounts[0] > 1e6
         assert harness.job(job_id).expected_end is None  # it has ended
         next_job = harness.submit()
         with harness.running("waits"):

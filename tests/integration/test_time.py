@@ -9,7 +9,7 @@ from app.db.models import Dataset, Job, Worker
 from app.domain.spec import JobSpec
 from app.domain.speeds import Known, Sample, Work
 from app.domain.states import Stage
-from app.domain.workload import training_way
+from app.domain.workload import SMALL_BATCH, training_way
 from app.services import catalog, speeds
 from app.services.leases import JobClaim, claim_job, fail_job, record
 from tests.integration.conftest import CATALOG, Service
@@ -192,6 +192,12 @@ class TestEstimate:
         assert (body["seconds"], body["stages"], body["memory_bytes"]) == (None, {}, None)
         assert body["unknown"]["seconds"] == "no worker has told its kind of machine yet"
 
+    def test_a_batch_larger_than_the_data_set_is_the_one_that_there_are_images_for(self, measured: Service) -> None:
+        few, many = (measured.spec(distill={"batch_size": size}) for size in (SMALL_BATCH, 8192))
+        told = [measured.http.post("/v1/jobs/estimate", json=spec).json() for spec in (few, many)]
+        assert told[0]["seconds"] is not None
+        assert told[0]["stages"] == told[1]["stages"] and told[0]["memory_bytes"] == told[1]["memory_bytes"]
+
     def test_says_which_format_nobody_has_written(self, measured: Service) -> None:
         spec = measured.spec(export={"formats": ["onnx", "onnx_int8"]})
         body = measured.http.post("/v1/jobs/estimate", json=spec).json()
@@ -292,7 +298,7 @@ class TestLearn:
     def test_an_estimate_follows_what_was_learned(self, measured: Service) -> None:
         spec = measured.spec(pretrained=False)
         before = measured.http.post("/v1/jobs/estimate", json=spec).json()["stages"]["distill"]["expected"]
-        how = training_way(JobSpec(**spec))  # type: ignore[arg-type]
+        how = training_way(JobSpec(**spec), training=4)  # type: ignore[arg-type]
         with measured.store.write() as session:
             told = [sample(Work.TRAIN, 0.008, "mobilenetv3_small_050", 160, how)]
             speeds.learn(session, MACHINE, told, of_jobs=True)

@@ -144,6 +144,7 @@ if behaviour == "crashes":
 if behaviour == "says nothing":
     sys.exit(0)
 say(type="speed", work="decode", amount=0.25)
+say(type="speed", work="train", subject="test_vit", size=160, how="tdmr muon 64", amount=0.001)
 say(type="stage", stage="reprogram")
 say(type="progress", stage="reprogram", progress=0.25, eta_seconds=30.0)
 say(type="metric", stage="reprogram", step=10, values={"loss": 2.0})

@@ -31,7 +31,6 @@ from app.domain.progress import FailureLine
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Known, Speeds, Work
-from app.domain.workload import architecture_of, training_way
 from app.imaging import UnreadableImage
 from app.logs import configure_logging
 from worker.training.engine.allocator import keep_freed_memory
@@ -81,7 +80,6 @@ def main() -> int:
             torch.set_num_threads(runtime.threads)
         reporter.learned(Work.START, time.time() - psutil.Process().create_time(), 1)
         train(run)
-        _tell_memory(reporter, spec)
     except Stopped:
         return EXIT_STOPPED
     except Exception as error:
@@ -91,13 +89,6 @@ def main() -> int:
         reporter.emit(failure)
         return EXIT_FAILED
     return 0
-
-
-def _tell_memory(reporter: Reporter, spec: TrainingSpec) -> None:
-    """What the accelerator's memory held at most; the supervisor watches the machine's own."""
-    if torch.cuda.is_available() and (peak := torch.cuda.max_memory_reserved()) and len(spec.every_student) == 1:
-        student = architecture_of(spec.every_student[0])
-        reporter.learned(Work.PEAK_DEVICE_MEMORY, peak, 1, student, spec.image_size, training_way(spec))
 
 
 def _read_speeds(path: Path | None) -> Speeds:

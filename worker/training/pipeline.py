@@ -70,6 +70,7 @@ def train(run: Run) -> Manifest:
     evaluations = evaluate(run, images, task_teacher, students)
     manifest = export(run, images, taps, students, evaluations)
     tell_choice(run, manifest.choice)
+    _tell_memory(run, images)
     run.reporter.emit(DoneLine(metrics=manifest.metrics))
     return manifest
 
@@ -238,11 +239,19 @@ def _tell_speed(
     assert spec.student is not None
     network = architecture_of(spec.student), spec.image_size
     if steps.count >= _ENOUGH_STEPS:
-        seconds = steps.seconds - validating
-        run.reporter.learned(Work.TRAIN, seconds, steps.count * batch_size, *network, training_way(spec))
+        seconds, way = steps.seconds - validating, training_way(spec, len(images.pools.training))
+        run.reporter.learned(Work.TRAIN, seconds, steps.count * batch_size, *network, way)
     judged_by = len(images.pools.val) or min(AGREEMENT_IMAGES, len(images.pools.training))
     share = min(1.0, steps.count / max(1, steps.of))  # of a resumed student
     run.reporter.learned(Work.FORWARD, validating, round(share * min(steps.of, EVALUATIONS)) * judged_by, *network)
+
+
+def _tell_memory(run: Run, images: Images) -> None:
+    """What the accelerator's memory held at most; the supervisor watches the machine's own."""
+    students = run.spec.every_student
+    if torch.cuda.is_available() and (peak := torch.cuda.max_memory_reserved()) and len(students) == 1:
+        subject, way = architecture_of(students[0]), training_way(run.spec, len(images.pools.training))
+        run.reporter.learned(Work.PEAK_DEVICE_MEMORY, peak, 1, subject, run.spec.image_size, way)
 
 
 def _claim_folder(run: Run, index: DatasetIndex) -> None:

@@ -113,7 +113,7 @@ class TestTraining:
 SPEC = TrainingSpec(method="scratch", student="small", image_size=100, export={"formats": ["onnx"], "measure": False})
 COUNTS = Counts(labelled=200, unlabelled=0, val=50, judged=40, decodes=290, teacher_views=0)
 PIECES_OF_A_JOB = [
-    train("small", 0.001, how=training_way(SPEC), of_jobs=True),
+    train("small", 0.001, how=training_way(SPEC, 200), of_jobs=True),
     Known(Work.START, "", 0, "", (5.0,), False),
     Known(Work.DECODE, "", 0, "", (0.01,), False),
     Known(Work.FORWARD, "small", 100, "", (0.0003,), True),
