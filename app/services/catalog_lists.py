@@ -21,7 +21,6 @@ TeacherSort = Literal["name", "-name", "parameters", "-parameters", "input_size"
 """A minus sign stands for descending order."""
 
 _SORTED_BY: dict[str, Callable[[Any], Any]] = {
-    "name": lambda card: card.name,
     "parameters": lambda card: card.parameters,
     "input_size": lambda card: card.input_size,
 }
@@ -83,7 +82,7 @@ def teachers(
         CatalogEmpty: if no worker has ever registered.
         InvalidRequest: if the place of `after` in this order is unknown.
     """
-    return _page(_behind(offer(session).teachers, sort, after), wanted.admits, limit)
+    return _page(_behind(offer(session).teachers, wanted.q, sort, after), wanted.admits, limit)
 
 
 def students(
@@ -95,23 +94,30 @@ def students(
     limit: int,
 ) -> Page[StudentCard]:
     """As `teachers`, of students."""
-    return _page(_behind(offer(session).students, sort, after), wanted.admits, limit)
+    return _page(_behind(offer(session).students, wanted.q, sort, after), wanted.admits, limit)
 
 
-def _behind(cards: Mapping[str, Card], sort: str, after: str | None) -> Iterable[Card]:
+def _behind(cards: Mapping[str, Card], q: str, sort: str, after: str | None) -> Iterable[Card]:
     """All cards in this order, those behind the one named `after`."""
+    if sort in {"name", "-name"}:
+        # `after` may have left the catalogue since the last page, and still has its place
+        names = _by_name({*cards, *([] if after is None else [after])}, q.casefold(), descending=sort == "-name")
+        return [cards[name] for name in names[0 if after is None else names.index(after) + 1 :]]
     ordered = _ordered(cards.values(), sort)
     if after is None:
         return ordered
     if after in cards:
         return ordered[ordered.index(cards[after]) + 1 :]
-    if sort in {"name", "-name"}:  # it may have left the catalogue since the last page
-        return [card for card in ordered if (card.name > after) == (sort == "name")]
     raise InvalidRequest(
         "after: Nothing in the catalogue has this name, so its place in this order is unknown.",
         hint="Begin again without `after`.",
         param="after",
     )
+
+
+def _by_name(names: Iterable[str], needle: str, *, descending: bool) -> list[str]:
+    """Those that contain what is searched for come before those whose family alone does."""
+    return sorted(sorted(names, reverse=descending), key=lambda name: needle not in name.casefold())
 
 
 def _ordered(cards: Iterable[Card], sort: str) -> list[Card]:

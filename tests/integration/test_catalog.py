@@ -176,6 +176,18 @@ class TestLists:
                 seen += names(f"students?sort={sort}&limit=2&after={seen[-1]}")
             assert seen == whole and len(whole) == 5
 
+    def test_names_that_contain_what_is_searched_for_come_before_families(
+        self, service: Service, names: Callable[[str], list[str]]
+    ) -> None:
+        others = [StudentCard(name=name, family="mobilenetv3", parameters=1) for name in ("fbnetv3_b", "tinynet_a")]
+        with service.store.write() as session:
+            catalog.register(session, "c", "training", "cpu", Catalog(teachers=(), students=tuple(others)))
+        called, relatives = ["mobilenetv3_small_050", "mobilenetv3_small_075"], ["fbnetv3_b", "tinynet_a"]
+        assert names("students?q=MobileNetV3") == called + relatives
+        assert names("students?q=mobilenetv3&sort=-name") == called[::-1] + relatives[::-1]
+        assert names("students?q=mobilenetv3&after=mobilenetv3_small_06") == [called[1], *relatives]
+        assert names("students?q=mobilenetv3&after=fbnetv3_b") == ["tinynet_a"]
+
     def test_the_place_of_an_unknown_name_in_an_order_by_number_is_unknown(self, service: Service) -> None:
         answer = service.http.get("/v1/students?sort=parameters&after=gone")
         assert (answer.status_code, answer.json()["param"]) == (422, "after")

@@ -27,7 +27,10 @@ InputSize = Annotated[
 ImageSize = Annotated[
     int | None, Query(ge=16, le=1024, description="Only students that take images of this side, in pixels.")
 ]
-SORTED = "`-` in front means descending. What is unknown comes last."
+SORTED = (
+    "`-` in front means descending. What is unknown comes last. By name, those whose name contains `q` come before "
+    "those whose family does."
+)
 
 
 @router.get("/teachers", operation_id="list_teachers", summary="List teachers", responses=problems(CatalogEmpty))
