@@ -17,6 +17,7 @@ from app.reading.splits import against_folders, with_listed_splits, with_splits_
 from app.reading.suspicions import suspicions
 from app.reading.tables.readings import table_readings
 from app.reading.tables.table import Table, is_table_name, open_table
+from app.reading.united import united
 from app.reading.unread import Unread, unread
 from app.reading.words import is_unlabelled
 
@@ -55,6 +56,7 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     """
     readings, refusals = _read(context)
     readings = [_finished(reading, context) for reading in readings]
+    readings = [*united(readings, context), *readings]
     valid = _ranked([reading for reading in readings if reading.taught >= 2])
     if not valid:
         raise _unreadable(context, readings, refusals)

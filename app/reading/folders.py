@@ -191,7 +191,8 @@ def _levels(tree: Tree, unlabelled: dict[str, Placement]) -> Iterator[Reading]:
     path = _reading(tree, unlabelled, "folders:path", "the whole paths below the top folders", joined, strength)
     whole = [path] if (max(lengths) > 2 or shared) and not agree(path, first) else []
     deeper = [reading for reading in (second, *whole, last) if reading is not None and reading.taught > 1]
-    first = replace(first, warnings=(*first.warnings, _nested_note(seconds)))
+    if not all(folded(name) in ROLES for name in seconds):  # every class keeps its pictures in `images`
+        first = replace(first, warnings=(*first.warnings, _nested_note(seconds)))
     if shared:
         which = named(sorted(name for name, over in seconds.items() if len(over) > 1))
         told = f"The top folders share subfolders: {which}."
