@@ -1,5 +1,6 @@
 """Classes and splits from folders."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -48,6 +49,7 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
     """The tree with its splits told; twice where it may also have none."""
     tops = {row.parts[0] for row in tree.rows if row.parts}
     found = splits_of(tops)
+    found |= _called_without_split(tree, found.keys())
     if Split.TRAIN not in found.values():  # `dev board` and `test board` are no splits of one set
         found = {name: split for name, split in found.items() if not beside_split(name)}
     classes = {beside_split(name) for name in found}
@@ -70,6 +72,23 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
             yield replace(tree, sure=alike and len(set(found.values())) == 1, split_apart=False)
         return
     yield _split_inside(tree) or tree
+
+
+def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split]:
+    """`rps` beside `rps-test-set` and `rps-validation`: the train folder is often called like the whole, and holds the
+    same classes as one of the others."""
+    inner: dict[str, set[str]] = defaultdict(set)
+    for row in tree.rows:
+        if len(row.parts) > 1:
+            inner[row.parts[0]].add(row.parts[-1])
+    tops = {row.parts[0] for row in tree.rows if row.parts}
+    for whole in sorted(tops - set(found)):
+        words = tuple(re.findall(r"[^\W_]+", folded(whole)))
+        others = {top: near_split(top) for top in tops if words and beside_split(top) == words}
+        if len(others) == len(tops) - 1 and any(len(inner[whole] & inner[top]) > 1 for top in others):
+            told = {top: split for top, split in others.items() if split is not None}
+            return {whole: Split.TRAIN} | told if Split.TRAIN not in told.values() else {}
+    return {}
 
 
 def _split_inside(tree: Tree) -> Tree | None:

@@ -17,6 +17,7 @@ from app.reading.formats import (
     json_lines,
     json_tables,
     label_studio,
+    numbered_images,
     refused,
     via,
     webdataset,
@@ -37,5 +38,6 @@ READERS: tuple[Reader, ...] = (
     via.read,
     webdataset.read,
     json_tables.read,
+    numbered_images.read,
     refused.read,
 )

@@ -8,6 +8,7 @@ from app.domain.dataset import Split
 from app.reading.context import Context
 from app.reading.labelled import Item, labelled_reading
 from app.reading.listing import folder_of, name_of
+from app.reading.paths.split_folders import table_splits
 from app.reading.reading import Reading, Refusal
 from app.reading.tables.readings import table_readings
 from app.reading.tables.table import Table, records_table
@@ -18,6 +19,7 @@ _WRAPPERS = ("data", "images", "annotations", "samples", "items", "records", "ro
 
 def read(context: Context) -> Iterator[Reading | Refusal]:
     tables: list[Table] = []
+    mappings: dict[str, list[Item]] = {}
     for file, document in context.documents():
         content = document
         if isinstance(document, dict):
@@ -29,13 +31,17 @@ def read(context: Context) -> Iterator[Reading | Refusal]:
                 tables.append(table)
         elif isinstance(content, dict) and not _list_splits(file, content, context):
             items = _items(file, content, context)
-            reading = (
-                labelled_reading(context, f"json:{file[:150]}", f"the JSON file {name_of(file)}", items)
-                if items
-                else None
-            )
-            if reading is not None:
-                yield reading
+            if items:
+                mappings[file] = items
+    splits = table_splits(mappings, context.listing.root)
+    parts = [list(mappings)] if len(set(splits.values())) == len(mappings) else [[file] for file in mappings]
+    for files in parts if mappings else ():  # `train.json` and `test.json` are one set
+        called = f"the JSON file{'s' if len(files) > 1 else ''} {' and '.join(map(name_of, files))}"
+        reading = labelled_reading(
+            context, f"json:{files[0][:150]}", called, [item for file in files for item in mappings[file]]
+        )
+        if reading is not None:
+            yield reading
     if tables:
         yield from table_readings(context, tables)
 

@@ -1,10 +1,12 @@
 """Classes and splits from folders."""
 
+from collections import Counter
+
 import pytest
 
 from app.domain.dataset import Split
 from app.reading.words import is_unlabelled, split_of, splits_of
-from tests.unit.app.reading.reading_helpers import chosen, counts, refused, splits
+from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, refused, splits
 
 
 def below(*folders: str, each: int = 4) -> list[str]:
@@ -132,6 +134,22 @@ class TestSplits:
         assert counts(choice) == {"a": 8, "b": 9}
         assert splits(choice)["a/test/0.jpg"] == "test" and splits(choice)["b/9.jpg"] == "train"
         assert any("1 images of `b` lie beside" in told for told in choice.warnings)
+
+    @pytest.mark.parametrize("above", ["", "{0}/"], ids=["once", "doubled"])
+    def test_of_which_train_is_called_like_the_whole(self, above: str) -> None:
+        def inside(folder: str, per_class: int) -> list[str]:
+            start = f"{folder}/{above.format(folder)}"
+            return [f"{start}{name}/{folder}{i}.png" for name in FRUIT for i in range(per_class)]
+
+        choice = chosen([*inside("fruit", 5), *inside("fruit-test-set", 2), *inside("fruit_validation", 1)])
+        assert counts(choice) == dict.fromkeys(FRUIT, 8)
+        assert Counter(splits(choice).values()) == {"train": 15, "test": 6, "val": 3}
+
+    def test_of_which_one_holds_other_classes_are_none(self) -> None:
+        """`board` and `test board` are two things."""
+        images = [f"board/{side}/{i}.png" for side in ("front", "back") for i in range(4)]
+        choice = chosen([*images, *(f"test board/{view}/{i}.png" for view in ("top", "bottom") for i in range(4))])
+        assert choice.asks or {"board", "test board"} <= choice.reading.counts.keys()
 
     def test_with_one_class_that_is_called_like_a_folder_of_images(self) -> None:
         choice = chosen(below("train/fake", "train/original", "test/original"))

@@ -1,5 +1,7 @@
 """Splits that stand elsewhere than the classes."""
 
+from collections import Counter
+
 import pytest
 
 from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, splits
@@ -59,6 +61,43 @@ def test_trainval_is_train_but_for_val() -> None:
 def test_lists_of_few_images_are_told_of() -> None:
     choice = chosen(IMAGES, {"train.txt": lines(TRAIN[:3]), "test.txt": lines(TEST[:3])})
     assert any("name 6 of 24 images, so the splits were not taken" in told for told in choice.warnings)
+
+
+NUMBERED = {n: f"{name}/{name}_{i}.jpg" for n, (name, i) in enumerate(((f, i) for f in FRUIT for i in range(6)), 1)}
+
+
+def numbered(said: str) -> dict[str, object]:
+    """As CUB-200-2011 tells its splits; `said` by turns."""
+    split = "".join(f"{n} {said[n % len(said)]}\n" for n in NUMBERED)
+    return {"cub/images.txt": "".join(f"{n} {p}\n" for n, p in NUMBERED.items()), "cub/train_test_split.txt": split}
+
+
+def test_splits_may_stand_beside_the_numbers_of_images() -> None:
+    choice = chosen([f"cub/images/{path}" for path in NUMBERED.values()], numbered("01"))
+    assert counts(choice) == dict.fromkeys(FRUIT, 6)
+    assert splits(choice) == {f"cub/images/{p}": "train" if n % 2 else "test" for n, p in NUMBERED.items()}
+    assert not choice.warnings
+
+
+@pytest.mark.parametrize("said", ["012", "yn"])
+def test_numbers_that_tell_something_else_are_no_splits(said: str) -> None:
+    choice = chosen([f"cub/images/{path}" for path in NUMBERED.values()], numbered(said))
+    assert set(splits(choice).values()) == {"train"}
+
+
+def test_a_json_file_for_each_split_is_one_set() -> None:
+    """Food-101."""
+    images = [f"images/{name}/{i}.jpg" for name in FRUIT for i in range(6)]
+    documents = {
+        f"meta/{split}.json": {
+            name: [f"{name}/{i}" for i in range(6) if (i < 4) == (split == "train")] for name in FRUIT
+        }
+        for split in ("train", "test")
+    }
+    choice = chosen(images, documents)
+    assert counts(choice) == dict.fromkeys(FRUIT, 6)
+    assert Counter(splits(choice).values()) == {"train": 12, "test": 6}
+    assert not choice.warnings
 
 
 def test_a_table_against_the_folders_is_told_of() -> None:
