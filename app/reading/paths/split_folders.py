@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from app.domain.dataset import Split
 from app.reading.listing import folder_of, stem_of
-from app.reading.words import folded, split_of, splits_of
+from app.reading.words import beside_split, folded, split_of, splits_of
 
 _TOLD = frozenset(
     (
@@ -72,6 +72,12 @@ def list_split(file: str) -> Split | None:
     but for what a list of val has too."""
     name = without_told(re.sub(r"(?<=[a-z])[0-9]+$|list", " ", folded(stem_of(file))))
     return Split.TRAIN if is_trainval(file) else split_of(name)
+
+
+def beside_list_split(file: str) -> tuple[str, ...]:
+    """The words of a file's name beside its split's: `images_variant_trainval.txt` is of the variant."""
+    name = without_told(re.sub(r"train[\W_]?val(id)?", "train", folded(stem_of(file))))
+    return beside_split(name)
 
 
 def is_trainval(file: str) -> bool:

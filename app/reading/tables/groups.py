@@ -5,6 +5,7 @@ from itertools import groupby
 
 from app.domain.dataset import Split
 from app.reading.listing import name_of
+from app.reading.paths.split_folders import beside_list_split
 from app.reading.tables.columns import Columns
 from app.reading.tables.table import Table
 from app.reading.words import folded
@@ -51,6 +52,8 @@ def _same_columns(pair: Pair) -> tuple[object, ...]:
         heading is None,
         heading or (),
         columns.width if heading is None else 0,
+        # without headings, `variant_train.txt` and `family_train.txt` look alike and tell different things
+        beside_list_split(table.file) if heading is None else (),
         name_of(table.file) if is_own(table.file) else "",
     )
 

@@ -28,6 +28,42 @@ def told(choice: object, words: str) -> bool:
 
 
 class TestGroups:
+    def test_without_headings_are_told_by_the_words_beside_their_splits(self) -> None:
+        """FGVC-Aircraft: what it is, and who made it."""
+        makers = {"lemon": "yellow", "lime": "green", "plum": "blue"}
+        files = {}
+        for split, numbers in (("train", range(4)), ("val", (4, 5)), ("test", (6, 7)), ("trainval", range(6))):
+            variants = table(numbers, heading="", row="{path} {label}").strip()
+            files[f"data/images_variant_{split}.txt"] = variants
+            files[f"data/images_maker_{split}.txt"] = "\n".join(
+                f"{path} {'blue' if makers[label] == 'blue' else 'other'}"
+                for path, label in (line.split(" ") for line in variants.splitlines())
+            )
+        images = {f"data/{path}": label for path, label in IMAGES.items()}
+        choice = chosen(images, files)
+        assert choice.asks
+        offered = {len(one.classes) for one in (choice.reading, *choice.others)}
+        assert offered == {2, 3}
+        assert of_each(choice) == {"train": 12, "val": 6, "test": 6}
+
+    def test_of_another_numbering_do_not_hide_the_splits(self) -> None:
+        """TrashNet: one-indexed lists of three splits beside a zero-indexed one of all images."""
+        numbers = {name: n for n, name in enumerate(FRUIT)}
+        images = {f"all/{label}/{label}{i}.jpg": label for label in FRUIT for i in range(8)}
+
+        def listed(chosen_ones: Iterable[int], first: int) -> str:
+            return "\n".join(f"{c}{i}.jpg {numbers[c] + first}" for c in FRUIT for i in range(8) if i in chosen_ones)
+
+        files = {"zero-indexed-files.txt": listed(EVERY, 0)}
+        files |= {
+            f"one-indexed-files-notrash_{split}.txt": listed(which, 1)
+            for split, which in (("train", range(5)), ("val", (5,)), ("test", (6, 7)))
+        }
+        choice = chosen(images, files)
+        assert counts(choice) == ALL
+        assert of_each(choice) == {"train": 15, "val": 3, "test": 6}
+        assert not choice.warnings
+
     @pytest.mark.parametrize(
         ("heading", "row"),
         [
