@@ -1,5 +1,7 @@
 """Class folders for one split, and a table for the images of another."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.unit.app.reading.reading_helpers import FRUIT, chosen, counts, splits
@@ -40,6 +42,22 @@ class TestTables:
         assert not choice.warnings and not choice.reading.skipped
         first, _, second = choice.reading.source.partition("; ")
         assert first == "the second folder level" and second.startswith("those of `test` from ") and file in second
+
+    def test_may_label_train_where_folders_sort_test(self) -> None:
+        train = {f"train/{n}.jpg": FRUIT[n % 3] for n in range(15)}
+        test = {f"test/{name}/t{n}.jpg": name for name in FRUIT for n in range(2)}
+        choice = chosen([*train, *test], {"train.csv": table(train)})
+        assert counts(choice) == BOTH
+        assert splits(choice) == dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+
+    @pytest.mark.parametrize(
+        "written", [str.upper, lambda name: name.replace("_", " "), lambda name: name.replace("_", "-")]
+    )
+    def test_may_write_the_words_of_a_class_otherwise(self, written: Callable[[str], str]) -> None:
+        pies = [f"{name}_pie" for name in FRUIT]
+        train = [f"train/{pie}/{n}a.jpg" for pie in pies for n in range(4)]
+        test = {f"test/{n}.jpg": written(pies[n % 3]) for n in range(6)}
+        assert counts(chosen([*train, *test], {"test.csv": table(test)})) == dict.fromkeys(pies, 6)
 
     def test_of_val_and_of_test_are_both_used(self) -> None:
         val = {f"val/v{i}.jpg": FRUIT[i % 3] for i in range(3)}
