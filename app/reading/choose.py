@@ -29,6 +29,7 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".xlsx", ".xls", ".
 
 
 _OTHER_CLASSES, _NO_CLASS = ": it gives other classes.", " tells a class."
+_LEFT_OUT = ": the images that it labels are left out."
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     warnings += [*against_folders(best), *_partly(best, valid)]
     if not rivals and not exact:
         warnings += _alternatives(best, differing)
-        warnings += [f"Not used: {told}" for told in ignored if told.endswith((_OTHER_CLASSES, _NO_CLASS))][:5]
+        warnings += [f"Not used: {told}" for told in ignored if told.endswith((_OTHER_CLASSES, _LEFT_OUT, _NO_CLASS))][
+            :5
+        ]
         warnings += _refused(best, refusals)
     return Choice(best, differing[: MAX_OFFERED - 1], bool(rivals), ignored, warnings)
 
@@ -212,10 +215,17 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
         elif file in agreeing:
             told.append(f"{quoted(file)}: it gives the same classes.")
         elif file in other:
-            told.append(f"{quoted(file)}{_OTHER_CLASSES}")
+            apart = all(_share_nothing(best, r) for r in readings if file in r.used)
+            told.append(f"{quoted(file)}{_LEFT_OUT if apart else _OTHER_CLASSES}")
         elif file not in refused and suffix_of(file) in _TABLES:
             told.append(f"{quoted(file)}: it names no images of the archive.")
     return told[:50]
+
+
+def _share_nothing(one: Reading, other: Reading) -> bool:
+    """Whether they label no image both."""
+    labelled = (path for path, p in other.placements.items() if p.label is not None)
+    return not any(path in one.placements and one.placements[path].label is not None for path in labelled)
 
 
 def _unreadable(context: Context, readings: Sequence[Reading], refusals: Sequence[Refusal]) -> DatasetRejected:

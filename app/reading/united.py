@@ -11,11 +11,15 @@ from dataclasses import replace
 from app.domain.dataset import Split
 from app.domain.placement import Placement
 from app.reading.context import Context
-from app.reading.listing import folder_of
+from app.reading.listing import folder_of, stem_of
 from app.reading.paths.split_folders import split_folders, table_splits
 from app.reading.reading import Reading, named
+from app.reading.words import folded
 
 _HELD_OUT = (Split.VAL, Split.TEST)
+_GUESSED = frozenset({"result", "results", "output", "outputs", "guess", "guesses", "inference", "inferred"})
+"""Words of files and columns that may hold what a model made of images: whoever tests by them learns nothing. Beside
+these, all that begins with `pred`."""
 
 
 def united(readings: Sequence[Reading], context: Context) -> list[Reading]:
@@ -24,7 +28,7 @@ def united(readings: Sequence[Reading], context: Context) -> list[Reading]:
     for first in readings:
         whole = first
         for other in readings if first.taught >= 2 else ():
-            if _is_of_folders(first) != _is_of_folders(other):
+            if _is_of_folders(first) != _is_of_folders(other) and not _is_guessed(other):
                 whole = _with(whole, other, context) or whole
         if whole is not first:
             found.append(whole)
@@ -33,6 +37,11 @@ def united(readings: Sequence[Reading], context: Context) -> list[Reading]:
 
 def _is_of_folders(reading: Reading) -> bool:
     return reading.id.startswith("folders")
+
+
+def _is_guessed(reading: Reading) -> bool:
+    words = re.findall(r"[^\W\d_]+", folded(f"{reading.source} {' '.join(map(stem_of, reading.used))}"))
+    return any(word in _GUESSED or word.startswith("pred") for word in words)
 
 
 def _with(first: Reading, other: Reading, context: Context) -> Reading | None:

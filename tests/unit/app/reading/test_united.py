@@ -95,10 +95,25 @@ class TestNotUnited:
         assert counts(choice) == dict.fromkeys(FRUIT, 5)
         assert any(file in told for told in choice.ignored)
 
+    @pytest.mark.parametrize(
+        ("file", "heading"),
+        [
+            ("predictions.csv", "filename,label"),
+            ("my_preds.csv", "filename,label"),
+            ("test_results.csv", "filename,label"),
+            ("test.csv", "filename,prediction"),
+            ("output.csv", "image,predicted_class"),
+        ],
+    )
+    def test_with_what_a_model_made_of_the_images(self, file: str, heading: str) -> None:
+        choice = chosen([*SORTED, *NUMBERED], {file: table(NUMBERED, heading=heading)})
+        assert counts(choice) == dict.fromkeys(FRUIT, 5)
+        assert f"Not used: `{file}`: the images that it labels are left out." in choice.warnings
+
     def test_with_one_class_for_all(self) -> None:
         choice = chosen([*SORTED, *NUMBERED], {"test.csv": table(dict.fromkeys(NUMBERED, "plum"))})
         assert counts(choice) == dict.fromkeys(FRUIT, 5)
-        assert "Not used: `test.csv`: it gives other classes." in choice.warnings
+        assert "Not used: `test.csv`: the images that it labels are left out." in choice.warnings
 
     @pytest.mark.parametrize(
         ("more", "content"),
@@ -111,7 +126,7 @@ class TestNotUnited:
     def test_where_the_table_has_other_classes(self, more: dict[str, str], content: str) -> None:
         choice = chosen([*SORTED, *more], {"test.csv": content})
         assert counts(choice) == dict.fromkeys(FRUIT, 5)
-        assert "Not used: `test.csv`: it gives other classes." in choice.warnings
+        assert "Not used: `test.csv`: the images that it labels are left out." in choice.warnings
 
     def test_where_it_says_otherwise_of_an_image_in_a_folder(self) -> None:
         wrong = {**NUMBERED, "train/lemon/lemon_0.jpg": "plum"}
