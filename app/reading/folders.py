@@ -1,6 +1,5 @@
 """Classes and splits from folders."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from app.reading.words import (
     near_split,
     split_of,
     splits_of,
+    words_of,
 )
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
@@ -75,19 +75,19 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
 
 
 def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split]:
-    """`rps` beside `rps-test-set` and `rps-validation`: the train folder is often called like the whole, and holds the
-    same classes as one of the others."""
+    """`rps` beside `rps-test-set` and `rps-validation`, `images` beside `test`: the train folder is often called like
+    the whole, or like nothing, and holds the same classes as one of the others."""
     inner: dict[str, set[str]] = defaultdict(set)
     for row in tree.rows:
         if len(row.parts) > 1:
             inner[row.parts[0]].add(row.parts[-1])
     tops = {row.parts[0] for row in tree.rows if row.parts}
     for whole in sorted(tops - set(found)):
-        words = tuple(re.findall(r"[^\W_]+", folded(whole)))
-        others = {top: near_split(top) for top in tops if words and beside_split(top) == words}
+        words = words_of(whole)
+        others = {top: near_split(top) for top in tops - {whole} if beside_split(top) == words}
         if len(others) == len(tops) - 1 and any(len(inner[whole] & inner[top]) > 1 for top in others):
-            told = {top: split for top, split in others.items() if split is not None}
-            return {whole: Split.TRAIN} | told if Split.TRAIN not in told.values() else {}
+            told = {top: split for top, split in others.items() if split in (Split.VAL, Split.TEST)}
+            return {whole: Split.TRAIN} | told if len(told) == len(others) else {}
     return {}
 
 

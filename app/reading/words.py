@@ -70,6 +70,12 @@ def beside_split(name: str) -> tuple[str, ...]:
     return () if found is None else found[1]
 
 
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name that say something; none of `images` or `dataset_2`."""
+    words = re.findall(r"[^\W_]+", folded(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))
+    return tuple(word for word in words if word not in _NEUTRAL and not word.isdigit())
+
+
 def near_split(name: str) -> Split | None:
     """The split that a name may mean: it is misspelt (`vaild`), or stands beside words of its own (`train_part1`)."""
     found = _parted(name)

@@ -145,6 +145,13 @@ class TestSplits:
         assert counts(choice) == dict.fromkeys(FRUIT, 8)
         assert Counter(splits(choice).values()) == {"train": 15, "test": 6, "val": 3}
 
+    @pytest.mark.parametrize(("train", "held"), [("images", "test"), ("dataset", "test_dataset"), ("Photos 2", "val")])
+    def test_of_which_train_is_called_like_nothing(self, train: str, held: str) -> None:
+        images = [f"{top}/{name}/{top}{i}.png" for top in (train, held) for name in FRUIT for i in range(5)]
+        choice = chosen(images)
+        assert counts(choice) == dict.fromkeys(FRUIT, 10)
+        assert Counter(splits(choice).values()) == {"train": 15, "val" if held == "val" else "test": 15}
+
     def test_of_which_one_holds_other_classes_are_none(self) -> None:
         """`board` and `test board` are two things."""
         images = [f"board/{side}/{i}.png" for side in ("front", "back") for i in range(4)]
