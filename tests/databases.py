@@ -17,6 +17,7 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from app.db.migrate import upgrade
+from app.db.models import Base
 from tests.lacking import lacking
 
 POSTGRES_URL = os.environ.get("TDMR_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
@@ -172,7 +173,5 @@ def _is_left_alone(schema: str) -> bool:
 def _empty(schema: str) -> None:
     with _server() as connection, connection.transaction():
         connection.execute(f"SET LOCAL search_path TO {schema}")
-        connection.execute("SET LOCAL session_replication_role TO replica")  # in any order, whatever refers to it
-        tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'alembic_version'"
-        for (name,) in connection.execute(tables, [schema]).fetchall():
-            connection.execute(f'DELETE FROM "{name}"'.encode())
+        for table in reversed(Base.metadata.sorted_tables):  # what refers to others goes first
+            connection.execute(f'DELETE FROM "{table.name}"'.encode())
