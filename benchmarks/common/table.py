@@ -59,5 +59,11 @@ def differences(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({', '.join(f'{100 * value:+.1f}' for value in values)})"
 
 
+def mean_seconds(lines: "Iterable[Line]") -> str:
+    """Of the cells that were timed; the process of another was paused."""
+    seconds = [line["seconds"] for line in lines if line["seconds"] is not None]
+    return f"{statistics.mean(seconds):.0f}" if seconds else NOTHING
+
+
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))

@@ -8,7 +8,6 @@ with random weights, and training labels exchanged at random.
 
 import argparse
 import functools
-import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from benchmarks.common import setting
 from benchmarks.common.cells import Cell, Line, find, read, run_cells
 from benchmarks.common.data import Subset
 from benchmarks.common.setting import SEEDS
-from benchmarks.common.table import by_seed, differences, markdown, paired, spread
+from benchmarks.common.table import by_seed, differences, markdown, mean_seconds, paired, spread
 
 TDMR, SCRATCH, SHUFFLED = "tdmr", "scratch", "scratch, shuffled labels"
 NO_UNLABELLED = "no unlabelled images"
@@ -129,7 +128,7 @@ def table(found: Mapping[str, Sequence[Line]]) -> str:
                 ROWS[name].against,
                 differences(paired(student[name], student.get(ROWS[name].against, {}))),
                 spread(by_seed(lines, "teacher_accuracy")),
-                f"{statistics.mean(line['seconds'] for line in lines):.0f}",
+                mean_seconds(lines),
                 str(len(student[name])),
             ]
             for name, lines in found.items()

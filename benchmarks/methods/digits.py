@@ -5,7 +5,6 @@ the results file; a second call goes on where the first one stopped. The spec is
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from app.demo.digits import write_digits_zip
 from app.demo.spec import IMAGE_SIZE, demo_spec
 from benchmarks import RESULTS
 from benchmarks.common.cells import Cell, Line, find, read, run_cells
-from benchmarks.common.table import NOTHING, by_seed, differences, markdown, paired, spread
+from benchmarks.common.table import NOTHING, by_seed, differences, markdown, mean_seconds, paired, spread
 from benchmarks.common.training import Machine, machine_name, run_training
 
 METHODS = ("scratch", "kd", "reprogrammed-kd", "tdmr")
@@ -86,7 +85,7 @@ def table(lines: Sequence[Line]) -> str:
                 *(differences(paired(student[method], student[m])) if m != method else NOTHING for m in METHODS[:2]),
                 spread(by_seed(of_method, "probe_accuracy")),
                 spread(by_seed(of_method, "teacher_accuracy")),
-                f"{statistics.mean(line['seconds'] for line in of_method):.0f}",
+                mean_seconds(of_method),
             ]
             for method, of_method in found.items()
             if of_method

@@ -25,6 +25,7 @@ from benchmarks.common.table import (
     differences,
     gap_closed,
     markdown,
+    mean_seconds,
     over_sets,
     paired,
     spread,
@@ -118,7 +119,7 @@ def _row(
         *(differences(paired(ours, student.get(m, {}))) if m != method else NOTHING for m in COMPARED),
         NOTHING if closed is None or method == "scratch" else f"{closed:.2f}",
         spread(teacher),
-        f"{statistics.mean(line['seconds'] for line in lines):.0f}",
+        mean_seconds(lines),
         str(len(ours) or len(teacher)),
     ]
 

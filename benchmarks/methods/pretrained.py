@@ -10,7 +10,6 @@ image steps for all.
 
 import argparse
 import functools
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +17,17 @@ from benchmarks import RESULTS
 from benchmarks.common import setting
 from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
-from benchmarks.common.table import NOTHING, Seeds, by_seed, differences, markdown, over_sets, paired, spread
+from benchmarks.common.table import (
+    NOTHING,
+    Seeds,
+    by_seed,
+    differences,
+    markdown,
+    mean_seconds,
+    over_sets,
+    paired,
+    spread,
+)
 
 DATA_SETS = ("clothing", "trashnet", "sign-digits", "grocery")
 LABELS, SEEDS = 20, (0, 1, 2, 3, 4)
@@ -76,14 +85,13 @@ def table(lines: Sequence[Line]) -> str:
 
 def _row(row: str, lines: Sequence[Line], ours: Seeds) -> list[str]:
     its = by_seed(lines)
-    seconds = [line["seconds"] for line in lines if line["seconds"] is not None]  # none of a process that was paused
     return [
         f"`{row}`",
         spread(its),
         NOTHING if row == "tdmr" else differences(paired(ours, its)),
         NOTHING if row in LINEAR else spread(by_seed(lines, "probe_accuracy")),
         spread(by_seed(lines, "teacher_accuracy")),
-        f"{statistics.mean(seconds):.0f}" if seconds else NOTHING,
+        mean_seconds(lines),
         str(len(its)),
     ]
 
