@@ -30,6 +30,7 @@ _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".xlsx", ".xls", ".
 
 _OTHER_CLASSES, _NO_CLASS = ": it gives other classes.", " tells a class."
 _LEFT_OUT = ": the images that it labels are left out."
+_LOUD = (_OTHER_CLASSES, _LEFT_OUT, _NO_CLASS)
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,7 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     warnings += [*against_folders(best), *_partly(best, valid)]
     if not rivals and not exact:
         warnings += _alternatives(best, differing)
-        warnings += [f"Not used: {told}" for told in ignored if told.endswith((_OTHER_CLASSES, _LEFT_OUT, _NO_CLASS))][
-            :5
-        ]
+        warnings += [f"Not used: {told}" for told in ignored if told.endswith(_LOUD)][:5]
         warnings += _refused(best, refusals)
     return Choice(best, differing[: MAX_OFFERED - 1], bool(rivals), ignored, warnings)
 
