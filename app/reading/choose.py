@@ -200,6 +200,7 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
     refused = {file for refusal in refusals for file in refusal.files if refusal.strength >= Strength.CLEAN}
     agreeing = {file for r in readings if r.used and agree(best, r) for file in r.used}
     other = {file for r in readings for file in r.used} - agreeing - context.listed_splits.keys()
+    beside = {file for r in readings if r.used and not _share_nothing(best, r) for file in r.used}
     known = best.used | agreeing | other | refused
     not_understood = list(unread(context, known))
     told += [one.told for one in not_understood]
@@ -214,8 +215,7 @@ def _ignored(context: Context, best: Reading, readings: Sequence[Reading], refus
         elif file in agreeing:
             told.append(f"{quoted(file)}: it gives the same classes.")
         elif file in other:
-            apart = all(_share_nothing(best, r) for r in readings if file in r.used)
-            told.append(f"{quoted(file)}{_LEFT_OUT if apart else _OTHER_CLASSES}")
+            told.append(f"{quoted(file)}{_OTHER_CLASSES if file in beside else _LEFT_OUT}")
         elif file not in refused and suffix_of(file) in _TABLES:
             told.append(f"{quoted(file)}: it names no images of the archive.")
     return told[:50]

@@ -22,6 +22,8 @@ from app.reading.words import (
     words_of,
 )
 
+_MOST_SPLITS = 8
+"""Folders of splits side by side, some of them in parts; an archive may have ten thousand folders of classes."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 
 
@@ -77,11 +79,13 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
 def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split]:
     """`rps` beside `rps-test-set` and `rps-validation`, `images` beside `test`: the train folder is often called like
     the whole, or like nothing, and holds the same classes as one of the others."""
+    tops = {row.parts[0] for row in tree.rows if row.parts}
+    if not 1 < len(tops) <= _MOST_SPLITS:
+        return {}
     inner: dict[str, set[str]] = defaultdict(set)
     for row in tree.rows:
         if len(row.parts) > 1:
             inner[row.parts[0]].add(row.parts[-1])
-    tops = {row.parts[0] for row in tree.rows if row.parts}
     for whole in sorted(tops - set(found)):
         words = words_of(whole)
         others = {top: near_split(top) for top in tops - {whole} if beside_split(top) == words}

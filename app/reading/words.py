@@ -72,8 +72,7 @@ def beside_split(name: str) -> tuple[str, ...]:
 
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name that say something; none of `images` or `dataset_2`."""
-    words = re.findall(r"[^\W_]+", folded(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))
-    return tuple(word for word in words if word not in _NEUTRAL and not word.isdigit())
+    return tuple(word for word in _every_word(name) if word not in _NEUTRAL and not word.isdigit())
 
 
 def near_split(name: str) -> Split | None:
@@ -130,8 +129,7 @@ def _parted(name: str) -> tuple[Split, tuple[str, ...]] | None:
     """The one split that a name has a word for, and the rest of its words."""
     if len(name) > 64:
         return None
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = re.findall(r"[^\W_]+", folded(apart).replace("hold-out", "holdout").replace("hold_out", "holdout"))
+    words = _every_word(name)
     found: set[Split] = set()
     rest: list[str] = []
     if words in (["no", "label"], ["not", "labeled"], ["not", "labelled"], ["without", "label"]):
@@ -143,6 +141,11 @@ def _parted(name: str) -> tuple[Split, tuple[str, ...]] | None:
         elif word not in _NEUTRAL and not word.isdigit():
             rest.append(word)
     return (found.pop(), tuple(rest)) if len(found) == 1 else None
+
+
+def _every_word(name: str) -> list[str]:
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W_]+", folded(apart).replace("hold-out", "holdout").replace("hold_out", "holdout"))
 
 
 def _split_of_word(word: str) -> Split | None:
