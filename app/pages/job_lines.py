@@ -36,12 +36,13 @@ class JobLine:
         """What it makes."""
         students = self.students
         if not students:
-            return f"probe of {self.spec.get('teacher') or 'a teacher'}"
+            return f"probe of {self.teacher or 'a teacher'}"
         return students[0] if len(students) == 1 else f"{students[0]} and {len(students) - 1} more"
 
     @property
     def teacher(self) -> str | None:
-        return self.spec.get("teacher")
+        """Its name, or those of several."""
+        return " + ".join(self.spec.get("teachers") or ()) or self.spec.get("teacher")
 
     @property
     def method(self) -> str:

@@ -127,7 +127,8 @@ def _results(files: JobFiles, values: dict[str, Any]) -> dict[str, Any]:
         "prefix": prefix,
         "choice": choice,
         "labels_lead": steps[-1] if steps else None,
-        "round_steps": (line.spec.get("reprogram") or {}).get("steps"),
+        # of several teachers each has its rounds, so there is no telling them apart by steps alone
+        "round_steps": None if line.spec.get("teachers") else (line.spec.get("reprogram") or {}).get("steps"),
         "is_ended": line.job.state in TERMINAL_JOB_STATES,
         "previews": values["previews"],
         "can_try": prefix + "student.onnx" in files.by_name,

@@ -10,6 +10,8 @@ from app.domain.layout import HOW_TO_LAY_OUT
 from app.domain.placement import Placement
 from app.reading.class_names import with_names
 from app.reading.context import Context
+from app.reading.file_names import ID as BY_NAME
+from app.reading.file_names import file_name_readings, with_named_files
 from app.reading.formats import READERS
 from app.reading.listing import is_junk, suffix_of
 from app.reading.reading import Reading, Refusal, Strength, agree, named, quoted
@@ -58,8 +60,13 @@ def choose(context: Context, layout: str | None = None) -> Choice:
     """
     readings, refusals = _read(context)
     readings = [_finished(reading, context) for reading in readings]
-    readings = [*united(readings, context), *readings]
+    if whole := united(readings, context):
+        readings = [*whole, *readings]
+    else:
+        readings = [with_named_files(reading, context) for reading in readings]
     valid = _ranked([reading for reading in readings if reading.taught >= 2])
+    if (layout or "").startswith(BY_NAME) or not (valid or refusals or _not_used(context, readings)):
+        valid += [_finished(reading, context) for reading in file_name_readings(context)]
     if not valid:
         raise _unreadable(context, readings, refusals)
     if all(reading.strength is Strength.WEAK for reading in valid) and layout is None:
@@ -86,7 +93,8 @@ def choose(context: Context, layout: str | None = None) -> Choice:
         warnings += _alternatives(best, differing)
         warnings += [f"Not used: {told}" for told in ignored if told.endswith(_LOUD)][:5]
         warnings += _refused(best, refusals)
-    return Choice(best, differing[: MAX_OFFERED - 1], bool(rivals), ignored, warnings)
+    asks = bool(rivals) or (layout is None and best.id.startswith(BY_NAME))
+    return Choice(best, differing[: MAX_OFFERED - 1], asks, ignored, warnings)
 
 
 def _read(context: Context) -> tuple[list[Reading], list[Refusal]]:

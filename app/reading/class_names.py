@@ -9,8 +9,9 @@ import yaml
 
 from app.domain.placement import Placement
 from app.reading.context import Context
+from app.reading.file_names import words_that_tell
 from app.reading.listing import IMAGE_SUFFIXES, stem_of, suffix_of
-from app.reading.reading import Reading, named, quoted
+from app.reading.reading import Reading, Strength, named, quoted
 from app.reading.tables.columns import LABEL_NAMES, bare
 from app.reading.tables.readings import is_submission
 from app.reading.tables.table import open_table
@@ -63,19 +64,11 @@ def with_names(reading: Reading, context: Context) -> Reading:
     found = [names for names in _all_names(context, files) if _fits(names, wanted)]
     found = [names for names in found if names.counted == found[0].counted]  # what says its numbers is surer
     if not found:
-        return reading
+        return _named_by_files(reading)
     first = found[0]
     if other := next((names for names in found if _differ(first, names, wanted)), None):
         return replace(reading, warnings=[*reading.warnings, _doubt(first, other, wanted)])
-    kept: dict[Placement, Placement] = {}
-    placed: dict[str, Placement] = {}
-    for path, placement in reading.placements.items():
-        if placement not in kept:
-            label = placement.label
-            kept[placement] = (
-                placement if label is None else Placement(placement.split, first.by_number[numbers[label]])
-            )
-        placed[path] = kept[placement]
+    placed = _called(reading, {name: first.by_number[number] for name, number in numbers.items()})
     source = f"{reading.source}, named by {quoted(first.file)}"
     loud = list(reading.warnings)
     if first.counted and not _says_class(first.file):
@@ -84,6 +77,34 @@ def with_names(reading: Reading, context: Context) -> Reading:
             f"{quoted(first.file)} has as many lines as there are classes and names them: {some}. Is that meant?"
         )
     return replace(reading, source=source, placements=placed, warnings=loud, used=reading.used | {first.file})
+
+
+def _called(reading: Reading, names: Mapping[str, str]) -> dict[str, Placement]:
+    kept = {p: p if p.label is None else Placement(p.split, names[p.label]) for p in set(reading.placements.values())}
+    return {path: kept[placement] for path, placement in reading.placements.items()}
+
+
+def _named_by_files(reading: Reading) -> Reading:
+    """Where each number stands for one word in the names of its images, as Oxford's pets have it, that is its name: two
+    who say the same are right."""
+    told = words_that_tell([path for path, p in reading.placements.items() if p.label is not None])
+    said: dict[str, set[str]] = {name: set() for name in reading.counts}
+    for path, placement in reading.placements.items():
+        if placement.label is not None:
+            said[placement.label].add(told[path][0] if path in told else "")
+    keys = {key for every in said.values() for key in every}
+    if "" in keys or len(keys) != len(said) or any(len(every) > 1 for every in said.values()):
+        return reading
+    written = dict(told.values())
+    names = {name: written[every.pop()] for name, every in said.items()}
+    some = "; ".join(f"{number} is {quoted(name)}" for number, name in list(names.items())[:3])
+    return replace(
+        reading,
+        source=f"{reading.source}, named by the names of the files",
+        placements=_called(reading, names),
+        strength=Strength(max(reading.strength, Strength.CLEAN)),
+        evidence=[*reading.evidence, f"The names of the files divide the images alike: {some}."],
+    )
 
 
 def _doubt(first: Names, other: Names, numbers: frozenset[int]) -> str:

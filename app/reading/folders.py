@@ -78,7 +78,7 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
 
 def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split]:
     """`rps` beside `rps-test-set` and `rps-validation`, `images` beside `test`: the train folder is often called like
-    the whole, or like nothing, and holds the same classes as one of the others."""
+    the whole, or like nothing, and holds the same classes as one of the others, or is the only one that holds any."""
     tops = {row.parts[0] for row in tree.rows if row.parts}
     if not 1 < len(tops) <= _MOST_SPLITS:
         return {}
@@ -87,9 +87,11 @@ def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split
         if len(row.parts) > 1:
             inner[row.parts[0]].add(row.parts[-1])
     for whole in sorted(tops - set(found)):
-        words = words_of(whole)
-        others = {top: near_split(top) for top in tops - {whole} if beside_split(top) == words}
-        if len(others) == len(tops) - 1 and any(len(inner[whole] & inner[top]) > 1 for top in others):
+        words, rest = words_of(whole), tops - {whole}
+        others = {top: near_split(top) for top in rest if beside_split(top) == words}
+        if not (len(others) == len(rest) and any(len(inner[whole] & inner[top]) > 1 for top in others)):
+            others = {top: near_split(top) for top in rest if beside_split(top) in (words, ()) and not inner[top]}
+        if len(others) == len(rest) and len(inner[whole]) > 1:
             told = {top: split for top, split in others.items() if split in (Split.VAL, Split.TEST)}
             return {whole: Split.TRAIN} | told if len(told) == len(others) else {}
     return {}

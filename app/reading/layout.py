@@ -52,7 +52,7 @@ def assign(
         ways = "; ".join(
             f"{r.id} ({len(r.classes)} classes: {named(r.classes)})" for r in (choice.reading, *choice.others)
         )
-        raise DatasetRejected(f"The data set can be read in several ways: {ways}.", hint="Say which one is meant.")
+        raise DatasetRejected(f"It is not clear what the classes are: {ways}.", hint="Say which one is meant.")
     placed = {path: p for path, p in choice.reading.placements.items() if path in usable}
     skipped = {path: reason for path, reason in choice.reading.skipped.items() if path in usable}
     return arrange(placed, skipped, seed, keys=keys, max_classes=max_classes)
@@ -100,7 +100,7 @@ def index_folder(folder: Path, seed: int = 0) -> DatasetIndex:
     if choice.asks:
         ways = "; ".join(f"{r.id} ({named(r.classes)})" for r in (choice.reading, *choice.others))
         raise DatasetRejected(
-            f"The folder can be read in several ways: {ways}.",
+            f"It is not clear what the classes are: {ways}.",
             hint="Put one folder per class at the top, or add a labels.csv.",
         )
     reading = choice.reading

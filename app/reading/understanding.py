@@ -26,11 +26,12 @@ def understood(
     reading = choice.reading
     differing = (reading, *choice.others)
     if choice.asks:
-        possible = f"{len(differing)} readings are" if len(differing) > 1 else "1 reading is"
-        sentence = f"{possible} possible: " + "; or ".join(
-            f"{_counted(len(one.classes))} from {one.source} ({one.id})" for one in differing
+        each = [f"{_counted(len(one.classes))} from {one.source} ({one.id})" for one in differing]
+        sentence = (
+            f"{len(each)} readings are possible: {'; or '.join(each)}. Choose one."
+            if len(each) > 1
+            else f"It may be {each[0]}. Confirm it if that is meant."
         )
-        sentence += ". Choose one."
     else:
         sentence = _sentence(reading, layout).removesuffix(".") + more + "."
     return Understanding(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachetools import TTLCache
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app.db.models import Dataset, Job
@@ -19,7 +20,7 @@ from app.services import quotas, workers
 from app.services.workers import Life
 
 _STORED_SECONDS = 30.0
-_STORED: TTLCache[tuple[str, str], int] = TTLCache(1000, _STORED_SECONDS)
+_STORED: TTLCache[tuple[Engine, str], int] = TTLCache(1000, _STORED_SECONDS)
 """Bytes of published files by store and tenant: a sum over all of them, asked for by every open page."""
 _STORED_LOCK = threading.Lock()
 
@@ -84,7 +85,7 @@ def seen_workers(session: Session, tenant: str, lease_seconds: float) -> list[Se
 
 def storage(session: Session, defaults: Quotas, tenant: str) -> Storage:
     """That of published files may be half a minute old."""
-    key = (str(session.get_bind().engine.url), tenant)
+    key = (session.get_bind().engine, tenant)
     with _STORED_LOCK:
         files = _STORED.get(key)
     if files is None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from app.domain.states import TERMINAL_JOB_STATES
 from tests.browser.running import KEY, Service, Watched, axe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -37,6 +38,8 @@ def archive(folder: Path) -> Path:
 
 def state(page: Page, name: str) -> None:
     expect(page.locator("#progress .state")).to_have_text(name, timeout=WAIT)
+    if name in TERMINAL_JOB_STATES:  # the page is loaded again then, which would abort going elsewhere
+        expect(page.locator("#curves")).to_have_attribute("data-ended", "1", timeout=WAIT)
 
 
 def test_a_first_student_by_clicks_alone_and_everything_is_accessible(service: Service, person: Person) -> None:

@@ -14,6 +14,21 @@ from tests.browser.test_pages import PHONE, WAIT, Person, first_student, state
 from tests.integration.supervising import wait_for
 from tests.integration.test_previews import network
 
+SLOW_CAMERA = """() => void (navigator.mediaDevices.getUserMedia = async () => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [64, 48];
+  const pen = canvas.getContext("2d");
+  const stream = canvas.captureStream(0);
+  const show = () => { pen.fillRect(0, 0, 64, 48); stream.getVideoTracks()[0].requestFrame(); };
+  setTimeout(() => setInterval(show, 100), 1500);
+  return stream;
+})
+"""
+"""Allowed at once; its first picture comes later, as on a phone."""
+NO_CAMERA = """() => void (navigator.mediaDevices.getUserMedia = async () => {
+  throw new DOMException("Permission denied", "NotAllowedError");
+})
+"""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -45,6 +60,11 @@ class Child:
             "media_type": "application/octet-stream",
         }
         self.say(type="preview", mark=mark.model_dump(mode="json"), name=name, file=described)
+
+
+def take_a_picture(page: Page) -> None:
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take the picture").click()
 
 
 @pytest.fixture
@@ -84,9 +104,15 @@ def test_a_preview_is_tried_downloaded_and_kept(service: Service, person: Person
         page.get_by_role("link", name="Download student.preview.onnx").click()
     assert download.value.path().read_bytes() == network(mark)
 
-    page.get_by_role("button", name="Use the camera").click()
-    page.get_by_role("button", name="Take the picture").click()
+    take_a_picture(page)
     expect(page.locator("#try-seen")).not_to_have_js_property("naturalWidth", 20)
+    expect(answer.locator("b").first).to_have_text("b", timeout=WAIT)
+    page.evaluate(NO_CAMERA)
+    page.get_by_role("button", name="Use the camera").click()
+    expect(answer).to_have_text("The camera cannot be used: Permission denied")
+    page.evaluate(SLOW_CAMERA)
+    take_a_picture(page)
+    expect(page.locator("#try-seen")).to_have_js_property("naturalWidth", 64)
     expect(answer.locator("b").first).to_have_text("b", timeout=WAIT)
 
     page.on("dialog", lambda dialog: dialog.accept())

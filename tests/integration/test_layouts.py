@@ -163,6 +163,16 @@ def nested() -> bytes:
 
 
 class TestImport:
+    def test_asks_whether_the_names_of_files_are_classes(self, door: Door) -> None:
+        names = [f"{name}.{i}.png" for name in ("cat", "dog") for i in range(8)]
+        dataset = door.imported(zipped({f"train/{name}": picture(10 * n) for n, name in enumerate(names)}))
+        assert dataset["state"] == "needs_answer"
+        told = "It may be 2 classes from the words in the names of the files (names). Confirm it if that is meant."
+        assert dataset["layout"]["sentence"] == told
+        ended = answer(door, dataset, "names")
+        assert (ended["state"], ended["classes"]) == ("ready", ["cat", "dog"])
+        assert ended["layout"]["sentence"].startswith("2 classes from the words in the names of the files")
+
     def test_asks_once_and_is_ready_with_the_answer(self, door: Door) -> None:
         dataset = door.imported(nested())
         assert dataset["state"] == "needs_answer"

@@ -150,6 +150,19 @@ class TestShown:
         assert kept in text and other not in text
         assert kept not in get(service.http, "/jobs?state=failed").text
 
+    def test_the_overview_sums_what_is_stored(self, service: Service) -> None:
+        service.http.post("/v1/datasets", files={"file": ("a.zip", b"PK\x03\x04" + bytes(4_000))})
+        sent = service.http.post("/v1/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "25000"})
+        assert sent.status_code == 201, sent.text
+        ended(service)
+        text = get(service.http, "/").text
+        for heading, words in (
+            ("Data sets", r"\d\.\d kB"),
+            ("Uploads under way", "25.0 kB"),
+            ("Students", r"\d\.\d kB"),
+        ):
+            assert re.search(rf'<dt>{heading}[^<]*</dt><dd class="num">{words}</dd>', text), heading
+
 
 class TestQuestion:
     def test_shows_each_reading_and_an_answer_sends_it_to_the_import(self, service: Service) -> None:
@@ -157,7 +170,7 @@ class TestQuestion:
         text = get(service.http, f"/datasets/{dataset_id}").text
         assert all(f'name="layout" value="{reading.id}" required' in text for reading in QUESTION.readings)
         assert "rejected on" in text and "Train on it" not in text
-        assert f'href="/datasets/{dataset_id}">Choose one' in get(service.http, "/").text
+        assert f'href="/datasets/{dataset_id}">Say it' in get(service.http, "/").text
         answer = post(service.http, f"/forms/datasets/{dataset_id}/layout", layout="folders:2")
         assert (answer.status_code, answer.headers["Location"]) == (303, f"/datasets/{dataset_id}")
         assert service.http.get(f"/v1/datasets/{dataset_id}").json()["state"] == "validating"
@@ -240,6 +253,17 @@ class TestForms:
         spec = service.http.get("/v1" + answer.headers["Location"]).json()["spec"]
         assert spec["student"] == "resnet50" and spec["distill"]["image_steps"] == 1000
         assert spec["constraints"]["max_latency_ms"] == 7.5 and spec["metadata"] == {"name": "first"}
+
+    def test_a_new_job_may_have_several_teachers(self, service: Service) -> None:
+        names = ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k"]
+        fields = {"dataset_id": service.ready_dataset(), "teacher": names[0], "students": "resnet50"}
+        answer = post(service.http, "/forms/jobs", **fields, more_teachers=f" {names[1]}, {names[0]} ")
+        assert answer.status_code == 303, answer.text
+        job = service.http.get("/v1" + answer.headers["Location"]).json()
+        assert (job["spec"]["teacher"], job["spec"]["teachers"]) == (None, names)
+        again = get(service.http, f"/jobs/new?like={job['id']}").text
+        assert f'name="more_teachers" value="{names[1]}"' in again
+        assert " + ".join(names) in get(service.http, answer.headers["Location"]).text.replace("<wbr>", "")
 
     def test_a_new_job_that_is_refused_is_shown_again(self, service: Service) -> None:
         fields = {"dataset_id": service.ready_dataset(), "teacher": "resnet18.a1_in1k", "students": "resnet51"}

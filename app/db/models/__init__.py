@@ -1,7 +1,7 @@
 """The tables. The row is the truth: whatever a message, a worker or a file says, these rows decide."""
 
 from app.db.models.access import ApiKey, AuditEntry, Tenant, WebSession
-from app.db.models.base import DEFAULT_TENANT, Base, Json, UtcDateTime, utcnow
+from app.db.models.base import DEFAULT_TENANT, Base, Json, UtcDateTime, utcnow, whole_sum
 from app.db.models.datasets import Dataset, DatasetClass, DatasetIdempotencyKey, PartialRow
 from app.db.models.jobs import Artifact, IdempotencyKey, Job, JobEvent, JobMetric, JobPreview, QueueTurn
 from app.db.models.trackings import Tracking
@@ -36,4 +36,5 @@ __all__ = [
     "WebhookDelivery",
     "Worker",
     "utcnow",
+    "whole_sum",
 ]

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, MetaData, String, TypeDecorator, cast, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 DEFAULT_TENANT = "default"
 
@@ -40,6 +40,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def utcnow() -> datetime:
     return datetime.now(UTC)
+
+
+def whole_sum(column: InstrumentedAttribute[int]) -> ColumnElement[int]:
+    """The sum of whole numbers, 0 of none. Postgres makes a `numeric` of it, which would come as a Decimal."""
+    return cast(func.coalesce(func.sum(column), 0), BigInteger)
 
 
 class Base(DeclarativeBase):

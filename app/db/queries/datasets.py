@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.ids import is_id
-from app.db.models import Dataset, DatasetClass, Job, QueueTurn
+from app.db.models import Dataset, DatasetClass, Job, QueueTurn, whole_sum
 from app.db.queries.jobs import Held, Stamp
 from app.db.queries.page import Page, page_of
 from app.db.queries.queue import DOWNLOADS
@@ -94,7 +94,7 @@ def dataset_in_use(session: Session, dataset_id: str) -> bool:
 def dataset_bytes(session: Session, tenant: str) -> int:
     """Of a tenant's archives as they were uploaded; a rejected one is not kept."""
     kept = (Dataset.tenant == tenant, Dataset.state != DatasetState.REJECTED)
-    return session.scalar(select(func.coalesce(func.sum(Dataset.bytes), 0)).where(*kept)) or 0
+    return session.scalar(select(whole_sum(Dataset.bytes)).where(*kept)) or 0
 
 
 def held_datasets(session: Session) -> list[Held]:

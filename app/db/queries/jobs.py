@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, defer
 
 from app.db.ids import is_id
-from app.db.models import Artifact, Job, JobEvent, JobMetric, JobPreview
+from app.db.models import Artifact, Job, JobEvent, JobMetric, JobPreview, whole_sum
 from app.db.queries.page import Page, page_of
 from app.domain.states import TERMINAL_JOB_STATES, JobState, Stage
 
@@ -188,7 +188,7 @@ def list_artifacts(session: Session, job_id: str) -> Sequence[Artifact]:
 
 def artifact_bytes(session: Session, tenant: str) -> int:
     """Of all published files of a tenant's jobs."""
-    files = select(func.coalesce(func.sum(Artifact.bytes), 0)).join(Job, Job.id == Artifact.job_id)
+    files = select(whole_sum(Artifact.bytes)).join(Job, Job.id == Artifact.job_id)
     return session.scalar(files.where(Job.tenant == tenant)) or 0
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.db.ids import id_at
-from app.db.models import Artifact, AuditEntry, Job, JobEvent, JobMetric
+from app.db.models import Artifact, AuditEntry, Job, JobEvent, JobMetric, whole_sum
 from app.domain.states import OPEN_JOB_STATES, TERMINAL_JOB_STATES
 
 _REPEAT = aliased(Job)
@@ -65,9 +65,9 @@ def lock_old_job(session: Session, job_id: str, before: datetime) -> Job | None:
 
 
 def files_of(session: Session, job_ids: Collection[str]) -> Amount:
-    found = select(func.count(), func.coalesce(func.sum(Artifact.bytes), 0)).where(Artifact.job_id.in_(job_ids))
+    found = select(func.count(), whole_sum(Artifact.bytes)).where(Artifact.job_id.in_(job_ids))
     count, size = session.execute(found).one()
-    return Amount(count, int(size))
+    return Amount(count, size)
 
 
 def events_of(session: Session, job_ids: Collection[str]) -> Amount:

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.db.ids import is_id
-from app.db.models import PartialRow, utcnow
+from app.db.models import PartialRow, utcnow, whole_sum
 
 
 def get_upload(session: Session, tenant: str, upload_id: str) -> PartialRow | None:
@@ -54,4 +54,4 @@ def take(session: Session, upload_id: str, dataset_id: str) -> bool:
 def pending_bytes(session: Session, tenant: str) -> int:
     """What a tenant's uploads that are no data sets yet will have when they are complete."""
     pending = (PartialRow.tenant == tenant, PartialRow.dataset_id.is_(None), PartialRow.expires_at > utcnow())
-    return session.scalar(select(func.coalesce(func.sum(PartialRow.length), 0)).where(*pending)) or 0
+    return session.scalar(select(whole_sum(PartialRow.length)).where(*pending)) or 0

@@ -72,15 +72,26 @@ function camera() {
   const shoot = document.getElementById("try-shoot");
   if (!navigator.mediaDevices?.getUserMedia) return;
   open.hidden = false;
+
+  function close() {
+    for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+    video.srcObject = null;
+    video.hidden = shoot.hidden = true;
+    open.disabled = false;
+  }
+
   open.addEventListener("click", async () => {
+    open.disabled = true; // a second camera opened meanwhile would never be closed
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      video.hidden = false;
+      await video.play(); // until its first picture a video has no size, and a picture of it would be empty
     } catch (error) {
+      close();
       answer.textContent = `The camera cannot be used: ${error.message}`;
       return;
     }
-    video.hidden = shoot.hidden = false;
-    await video.play();
+    shoot.hidden = false;
     shoot.focus();
   });
   shoot.addEventListener("click", () => {
@@ -89,8 +100,7 @@ function camera() {
     canvas.height = video.videoHeight;
     canvas.getContext("2d").drawImage(video, 0, 0);
     canvas.toBlob(ask, "image/jpeg", 0.92);
-    for (const track of video.srcObject.getTracks()) track.stop();
-    video.hidden = shoot.hidden = true;
+    close();
     open.focus();
   });
 }

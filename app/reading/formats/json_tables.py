@@ -1,5 +1,5 @@
 """JSON that is a table in other words: a list of flat objects, also below the file's or the split's name,
-`{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`. And lists of splits: `{"train": ["a.jpg"]}`."""
+`{"a.jpg": "cat"}`, or `{"cat": ["a.jpg"]}`, also by split. And lists of splits: `{"train": ["a.jpg"]}`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -77,26 +77,39 @@ def _list_splits(file: str, content: dict[str, object], context: Context) -> boo
     return True
 
 
-def _items(file: str, content: dict[str, object], context: Context) -> list[Item]:
-    """Of `{file: class}` or `{class: [files]}`, where most of the files are there."""
+def _items(file: str, content: dict[str, Any], context: Context, split: Split | None = None) -> list[Item]:
+    """Of `{file: class}` or `{class: [files]}`, where most of the files are there; also for each split, above or below
+    the classes."""
+    by_split = _by_split(content) if split is None else {}
+    if by_split:
+        return [item for name, inner in by_split.items() for item in _items(file, inner, context, split_of(name))]
     some = list(content.items())[:100]
     if some and all(isinstance(value, str | int) for _, value in some):
         if _are_there([key for key, _ in some], context):
-            return [Item(key, (str(value),), file) for key, value in content.items() if isinstance(value, str | int)]
+            return [
+                Item(key, (str(value),), file, split) for key, value in content.items() if isinstance(value, str | int)
+            ]
     elif some and all(isinstance(value, list) and all(isinstance(one, str) for one in value[:5]) for _, value in some):
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
         if _are_there([key for key, _ in some], context):
-            return [
-                Item(key, tuple(map(str, labels)), file) for key, labels in content.items() if isinstance(labels, list)
-            ]
-        found = [one for _, value in some if isinstance(value, list) for one in value[:5]]
+            return [Item(key, tuple(map(str, labels)), file, split) for key, labels in lists.items()]
+        found = [one for value in list(lists.values())[:100] for one in value[:5]]
         if _are_there(found, context):
-            return [
-                Item(str(one), (label,), file)
-                for label, files in content.items()
-                if isinstance(files, list)
-                for one in files
-            ]
+            return [Item(str(one), (label,), file, split) for label, files in lists.items() for one in files]
     return []
+
+
+def _by_split(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """`{"train": {"cat": …}}`, and `{"cat": {"train": …}}` turned round; empty where it is neither."""
+    if not all(isinstance(inner, dict) for inner in content.values()):
+        return {}
+    if all(map(split_of, content)):
+        return content
+    turned: dict[str, dict[str, Any]] = {}
+    for label, inner in content.items():
+        for name, files in inner.items():
+            turned.setdefault(name, {})[label] = files
+    return turned if all(map(split_of, turned)) else {}
 
 
 def _are_there(names: Sequence[str], context: Context) -> bool:

@@ -152,6 +152,28 @@ class TestSplits:
         assert counts(choice) == dict.fromkeys(FRUIT, 10)
         assert Counter(splits(choice).values()) == {"train": 15, "val" if held == "val" else "test": 15}
 
+    @pytest.mark.parametrize(
+        ("train", "held"),
+        [
+            ("images", ["test"]),
+            ("fruit", ["test"]),
+            ("fruit", ["fruit_test", "val"]),
+            ("data_large", ["val_large", "test_large"]),
+            ("Photos 2", ["holdout"]),
+        ],
+    )
+    def test_of_which_train_alone_holds_class_folders(self, train: str, held: list[str]) -> None:
+        images = [f"{train}/{name}/{i}.png" for name in FRUIT for i in range(5)]
+        flat = [f"{top}/{i}.png" for top in held for i in range(4)]
+        choice = chosen([*images, *flat])
+        assert counts(choice) == dict.fromkeys(FRUIT, 5)
+        assert set(choice.reading.skipped) == set(flat)
+
+    def test_are_none_beside_a_flat_folder_that_is_called_otherwise(self) -> None:
+        images = [f"fruit/{name}/{i}.png" for name in FRUIT for i in range(5)]
+        choice = chosen([*images, *(f"stones/{i}.png" for i in range(4))])
+        assert counts(choice) == {"fruit": 15, "stones": 4} and choice.warnings
+
     def test_of_which_one_holds_other_classes_are_none(self) -> None:
         """`board` and `test board` are two things."""
         images = [f"board/{side}/{i}.png" for side in ("front", "back") for i in range(4)]

@@ -284,3 +284,31 @@ class TestListedSplitsInJson:
         images = [path.replace("/", "_") for path in self.IMAGES]
         lists = {name: [path for path in images if path.startswith(f"{name}_")] for name in FRUIT}
         assert counts(chosen(images, {"train.json": lists})) == dict.fromkeys(FRUIT, 4)
+
+
+class TestSplitsAndClassesInOneJson:
+    IMAGES = tuple(f"img/{n}.jpg" for n in range(12))
+    LABELS = {path: FRUIT[n % 3] for n, path in enumerate(IMAGES)}
+    SPLITS = {path: "test" if n < 3 else "train" for n, path in enumerate(IMAGES)}
+
+    def files(self, label: str, split: str) -> list[str]:
+        return [path for path in self.IMAGES if (self.LABELS[path], self.SPLITS[path]) == (label, split)]
+
+    def below_splits(self) -> dict[str, object]:
+        return {split: {label: self.files(label, split) for label in FRUIT} for split in ("train", "test")}
+
+    def below_classes(self) -> dict[str, object]:
+        return {label: {split: self.files(label, split) for split in ("train", "test")} for label in FRUIT}
+
+    def by_file(self) -> dict[str, object]:
+        return {
+            split: {path: label for path, label in self.LABELS.items() if self.SPLITS[path] == split}
+            for split in ("train", "test")
+        }
+
+    @pytest.mark.parametrize("shape", ["below_splits", "below_classes", "by_file"])
+    def test_are_both_read(self, shape: str) -> None:
+        choice = chosen(self.IMAGES, {"labels.json": getattr(self, shape)()})
+        assert counts(choice) == dict.fromkeys(FRUIT, 4)
+        assert splits(choice) == self.SPLITS
+        assert not choice.warnings

@@ -238,11 +238,24 @@ class TestKinds:
         assert counts(choice) == ALL
 
     def test_oxford_pets_has_several_numbers_a_line(self) -> None:
-        lines = ["# Image CLASS-ID SPECIES"]
-        lines += [f"{path[4:-4]} {FRUIT.index(name) + 1} {1 + (name == 'plum')}" for path, name in IMAGES.items()]
-        choice = chosen(IMAGES, {"annotations/list.txt": "\n".join(lines)})
+        lines = [f"{path[4:-4]} {FRUIT.index(name) + 1} {1 + (name == 'plum')}" for path, name in IMAGES.items()]
+        lists = {"list.txt": ["# Image CLASS-ID SPECIES", *lines], "trainval.txt": lines[::2], "test.txt": lines[1::2]}
+        choice = chosen(IMAGES, {f"annotations/{file}": "\n".join(every) for file, every in lists.items()})
+        assert counts(choice) == dict.fromkeys(FRUIT, 3)
+        assert {path for path, split in splits(choice).items() if split == "test"} == set([*IMAGES][1::2])
+        assert choice.reading.source.endswith("named by the names of the files")
+        assert "1 is `lemon`" in choice.reading.evidence[-1]
+
+    def test_several_numbers_a_line_are_asked_about(self) -> None:
+        images = {f"img/{n}.jpg": name for n, name in enumerate(IMAGES.values())}
+        lines = [f"{path[4:-4]} {FRUIT.index(name) + 1} {1 + (name == 'plum')}" for path, name in images.items()]
+        choice = chosen(images, {"annotations/list.txt": "\n".join(lines)})
         assert choice.asks
         assert {len(r.classes) for r in (choice.reading, *choice.others)} == {2, 3}
+
+    def test_numbers_are_not_named_by_files_that_say_otherwise(self) -> None:
+        table = "path,label\n" + "".join(f"{p},{n % 2}\n" for n, p in enumerate(IMAGES))
+        assert counts(chosen(IMAGES, {"labels.csv": table})) == {"0": 5, "1": 4}
 
     def test_ham10000_has_parts_of_images(self) -> None:
         images = [f"HAM_images_part_{1 + i % 2}/ISIC_{i:04d}.jpg" for i in range(8)]
