@@ -31,6 +31,14 @@ NEW_JOBS = {
             "balance": "sampling",
         },
     },
+    "teachers": {
+        "summary": "Two teachers, as much each as the validation images ask for",
+        "value": {
+            "dataset_id": "ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC",
+            "teachers": ["vit_small_patch14_dinov2.lvd142m", "resnet50.a1_in1k"],
+            "student": "mobilenetv3_small_050",
+        },
+    },
     "constrained": {
         "summary": "The most accurate of three students within 10 ms and 8 MB",
         "value": {

@@ -85,7 +85,8 @@ class Licences(Frozen):
     student_weights: str | None
     """Of the pretrained weights that the student began from; None where it began from random ones."""
     teacher: str | None
-    """Of the weights that it learned from; None for a method without a teacher."""
+    """Of the weights that it learned from, of several each behind its teacher's name; None for a method without a
+    teacher."""
     dataset: str
     """What is known about the images' licence."""
 
@@ -105,7 +106,11 @@ class Manifest(Frozen):
     parameters, and multiply_adds of one image in convolutions, matrix products and attention (FLOPs are twice as many);
     None for `probe`, and above several students."""
     teacher: dict[str, Any] | None
-    """name, architecture, SHA-256 of the weights, licence; None for a method that needs none."""
+    """name, architecture, SHA-256 of the weights, licence; None for a method that needs none, and where there are
+    several."""
+    teachers: tuple[dict[str, Any], ...] = ()
+    """The same of each of several. `share`: how much of what the students learned it said by itself, from 0 to 1; the
+    rest was said of all their features together."""
     licences: Licences | None = None
     """None above several students."""
     dataset: dict[str, Any]
@@ -130,3 +135,8 @@ class Manifest(Frozen):
     """Reason by file name, for requested files that are not published."""
     files: tuple[ArtifactFile, ...]
     """All files except this one."""
+
+    @property
+    def every_teacher(self) -> tuple[dict[str, Any], ...]:
+        """The one, or each of several; none for a method without."""
+        return self.teachers or (() if self.teacher is None else (self.teacher,))

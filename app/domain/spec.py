@@ -21,6 +21,9 @@ class TrainingSpec(Frozen):
 
     teacher: ModelName | None = Field(default=None, examples=["vit_small_patch14_dinov2.lvd142m"])
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
+    teachers: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=4)] | None = None
+    """Several frozen teachers, instead of `teacher`. Each is reprogrammed alone, and all together into one proxy space;
+    the validation images choose how much each of these says, so one that knows nothing of the task does no harm."""
     student: ModelName | None = Field(default=None, examples=["mobilenetv3_small_050"])
     """The architecture to train, from `GET /v1/students`."""
     students: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=16)] | None = None
@@ -68,9 +71,18 @@ class TrainingSpec(Frozen):
 
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> Self:
-        if self.teacher is None and self.method_info.needs_teacher:
+        if self.teacher is not None and self.teachers is not None:
+            raise ValueError("name 'teacher' or 'teachers', not both")
+        if self.teachers is not None and len(set(self.teachers)) != len(self.teachers):
+            raise ValueError("a teacher is named twice")
+        if not self.every_teacher and self.method_info.needs_teacher:
             without = ", ".join(f"'{info.name}'" for info in METHODS.values() if not info.needs_teacher)
             raise ValueError(f"method '{self.method}' needs a teacher; without one run {without}")
+        if len(self.every_teacher) > 1 and self.method_info.needs_taps:
+            raise ValueError(
+                f"method '{self.method}' copies the features of one teacher: name 'teacher' instead of 'teachers', or "
+                "choose a method that learns from answers, such as 'tdmr'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -92,6 +104,13 @@ class TrainingSpec(Frozen):
     @property
     def method_info(self) -> MethodInfo:
         return find_method(self.method)
+
+    @property
+    def every_teacher(self) -> tuple[str, ...]:
+        """All teachers that the job names, in their order; what a method without one makes of them is nothing."""
+        if self.teachers is not None:
+            return self.teachers
+        return (self.teacher,) if self.teacher is not None else ()
 
     @property
     def every_student(self) -> tuple[str, ...]:
@@ -135,9 +154,15 @@ class TrainingSpec(Frozen):
         """The spec of a job that trains this student alone, from pretrained or from random weights."""
         return self.model_copy(update={"student": student, "students": None, "pretrained": pretrained})
 
+    def for_teacher(self, teacher: str) -> "TrainingSpec":
+        """The spec of a job that has this teacher alone."""
+        return self.model_copy(update={"teacher": teacher, "teachers": None})
+
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON: equal specs have equal fingerprints, also in versions that lack an option."""
         told = self.model_dump(mode="json")
+        if told["teachers"] is None:
+            del told["teachers"]  # it came after the first release too
         for name in _LATER:
             if told["distill"][name] == _DEFAULT[name]:
                 del told["distill"][name]

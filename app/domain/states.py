@@ -36,7 +36,8 @@ class DatasetState(StrEnum):
 
     VALIDATING = "validating"
     NEEDS_ANSWER = "needs_answer"
-    """The archive can be read in several ways that give different classes; its owner chooses one."""
+    """It is not clear which classes the archive has: there are several readings, or only the names of files tell any.
+    Its owner chooses one."""
     READY = "ready"
     REJECTED = "rejected"
 

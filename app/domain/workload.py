@@ -1,7 +1,7 @@
 """What a job has to do, counted in units of work: how long it takes follows from that and from the machine's speeds."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from app.domain.spec import TrainingSpec
@@ -27,8 +27,8 @@ PROBE, REPROGRAMMED = "probe", "reprogrammed"
 LIVE_VIEWS = 4
 """Views of an unlabelled image that stage 1 sees where the teacher answers live in stage 2."""
 SHIFTED_VIEWS, SHIFTED_VIEWS_OF_AN_IMAGE = 4096, 4
-"""Domain-shifted views that stage 1 wants of its labelled images and of its unlabelled ones, and the most of one image.
-Where images are many, fewer of each do: they cost the teacher as much time as views (benchmarks, "The domain term")."""
+"""Domain-shifted views that stage 1 wants of its labelled images, and the most of one. They cost the teacher as much
+time as views: where many images are labelled one of each does, and of an unlabelled one (benchmarks, "Views")."""
 
 
 class Counts(NamedTuple):
@@ -41,12 +41,20 @@ class Counts(NamedTuple):
     judged: int
     decodes: int
     """Images that must be decoded, once a size."""
-    teacher_views: int
-    """Views that the teacher must be asked about before stage 2."""
 
     @property
     def training(self) -> int:
         return self.labelled + self.unlabelled
+
+
+class Asked(NamedTuple):
+    """A teacher that the job asks."""
+
+    architecture: str
+    side: int
+    """Of its views, in pixels."""
+    views: int
+    """That it must be asked about before stage 2."""
 
 
 class Piece(NamedTuple):
@@ -84,10 +92,15 @@ def rounds(spec: TrainingSpec, counts: Counts) -> int:
     return 1 + (spec.reprogram.self_training if counts.unlabelled else 0)
 
 
-def shifted_views(images: int, views: int) -> int:
-    """How many of an image's views get a domain-shifted view."""
-    enough = math.ceil(SHIFTED_VIEWS / max(1, images))
-    return min(enough, SHIFTED_VIEWS_OF_AN_IMAGE, views)
+def adaptations(spec: TrainingSpec, teachers: int) -> int:
+    """How often stage 1 trains: of several teachers once for each, and once for all together. A method that learns from
+    a probe wants that of all alone."""
+    return teachers + 1 if teachers > 1 and spec.method_info.reprograms else 1
+
+
+def shifted_views(labelled: int, views: int) -> int:
+    """How many of a labelled image's views get a domain-shifted view; of an unlabelled one's it is the first alone."""
+    return max(1, min(SHIFTED_VIEWS // max(1, labelled), SHIFTED_VIEWS_OF_AN_IMAGE, views))
 
 
 def stored_side(view_side: int) -> int:
@@ -96,15 +109,15 @@ def stored_side(view_side: int) -> int:
 
 
 def views_of_teacher(spec: TrainingSpec, counts: Counts, *, live: bool) -> int:
-    """All that it is asked about before stage 2, where no other job has asked before."""
+    """All that each is asked about before stage 2, where no other job has asked before."""
+    return views_of_training(spec, counts, live=live) + counts.val + counts.judged
+
+
+def views_of_training(spec: TrainingSpec, counts: Counts, *, live: bool) -> int:
+    """Those of training images, domain-shifted ones too."""
     views = spec.views.count
     of_unlabelled = min(LIVE_VIEWS, views) if live else views
-    return (
-        counts.labelled * (views + shifted_views(counts.labelled, views))
-        + counts.unlabelled * (of_unlabelled + shifted_views(counts.unlabelled, views))
-        + counts.val
-        + counts.judged
-    )
+    return counts.labelled * (views + shifted_views(counts.labelled, views)) + counts.unlabelled * (of_unlabelled + 1)
 
 
 def architecture_of(name: str) -> str:
@@ -113,24 +126,25 @@ def architecture_of(name: str) -> str:
 
 
 def pieces(
-    spec: TrainingSpec, counts: Counts, *, teacher: tuple[str, int] | None = None, live: bool = False
+    spec: TrainingSpec, counts: Counts, *, teachers: Sequence[Asked] = (), live: bool = False
 ) -> Iterator[Piece]:
     """All work of a job, in its order.
 
     Args:
-        teacher: its architecture and the side in pixels of its views; None for a method that needs none.
-        live: whether it answers during stage 2.
+        teachers: none for a method that needs none.
+        live: whether they answer during stage 2.
     """
     size, several = spec.image_size, spec.students is not None
     yield Piece(Stage.PREPARE, Work.START, 1)
     yield Piece(Stage.PREPARE, Work.DECODE, counts.decodes)
-    if teacher is not None:
-        yield Piece(Stage.PREPARE, Work.FORWARD, counts.teacher_views, *teacher)
-        steps = spec.reprogram.steps
+    for teacher in teachers:
+        yield Piece(Stage.PREPARE, Work.FORWARD, teacher.views, teacher.architecture, teacher.side)
+    if teachers:
+        steps = spec.reprogram.steps * adaptations(spec, len(teachers))
         yield Piece(Stage.REPROGRAM, Work.REPROGRAM, steps, PROBE)
         if spec.method_info.reprograms:
             yield Piece(Stage.REPROGRAM, Work.REPROGRAM, rounds(spec, counts) * steps, REPROGRAMMED)
-    judged_by = counts.val or (min(AGREEMENT_IMAGES, counts.training) if teacher is not None else 0)
+    judged_by = counts.val or (min(AGREEMENT_IMAGES, counts.training) if teachers else 0)
     parts = [(name, name if several else "") for name in spec.every_student]
     for name, part in parts:
         network = architecture_of(name), size
@@ -138,8 +152,8 @@ def pieces(
         yield Piece(Stage.DISTILL, Work.TRAIN, steps, *network, training_way(spec, counts.training), part)
         answered = EVALUATIONS * judged_by + head_views(spec)
         yield Piece(Stage.DISTILL, Work.FORWARD, answered, *network, "", part)
-        if teacher is not None and live:
-            yield Piece(Stage.DISTILL, Work.FORWARD, steps, *teacher, "", part)
+        for teacher in teachers if live else ():
+            yield Piece(Stage.DISTILL, Work.FORWARD, steps, teacher.architecture, teacher.side, "", part)
     for _, part in parts:
         yield Piece(Stage.EVALUATE, Work.EVALUATE, counts.judged, part=part)
     for _, part in parts:

@@ -75,11 +75,14 @@ def create(
 
 def _spec(sent: Mapping[str, str], every: Any) -> dict[str, Any]:
     """The job as the API takes it: what was left at its default is left out."""
-    students = [name for name in (*every("students"), *sent.get("student_names", "").split(",")) if name.strip()]
-    students = list(dict.fromkeys(name.strip() for name in students))
+    students = _names(*every("students"), sent.get("student_names", ""))
     spec: dict[str, Any] = {"dataset_id": sent.get("dataset_id", "")}
-    if teacher := (sent.get("teacher_name", "").strip() or sent.get("teacher", "")):
-        spec["teacher"] = teacher
+    first = sent.get("teacher_name", "").strip() or sent.get("teacher", "")
+    teachers = _names(first, sent.get("more_teachers", ""))
+    if len(teachers) == 1:
+        spec["teacher"] = teachers[0]
+    elif teachers:
+        spec["teachers"] = teachers
     if len(students) == 1:
         spec["student"] = students[0]
     elif students:
@@ -107,6 +110,11 @@ def _spec(sent: Mapping[str, str], every: Any) -> dict[str, Any]:
     if label := sent.get("label", "").strip():
         spec["metadata"] = {"name": label}
     return spec
+
+
+def _names(*texts: str) -> list[str]:
+    """Of models, in a text with commas between them; each once."""
+    return list(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
 
 
 def _number(sent: Mapping[str, str], name: str, factor: float = 1.0) -> float | None:
@@ -148,7 +156,7 @@ def _form(
     ]
     named = spec.get("students") or filter(None, [spec.get("student")])
     chosen = [name for name in named if name.partition(".")[0] in offer.students]
-    teacher = spec.get("teacher") if spec.get("teacher") in offer.teachers else None
+    first, *more = spec.get("teachers") or [spec.get("teacher")]
     offered = sorted(offer.students.values(), key=partial(_student_order, chosen))
     return page(
         request,
@@ -159,7 +167,8 @@ def _form(
         spec=spec,
         chosen=chosen,
         by_name=[name for name in chosen if name not in offer.students],
-        teacher=teacher,
+        teacher=first if first in offer.teachers else None,
+        more_teachers=more,
         datasets=_with_chosen(session, tenant, ready, spec.get("dataset_id")),
         teachers=sorted(offer.teachers.values(), key=_teacher_order)[:MODELS],
         teacher_total=len(offer.teachers),

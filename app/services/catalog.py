@@ -126,18 +126,22 @@ def learn_methods(session: Session) -> None:
         learn(offer(session).methods)
 
 
-def find_teacher(offer: Offer, name: str) -> TeacherCard:
-    """The card of a teacher.
+def find_teachers(offer: Offer, names: Sequence[str], *, param: str = "teacher") -> list[TeacherCard]:
+    """The cards of teachers.
+
+    Args:
+        param: where the names stand in the job.
 
     Raises:
         UnknownTeacher: with the nearest names.
     """
     cards = offer.teachers
-    if name not in cards:
-        raise UnknownTeacher(
-            f"No worker offers a teacher named '{name}'.", hint=_hint(name, cards, "GET /v1/teachers"), param="teacher"
-        )
-    return cards[name]
+    for name in names:
+        if name not in cards:
+            raise UnknownTeacher(
+                f"No worker offers a teacher named '{name}'.", hint=_hint(name, cards, "GET /v1/teachers"), param=param
+            )
+    return [cards[name] for name in names]
 
 
 def find_students(

@@ -11,21 +11,24 @@ _NAMED = 3
 """How many others a hint names."""
 
 
-def require_possible(offer: Offer, spec: JobSpec, teacher: TeacherCard | None, students: Sequence[StudentCard]) -> None:
+def require_possible(
+    offer: Offer, spec: JobSpec, teachers: Sequence[TeacherCard], students: Sequence[StudentCard]
+) -> None:
     """
     Args:
-        teacher, students: the cards of what the job names.
+        teachers, students: the cards of what the job names.
 
     Raises:
         ModelRefused: with the reason that the catalogue knows, and what to ask for instead.
     """
-    if teacher is not None and teacher.refused and spec.method_info.needs_teacher:
-        others = _nearest(teacher, offer.teachers.values())
-        raise ModelRefused(
-            f"'{teacher.name}' cannot teach: {_sentence(teacher.refused)}",
-            hint=_instead(others, "GET /v1/teachers"),
-            param="teacher",
-        )
+    for teacher in teachers:
+        if teacher.refused and spec.method_info.needs_teacher:
+            others = _nearest(teacher, offer.teachers.values())
+            raise ModelRefused(
+                f"'{teacher.name}' cannot teach: {_sentence(teacher.refused)}",
+                hint=_instead(others, "GET /v1/teachers"),
+                param="teacher" if spec.teachers is None else "teachers",
+            )
     for card in students:
         _require_student(offer, spec, card)
 

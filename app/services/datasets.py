@@ -271,7 +271,7 @@ def require_ready(dataset: Dataset, param: str | None = None) -> None:
         )
     if dataset.state == DatasetState.NEEDS_ANSWER:
         raise DatasetNotReady(
-            "The archive can be read in several ways that give different classes.",
+            "It is not clear which classes the archive has.",
             hint="GET /v1/datasets/{id} lists them in `layout.readings`; POST /v1/datasets/{id}/layout chooses one.",
             param=param,
         )

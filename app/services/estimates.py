@@ -21,6 +21,7 @@ from app.domain.spec import JobSpec
 from app.domain.speeds import ACCELERATED, NOTHING, Range, Speeds, Work
 from app.domain.states import Stage
 from app.domain.workload import (
+    Asked,
     Counts,
     architecture_of,
     pieces,
@@ -78,7 +79,7 @@ class Bounds:
 def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds | None = None) -> Estimate:
     """Of a job that could be created; the caller has checked that."""
     offer = catalog.offer(session)
-    teacher = offer.teachers[spec.teacher] if spec.teacher and spec.method_info.needs_teacher else None
+    teachers = [offer.teachers[name] for name in spec.every_teacher if spec.method_info.needs_teacher]
     trainers = _trainers(session)
     machines = sorted({worker.machine for worker in trainers if worker.machine})
     cached = _cached(session, spec)
@@ -88,7 +89,7 @@ def estimate(session: Session, spec: JobSpec, dataset: Dataset, bounds: Bounds |
         _on(
             spec,
             dataset,
-            teacher,
+            teachers,
             students,
             speeds.of_machine(session, machine, offer),
             machine,
@@ -182,34 +183,32 @@ class _OnMachine:
 def _on(
     spec: JobSpec,
     dataset: Dataset,
-    teacher: TeacherCard | None,
+    teachers: Sequence[TeacherCard],
     students: Sequence[StudentCard],
     known: Speeds,
     machine: str,
     cached: Mapping[str, str],
 ) -> _OnMachine:
     on_gpu = machine.startswith(ACCELERATED)
-    live = teacher is not None and (spec.views.mode == "live" or (spec.views.mode == "auto" and on_gpu))
+    live = bool(teachers) and (spec.views.mode == "live" or (spec.views.mode == "auto" and on_gpu))
     counts = _counts(spec, dataset)
-    side = spec.reprogram.image_size or (teacher.input_size if teacher else 0)
-    decodes = (counts.training + counts.val + counts.judged) * bool(students) + counts.training * live
-    asked = views_of_teacher(spec, counts, live=live) if teacher else 0
-    left = counts._replace(
-        decodes=0 if "images" in cached else decodes, teacher_views=0 if "answers" in cached else asked
-    )
-    named = None if teacher is None else (teacher.architecture, side)
+    sides = {spec.reprogram.image_size or card.input_size for card in teachers}
+    decodes = (counts.training + counts.val + counts.judged) * bool(students) + counts.training * live * len(sides)
+    views = 0 if "answers" in cached else views_of_teacher(spec, counts, live=live)
+    asked = [Asked(card.architecture, spec.reprogram.image_size or card.input_size, views) for card in teachers]
+    left = counts._replace(decodes=0 if "images" in cached else decodes)
     work = [
         piece
-        for piece in pieces(spec, left, teacher=named, live=live)
+        for piece in pieces(spec, left, teachers=asked, live=live)
         if not (piece.work is Work.REPROGRAM and "stage 1" in cached)
     ]
     costs = stage_costs(iter(work), known)
     return _OnMachine(
         stages={stage: cost.seconds for stage, cost in costs.items()},
         unknown={stage: cost.unknown for stage, cost in costs.items() if cost.seconds is None},
-        memory=needs.memory(spec, counts, known, students, teacher, on_gpu=on_gpu),
+        memory=needs.memory(spec, counts, known, students, teachers, on_gpu=on_gpu),
         device_memory=needs.device_memory(spec, counts, known, students) if on_gpu else None,
-        cache_bytes=needs.cache_bytes(spec, counts, known, teacher, side, live=live),
+        cache_bytes=needs.cache_bytes(spec, counts, known, teachers, live=live),
         measured=all(known.is_measured(Work.TRAIN, card.name, spec.image_size) for card in students),
     )
 
@@ -219,21 +218,27 @@ def _counts(spec: JobSpec, dataset: Dataset) -> Counts:
     images: Mapping[str, int] = (dataset.summary or {}).get("counts", {})
     labelled, val, test = (int(images.get(split, 0)) for split in ("train", "val", "test"))
     uses = spec.distill.use_unlabelled and spec.method_info.learns_unlabelled
-    return Counts(labelled, int(images.get("unlabelled", 0)) * uses, val, test or val or labelled, 0, 0)
+    return Counts(labelled, int(images.get("unlabelled", 0)) * uses, val, test or val or labelled, 0)
 
 
 def _cached(session: Session, spec: JobSpec) -> dict[str, str]:
     """What earlier jobs on the data set have left to this one, unless it was evicted meanwhile."""
     found = {}
     mine = spec.model_dump(mode="json")
+    unasked, untrained = set(spec.every_teacher), set(spec.every_teacher)
     for earlier in job_queries.specs_that_succeeded(session, spec.dataset_id, _EARLIER):
         if _equal(mine, earlier, "image_size") and spec.every_student:
             found["images"] = f"images decoded at {spec.image_size} px"
-        if spec.method_info.needs_teacher and _equal(mine, earlier, "teacher", "views", "seed"):
+        if spec.method_info.needs_teacher and _equal(mine, earlier, "views", "seed"):
+            asked = {*(earlier.get("teachers") or ()), earlier.get("teacher")}
             if mine["reprogram"].get("image_size") == earlier.get("reprogram", {}).get("image_size"):
-                found["answers"] = "the teacher's answers"
+                unasked -= asked
             if _equal(mine, earlier, "reprogram", "balance", "method"):
-                found["stage 1"] = "stage 1"
+                untrained -= asked
+    if spec.every_teacher and not unasked:
+        found["answers"] = "the teacher's answers" if len(spec.every_teacher) == 1 else "the teachers' answers"
+    if spec.every_teacher and not untrained:
+        found["stage 1"] = "stage 1"
     return found
 
 

@@ -268,8 +268,10 @@ def _check_models(session: Session, spec: JobSpec) -> list[str]:
     named = {name for name in spec.every_student if "." in name and spec.may_start_pretrained}
     from_weights = spec.every_student if spec.starts_pretrained else named
     students = catalog.find_students(offer, spec.every_student, from_weights=from_weights, param=param)
-    teacher = None if spec.teacher is None else catalog.find_teacher(offer, spec.teacher)
-    require_possible(offer, spec, teacher, students)
+    teachers = catalog.find_teachers(
+        offer, spec.every_teacher, param="teacher" if spec.teachers is None else "teachers"
+    )
+    require_possible(offer, spec, teachers, students)
     warnings = []
     if (spec.student or spec.students) and not spec.method_info.needs_student:
         warnings.append(f"Method '{spec.method}' trains no student; the one named is ignored.")
@@ -278,13 +280,14 @@ def _check_models(session: Session, spec: JobSpec) -> list[str]:
         for name in spec.every_student
         if "." in name and not spec.may_start_pretrained
     ]
-    if teacher is None:
-        return warnings
-    if not spec.method_info.needs_teacher:
-        return [*warnings, f"Method '{spec.method}' uses no teacher; the one named is ignored."]
+    if teachers and not spec.method_info.needs_teacher:
+        ignored = "the one named is ignored" if len(teachers) == 1 else "those named are ignored"
+        return [*warnings, f"Method '{spec.method}' uses no teacher; {ignored}."]
+    known = [card.parameters for card in teachers if card.parameters is not None]
+    largest = max(known, default=None) if len(known) == len(teachers) else None
     return warnings + [
         f"The student {student.name} ({student.parameters:,} parameters) is larger than the teacher "
-        f"({teacher.parameters:,}): distillation may not help. Choose a smaller student or a larger teacher."
+        f"({largest:,}): distillation may not help. Choose a smaller student or a larger teacher."
         for student in students
-        if teacher.parameters is not None and student.parameters > teacher.parameters
+        if largest is not None and student.parameters > largest
     ]

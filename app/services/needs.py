@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from app.domain.catalog import StudentCard, TeacherCard
 from app.domain.spec import JobSpec
 from app.domain.speeds import NOTHING, Range, Speeds, Work
-from app.domain.workload import LIVE_VIEWS, Counts, images_a_step, shifted_views, stored_side, training_way
+from app.domain.workload import Counts, images_a_step, stored_side, training_way, views_of_training
 
 _STATES_OF_WEIGHTS = 5
 """Weights, gradients, momentum, the averaged copy, and one more while a checkpoint is written or the copy made."""
@@ -20,7 +20,7 @@ def memory(
     counts: Counts,
     known: Speeds,
     students: Sequence[StudentCard],
-    teacher: TeacherCard | None,
+    teachers: Sequence[TeacherCard],
     *,
     on_gpu: bool,
 ) -> Range | None:
@@ -34,7 +34,7 @@ def memory(
     if resident is None or not all(need is not None for need in needs):
         return None
     most = max((need for need in needs if need is not None), key=lambda need: need.expected, default=NOTHING)
-    weights = float((teacher.parameters or 0) * _BYTES) if teacher is not None else 0.0
+    weights = float(sum(card.parameters or 0 for card in teachers) * _BYTES)
     base = resident.expected + weights
     return Range((base + most.low) / _MEMORY_SPREAD, base + most.expected, (base + most.high) * _MEMORY_SPREAD)
 
@@ -58,23 +58,21 @@ def _network_bytes(spec: JobSpec, counts: Counts, known: Speeds, card: StudentCa
 
 
 def cache_bytes(
-    spec: JobSpec, counts: Counts, known: Speeds, teacher: TeacherCard | None, side: int, *, live: bool
+    spec: JobSpec, counts: Counts, known: Speeds, teachers: Sequence[TeacherCard], *, live: bool
 ) -> int | None:
-    """Decoded squares, and the teacher's answers."""
+    """Decoded squares, and the teachers' answers."""
     total = 0
     if spec.every_student:
         total += counts.training * _square(stored_side(spec.image_size))
         total += (counts.val + counts.judged) * _square(spec.image_size)
-    if teacher is None:
-        return total
-    width = known.exactly(Work.TAP_WIDTH, teacher.architecture)
-    if width is None:
-        return None
-    views, fewer = spec.views.count, min(LIVE_VIEWS, spec.views.count) if live else spec.views.count
-    answers = counts.labelled * (views + shifted_views(counts.labelled, views))
-    answers += counts.unlabelled * (fewer + shifted_views(counts.unlabelled, views))
-    total += round(width.expected) * (answers * 2 + (counts.val + counts.judged) * 4)
-    return total + (counts.training * _square(stored_side(side)) if live else 0)
+    widths = [known.exactly(Work.TAP_WIDTH, card.architecture) for card in teachers]
+    answers = views_of_training(spec, counts, live=live)
+    for width in widths:
+        if width is None:
+            return None
+        total += round(width.expected) * (answers * 2 + (counts.val + counts.judged) * 4)
+    sides = {spec.reprogram.image_size or card.input_size for card in teachers}
+    return total + sum(counts.training * _square(stored_side(side)) for side in sides if live)
 
 
 def _square(side: int) -> int:

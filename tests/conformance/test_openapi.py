@@ -42,6 +42,8 @@ def test_every_operation_keeps_to_the_document(settings: Settings, tmp_path: Pat
             ids = objects_of(service, http)
             spare = http.post("/v1/webhooks", json={"url": "https://hooks.example/spare"})
             ids["spare_webhook_id"] = spare.json()["id"]
+            ids["spare_job_id"] = service.submit()
+            ids["spare_dataset_id"] = service.ready_dataset()
             http.get("/openapi.json").raise_for_status()  # written now; Schemathesis waits 10 s for it
         store.close()
         command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run"]

@@ -10,6 +10,8 @@ from app.services import catalog
 from app.services.leases import JOBS, claim_job, fail_job, record
 from tests.integration.conftest import CATALOG, Service
 
+TEACHERS = ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k"]
+
 
 class TestSubmit:
     def test_accepts_three_fields_and_fills_in_the_rest(self, service: Service) -> None:
@@ -64,6 +66,32 @@ class TestSubmit:
         answer = service.http.post("/v1/jobs", json=service.spec(**students))
         assert answer.status_code == 422
         assert says in answer.json()["detail"]
+
+    def test_takes_several_teachers_and_shows_them_as_asked(self, service: Service) -> None:
+        body = service.http.post("/v1/jobs", json=service.spec(teacher=None, teachers=TEACHERS)).json()
+        assert (body["spec"]["teacher"], body["spec"]["teachers"]) == (None, TEACHERS)
+        shown = service.http.get("/jobs", headers={"Accept": "text/html"}).text
+        assert "resnet18.a1_in1k" in shown and "vit_tiny_patch16_224.augreg_in21k" in shown
+
+    @pytest.mark.parametrize(
+        ("change", "param", "says"),
+        [
+            ({"teacher": "resnet18.a1_in1k", "teachers": ["resnet18.a1_in1k"]}, "", "not both"),
+            ({"teachers": ["resnet18.a1_in1k", "resnet18.a1_in1k"]}, "", "twice"),
+            ({"teachers": []}, "teachers", "at least 1"),
+            ({"teachers": [f"teacher{number}" for number in range(5)]}, "teachers", "at most 4"),
+            ({"teachers": ["resnet18.a1_in1k", "../x"]}, "teachers.1", ""),
+            ({"teachers": ["resnet18.a1_in1k", "resnet18.a1"]}, "teachers", "'resnet18.a1'"),
+            ({"teachers": TEACHERS, "method": "fitnet"}, "", "copies the features of one teacher"),
+        ],
+    )
+    def test_says_what_is_wrong_with_several_teachers(
+        self, service: Service, change: dict[str, object], param: str, says: str
+    ) -> None:
+        answer = service.http.post("/v1/jobs", json=service.spec(**{"teacher": None} | change))
+        body = answer.json()
+        assert (answer.status_code, body.get("param", "")) == (422, param), body
+        assert says in body["detail"]
 
     def test_probe_needs_no_student(self, service: Service) -> None:
         answer = service.http.post("/v1/jobs", json=service.spec(student=None, method="probe"))

@@ -205,6 +205,20 @@ class TestEstimate:
         assert body["unknown"]["stages.export"] == "no worker has measured 'export' of 'onnx_int8' yet"
         assert body["seconds"] is None
 
+    def test_several_teachers_take_the_time_of_each(self, measured: Service) -> None:
+        one, other = "resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k"
+        named = [
+            {"teacher": None, "method": "scratch"},
+            {"teacher": one},
+            {"teacher": other},
+            {"teacher": None, "teachers": [one, other]},
+        ]
+        told = [measured.http.post("/v1/jobs/estimate", json=measured.spec(**each)).json()["stages"] for each in named]
+        without, first, second, both = (stages["prepare"]["expected"] for stages in told)
+        assert both - without == pytest.approx((first - without) + (second - without)) and first > without
+        trained = [stages["reprogram"]["expected"] for stages in told[1:]]
+        assert trained == pytest.approx([trained[0], trained[0], 3 * trained[0]])  # each, and all together
+
     def test_interpolates_another_student_with_a_wider_range(self, measured: Service) -> None:
         body = measured.http.post("/v1/jobs/estimate", json=measured.spec(student="resnet50")).json()
         seconds = body["stages"]["distill"]

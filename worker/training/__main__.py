@@ -36,7 +36,7 @@ from app.logs import configure_logging
 from worker.training.engine.allocator import keep_freed_memory
 from worker.training.engine.loop import Stopped
 from worker.training.engine.reporter import Reporter
-from worker.training.models.hub import fetch_teacher, leave_network
+from worker.training.models.hub import fetch_teachers, leave_network
 from worker.training.pipeline import train
 from worker.training.run import Run
 
@@ -73,7 +73,7 @@ def main() -> int:
         run = Run(spec, arguments.data, arguments.out, runtime, reporter, lambda: stop["requested"], speeds)
         if runtime.confine:
             # before the first image, which is from a stranger
-            fetch_teacher(spec, runtime.models_dir)
+            fetch_teachers(spec, runtime.models_dir)
             _ = run.initial_weights
             leave_network()
         if runtime.threads is not None:

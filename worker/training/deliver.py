@@ -15,13 +15,13 @@ from worker.training.export.latency import NOT_MEASURED, measure_files
 from worker.training.export.student import Exported, calibration_images, export_student
 from worker.training.report.manifests import Delivered, Trained, describe, licences_of, preprocessing_of
 from worker.training.run import Run
-from worker.training.teacher.features import TeacherTaps
+from worker.training.teacher.task_teacher import TaskTeacher
 
 
 def export(
     run: Run,
     images: Images,
-    taps: TeacherTaps | None,
+    teacher: TaskTeacher | None,
     students: Sequence[Trained],
     evaluations: Sequence[dict[str, Any]],
 ) -> Manifest:
@@ -30,11 +30,11 @@ def export(
     outcomes = []
     for number, (trained, evaluation) in enumerate(zip(students, evaluations, strict=True)):
         with run.reporter.part(trained.name, number, len(students)):
-            exported = _export_one(run, images, taps, trained, evaluation)
+            exported = _export_one(run, images, teacher, trained, evaluation)
             outcomes.append(Delivered(trained, evaluation, exported, _measure(run, trained, exported)))
     run.reporter.book()  # the manifest names them
     began = time.monotonic()
-    manifest = describe(run, images, taps, outcomes)
+    manifest = describe(run, images, teacher, outcomes)
     run.reporter.learned(Work.DESCRIBE, time.monotonic() - began, len(outcomes))
     run.reporter.did(Work.DESCRIBE)
     run.reporter.end()
@@ -42,7 +42,7 @@ def export(
 
 
 def _export_one(
-    run: Run, images: Images, taps: TeacherTaps | None, trained: Trained, evaluation: Mapping[str, Any]
+    run: Run, images: Images, teacher: TaskTeacher | None, trained: Trained, evaluation: Mapping[str, Any]
 ) -> Exported:
     if trained.student is None:
         return Exported()
@@ -63,7 +63,7 @@ def _export_one(
         evaluated_NK=student_logits(run, trained.student, images.judged_squares),
         calibration=lambda: calibration_images(run, images),
         metrics=accuracies(evaluation),
-        licences=licences_of(trained.student, taps),
+        licences=licences_of(trained.student, teacher),
         on_file=_told(run, Work.EXPORT),
     )
 

@@ -62,13 +62,13 @@ def train(run: Run) -> Manifest:
     index = load_index(run.data_dir)
     _claim_folder(run, index)
     run.reporter.record = Curves(run.out_dir).add
-    images, taps = prepare(run, index)
-    task_teacher = reprogram(run, images, taps) if taps is not None else None
-    if taps is not None:
-        review_data(run, images, taps)
+    images, every_taps = prepare(run, index)
+    task_teacher = reprogram(run, images, every_taps) if every_taps else None
+    if task_teacher is not None:
+        review_data(run, images, task_teacher.taps)
     students = distil(run, images, task_teacher) if run.spec.method_info.needs_student else _probe_only(run)
     evaluations = evaluate(run, images, task_teacher, students)
-    manifest = export(run, images, taps, students, evaluations)
+    manifest = export(run, images, task_teacher, students, evaluations)
     tell_choice(run, manifest.choice)
     _tell_memory(run, images)
     run.reporter.emit(DoneLine(metrics=manifest.metrics))
@@ -170,9 +170,9 @@ def _distil_one(
     task = build_task(
         spec,
         student,
-        reprogrammer=task_teacher.reprogrammer if task_teacher is not None else None,
+        proxy_space=task_teacher.blend if task_teacher is not None else None,
         probe=task_teacher.probe if task_teacher is not None else None,
-        tap_widths=task_teacher.taps.teacher.widths if task_teacher is not None else (),
+        tap_widths=task_teacher.taps.widths if task_teacher is not None else (),
         class_weights_K=class_weights(images.pools.labelled.labels, classes) if spec.balance == "loss" else None,
         handover=handover,
     ).to(run.device)

@@ -1,9 +1,10 @@
-"""The first stage: read the index, decode every image once, build the teacher, and keep its answers.
+"""The first stage: read the index, decode every image once, build the teachers, and keep their answers.
 
 N images, V views, W summed tap widths.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -28,24 +29,22 @@ _ENOUGH = 16
 """Images of which the time is worth remembering."""
 
 
-def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
-    """Decode and ask, as far as no job of this host has done it before.
+def prepare(run: Run, index: DatasetIndex) -> tuple[Images, list[TeacherTaps]]:
+    """Decode and ask, as far as no job of this host has done it before. Without a teacher nobody is asked.
 
     Raises:
         InvalidSpec: the data set has nothing to train on.
-        WeightsUnavailable, ModelNotBuildable: the teacher or the student cannot be had.
+        WeightsUnavailable, ModelNotBuildable: a teacher or the student cannot be had.
         Stopped: a stop was requested; what is done is kept.
     """
     run.reporter.begin(Stage.PREPARE)
-    spec = run.spec
     pools = _pools(run, index)
-    source = _source(run, pools.labelled, len(index.classes))
-    decoder = _Decoder(run, pools, source)
-    teacher_pass = None if source is None else _TeacherPass(run, pools, source)
-    teacher_decodes = 0 if teacher_pass is None else teacher_pass.decodes
+    sources = _sources(run, pools.labelled, len(index.classes))
+    decoder = _Decoder(run, pools, sources)
+    passes = [_TeacherPass(run, pools, source) for source in sources]
     plan = plan_run(
-        spec,
-        None if source is None else source.teacher,
+        run.spec,
+        [(each.source.teacher, each.views) for each in passes],
         run.speeds,
         Counts(
             labelled=len(pools.labelled),
@@ -53,7 +52,6 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
             val=len(pools.val),
             judged=len(pools.judged),
             decodes=decoder.count,
-            teacher_views=0 if teacher_pass is None else teacher_pass.views,
         ),
         device=run.device,
         classes=len(index.classes),
@@ -61,7 +59,7 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
         tune=run.tune,
     )
     run.reporter.plan = plan
-    decoding = plan.end_of(Stage.PREPARE, "", Work.DECODE) or 0.0 if teacher_decodes else 1.0
+    decoding = plan.end_of(Stage.PREPARE, "", Work.DECODE) or 0.0 if any(each.views for each in passes) else 1.0
     decoder.progress = run.reporter.within(0.0, decoding)
     with run.reporter.timed("decode"):
         images = Images(
@@ -71,7 +69,7 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
             val_squares=decoder(*decoder.val),
             judged_squares=decoder(*decoder.judged),
         )
-        squares = None if decoder.live is None else decoder(*decoder.live)
+        squares = {side: decoder(pools.training, side) for side in decoder.live}
     if decoder.count >= _ENOUGH:
         run.reporter.learned(Work.DECODE, run.reporter.seconds["decode"], decoder.count)
     run.reporter.event(
@@ -80,35 +78,36 @@ def prepare(run: Run, index: DatasetIndex) -> tuple[Images, TeacherTaps | None]:
         f"{len(pools.val)} for validation, {len(pools.judged)} for the final evaluation ({pools.judged_split}); "
         f"{len(index.classes)} classes.",
     )
-    if teacher_pass is None:
-        taps = None
-    else:
+    taps = []
+    spans = pairwise([decoding, *plan.ends_of(Stage.PREPARE, "", Work.FORWARD)])
+    for teacher_pass, span in zip(passes, spans, strict=True):
+        before = run.reporter.seconds.get("teacher", 0.0)
         with run.reporter.timed("teacher"):
-            taps = teacher_pass(squares, run.reporter.within(decoding, 1.0))
-        teacher, seconds = taps.teacher, run.reporter.seconds["teacher"]
+            taps.append(teacher_pass(squares, run.reporter.within(*span)))
         if teacher_pass.views >= _ENOUGH:
+            teacher, seconds = teacher_pass.source.teacher, run.reporter.seconds["teacher"] - before
             architecture = architecture_of(teacher.name)
             run.reporter.learned(Work.FORWARD, seconds, teacher_pass.views, architecture, teacher.image_size)
-            run.reporter.learned(Work.TAP_WIDTH, taps.source.width, 1, architecture)
+            run.reporter.learned(Work.TAP_WIDTH, teacher_pass.source.width, 1, architecture)
     run.cache.trim()
     return images, taps
 
 
-def _source(run: Run, labelled: Pool, classes: int) -> TapSource | None:
-    spec = run.spec
-    if not spec.method_info.needs_teacher:
-        return None
-    assert spec.teacher is not None
-    torch.manual_seed(spec.seed)  # decides the weights of a random control
-    teacher = build_teacher(spec.teacher, spec.reprogram.image_size, run.runtime.models_dir).to(run.device)
-    tune_teacher(teacher, run.runtime, run.out_dir, run.reporter.event)
-    source = TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
-    if not spec.reprogram.input_reprogramming:
-        return source
-    with run.reporter.timed("input"):
-        return reprogram_input(
-            source, spec, labelled, classes, run.data_dir, run.cache, stop_requested=run.stop_requested
-        )
+def _sources(run: Run, labelled: Pool, classes: int) -> list[TapSource]:
+    """Of each teacher; none for a method without one."""
+    spec, sources = run.spec, []
+    for name in spec.every_teacher if spec.method_info.needs_teacher else ():
+        torch.manual_seed(spec.seed)  # decides the weights of a random control
+        teacher = build_teacher(name, spec.reprogram.image_size, run.runtime.models_dir).to(run.device)
+        tune_teacher(teacher, run.runtime, run.out_dir, run.reporter.event)
+        source = TapSource(teacher, teacher.digest(), spec.views, INTERPOLATION)
+        if spec.reprogram.input_reprogramming:
+            with run.reporter.timed("input"):
+                source = reprogram_input(
+                    source, spec, labelled, classes, run.data_dir, run.cache, stop_requested=run.stop_requested
+                )
+        sources.append(source)
+    return sources
 
 
 def _pools(run: Run, index: DatasetIndex) -> Pools:
@@ -133,7 +132,7 @@ def _pools(run: Run, index: DatasetIndex) -> Pools:
 class _Decoder:
     """Decodes pools one after another and reports their common progress."""
 
-    def __init__(self, run: Run, pools: Pools, source: TapSource | None) -> None:
+    def __init__(self, run: Run, pools: Pools, sources: Sequence[TapSource]) -> None:
         self.run = run
         self.progress: Callable[[float], None] = lambda fraction: None
         side, nobody = run.spec.image_size, Pool(())
@@ -141,8 +140,9 @@ class _Decoder:
         self.training = pools.training if student else nobody, stored_side(side)
         self.val = pools.val if student else nobody, side
         self.judged = pools.judged if student else nobody, side
-        self.live = (pools.training, source.side) if source is not None and student and run.live else None
-        wanted = [self.training, self.val, self.judged, *([self.live] if self.live else [])]
+        self.live = sorted({source.side for source in sources}) if student and run.live else []
+        """Sides of the training images that live answers need."""
+        wanted = [self.training, self.val, self.judged, *((pools.training, live) for live in self.live)]
         self.count = sum(self._missing(*one) for one in wanted)
         """Images that no job has decoded at this size yet."""
         self._done = 0
@@ -173,27 +173,26 @@ class _TeacherPass:
         count = run.spec.views.count
         views = FeatureCache.open(run.cache, source, "views", count)
 
-        def shifted(pool: Pool) -> tuple[FeatureCache, Pool]:
-            return FeatureCache.open(run.cache, source, "shifted", shifted_views(len(pool), count)), pool
+        def shifted(pool: Pool, of_each: int) -> tuple[FeatureCache, Pool]:
+            return FeatureCache.open(run.cache, source, "shifted", of_each), pool
 
         fewer = FeatureCache.open(run.cache, source, "views", min(LIVE_VIEWS, count))
         clean = FeatureCache.open(run.cache, source, "clean")
         self._wanted = [
             (views, pools.labelled),
-            shifted(pools.labelled),
+            shifted(pools.labelled, shifted_views(len(pools.labelled), count)),
             (fewer if run.live else views, pools.unlabelled),
-            shifted(pools.unlabelled),
+            shifted(pools.unlabelled, 1),
             (clean, pools.val),
             (clean, pools.judged),
         ]
         missing = [(answers.missing(pool), answers.views) for answers, pool in self._wanted]
-        self.decodes = sum(images for images, _ in missing)
-        """Images that must be decoded at the teacher's size, each time they are."""
         self._work = [images * views for images, views in missing]
         self.views = sum(self._work)
         """Views that the teacher must still be asked for."""
 
-    def __call__(self, squares: Records | None, progress: Callable[[float], None]) -> TeacherTaps:
+    def __call__(self, squares: Mapping[int, Records], progress: Callable[[float], None]) -> TeacherTaps:
+        """`squares` of the training images by their side, for live answers."""
         records: list[Records] = []
         for number, (answers, pool) in enumerate(self._wanted):
             before, work = sum(self._work[:number]), self._work[number]
@@ -204,7 +203,7 @@ class _TeacherPass:
             records.append(answers.compute(pool, self.run.data_dir, told, self.run.stop_requested))
         labelled, shifted, unlabelled, unlabelled_shifted, val, judged = records
         return TeacherTaps(
-            source=self.source,
+            sources=[self.source],
             pool=self.pools.training,
             labelled=labelled,
             shifted=shifted,
@@ -212,5 +211,5 @@ class _TeacherPass:
             unlabelled_shifted=unlabelled_shifted,
             val=val,
             judged=judged,
-            squares=squares,
+            squares=[squares[self.source.side]] if squares else [],
         )

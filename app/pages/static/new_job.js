@@ -8,10 +8,12 @@ let language = "curl";
 function spec() {
   const data = new FormData(form);
   const text = (name) => String(data.get(name) || "").trim();
-  const students = [...data.getAll("students"), ...text("student_names").split(",").map((name) => name.trim())].filter(Boolean);
+  const names = (...texts) => [...new Set(texts.flatMap((each) => each.split(",")).map((name) => name.trim()).filter(Boolean))];
+  const students = names(...data.getAll("students"), text("student_names"));
+  const teachers = names(text("teacher_name") || text("teacher"), text("more_teachers"));
   const made = { dataset_id: text("dataset_id") };
-  const teacher = text("teacher_name") || text("teacher");
-  if (teacher) made.teacher = teacher;
+  if (teachers.length === 1) made.teacher = teachers[0];
+  else if (teachers.length) made.teachers = teachers;
   if (students.length === 1) made.student = students[0];
   else if (students.length) made.students = students;
   if (text("method") !== "tdmr") made.method = text("method");

@@ -1203,6 +1203,10 @@ class JobSpec(Model):
 
     teacher: str | None = None
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
+    teachers: list[str] | None = None
+    """Several frozen teachers, instead of `teacher`. Each is reprogrammed alone, and all together into one proxy
+    space; the validation images choose how much each of these says, so one that knows nothing of the task does no
+    harm."""
     student: str | None = None
     """The architecture to train, from `GET /v1/students`."""
     students: list[str] | None = None
@@ -1494,6 +1498,10 @@ class JobCreate(Model):
     """A data set that is `ready`."""
     teacher: str | None = None
     """A frozen teacher from `GET /v1/teachers`. Needed by every method but `scratch`."""
+    teachers: list[str] | None = None
+    """Several frozen teachers, instead of `teacher`. Each is reprogrammed alone, and all together into one proxy
+    space; the validation images choose how much each of these says, so one that knows nothing of the task does no
+    harm."""
     student: str | None = None
     """The architecture to train, from `GET /v1/students`."""
     students: list[str] | None = None

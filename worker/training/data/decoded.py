@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class Pool:
         """SHA-256 of each image's bytes."""
         return [s.id for s in self.samples]
 
-    @property
+    @cached_property
     def keys(self) -> np.ndarray:
         """uint64 [N] from each image's content: what its random views depend on."""
         return np.array([int(s.id[:16], 16) for s in self.samples], dtype=np.uint64)

@@ -30,7 +30,7 @@ _READ_BYTES = 1 << 20
 
 
 class Records:
-    """Some images' records, in the order asked for. Reads like an array of shape [N, …]; nothing is held in memory."""
+    """Some images' records in one store. Nothing is held in memory."""
 
     def __init__(
         self, store: "RecordStore", chunks: Sequence["_Chunk"], which_N: np.ndarray, starts_N: np.ndarray
@@ -44,6 +44,10 @@ class Records:
         return len(self._which_N)
 
     @property
+    def key(self) -> str:
+        return self.store.key
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return (len(self), *self.store.shape)
 
@@ -51,7 +55,6 @@ class Records:
         return self.take(np.arange(len(self))[rows])
 
     def take(self, rows_B: np.ndarray, views_B: np.ndarray | None = None) -> np.ndarray:
-        """Copies of these rows [B, …] or, where a record is [V, …], of one view of each."""
         shape = self.store.shape if views_B is None else self.store.shape[1:]
         taken = np.empty((len(rows_B), *shape), self.store.dtype)
         length = taken[0].nbytes if len(taken) else 0
@@ -68,8 +71,10 @@ class Records:
         """The records of some of the images."""
         return Records(self.store, self._chunks, self._which_N[rows], self._starts_N[rows])
 
+    def view(self, ids: Sequence[str]) -> "Records":
+        return self.store.view(ids)
+
     def pieces(self, rows: int) -> Iterator[np.ndarray]:
-        """All records in order, `rows` at a time."""
         for start in range(0, len(self), rows):
             yield self[start : start + rows]
 

@@ -1,7 +1,7 @@
 """How long each piece of a run will take on this machine: as earlier jobs have told, or as a few batches do now."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -9,7 +9,7 @@ from app.domain.errors import NonFiniteLoss
 from app.domain.spec import TrainingSpec
 from app.domain.speeds import Speeds, Work
 from app.domain.states import Stage
-from app.domain.workload import SMALL_BATCH, Counts, Piece, architecture_of, images_a_step, pieces
+from app.domain.workload import SMALL_BATCH, Asked, Counts, Piece, architecture_of, images_a_step, pieces
 from worker.training.engine.pace import Plan, Planned
 from worker.training.engine.timing import step_seconds
 from worker.training.models.networks import Student, Teacher, build_student
@@ -36,7 +36,7 @@ first job's time and are forgotten with its end; no estimate before a run is mad
 
 def plan_run(
     spec: TrainingSpec,
-    teacher: Teacher | None,
+    teachers: Sequence[tuple[Teacher, int]],
     speeds: Speeds,
     counts: Counts,
     *,
@@ -47,15 +47,17 @@ def plan_run(
 ) -> Plan:
     """
     Args:
+        teachers: each with the views that it must be asked about before stage 2.
         counts: as it is, what other jobs have left in the cache left out.
-        live: whether the teacher answers in stage 2.
+        live: whether teachers answer in stage 2.
         tune: makes a student and the optimiser compute as they will in stage 2; see worker.training.engine.autotune.
     """
     batch = timed_batch(spec, counts, device)
-    measured = _Measured(spec, teacher, speeds, batch, device=device, classes=classes, tune=tune)
-    asked = None if teacher is None else (architecture_of(teacher.name), teacher.image_size)
+    networks = [teacher for teacher, _ in teachers]
+    measured = _Measured(spec, networks, speeds, batch, device=device, classes=classes, tune=tune)
+    asked = [Asked(architecture_of(teacher.name), teacher.image_size, views) for teacher, views in teachers]
     planned = []
-    for piece in pieces(spec, counts, teacher=asked, live=live):
+    for piece in pieces(spec, counts, teachers=asked, live=live):
         if piece.work is Work.START:
             continue  # it is over
         seconds = measured.unit(piece) * piece.units if piece.units > 0 else 0.0
@@ -78,7 +80,7 @@ class _Measured:
     def __init__(
         self,
         spec: TrainingSpec,
-        teacher: Teacher | None,
+        teachers: Sequence[Teacher],
         speeds: Speeds,
         batch: int,
         *,
@@ -86,7 +88,8 @@ class _Measured:
         classes: int,
         tune: Callable[[Student], Student],
     ) -> None:
-        self._spec, self._teacher, self._speeds, self._batch = spec, teacher, speeds, batch
+        self._spec, self._speeds, self._batch = spec, speeds, batch
+        self._teachers = {architecture_of(teacher.name): teacher for teacher in teachers}
         self._device, self._classes, self._tune = device, classes, tune
         self._timed: dict[tuple[str, bool], float] = {}
 
@@ -102,8 +105,8 @@ class _Measured:
         learns = piece.work is Work.TRAIN
         key = piece.subject, learns
         if key not in self._timed:
-            teacher = self._teacher
-            if teacher is not None and not learns and piece.subject == architecture_of(teacher.name):
+            teacher = self._teachers.get(piece.subject)
+            if teacher is not None and not learns:
                 self._timed[key] = _per_image(teacher, teacher.image_size)
             else:
                 self._time_student(piece.subject)

@@ -50,8 +50,12 @@ class Plan:
 
     def end_of(self, stage: Stage, part: str, name: str) -> float | None:
         """How much of its stage is done after a piece; None if the plan does not have it."""
-        found = [end for piece, _, end in self._ends(stage) if (piece.part, piece.name) == (part, name)]
+        found = self.ends_of(stage, part, name)
         return found[-1] if found else None
+
+    def ends_of(self, stage: Stage, part: str, name: str) -> list[float]:
+        """The same after each of the pieces of this name, in their order."""
+        return [end for piece, _, end in self._ends(stage) if (piece.part, piece.name) == (part, name)]
 
     def _ends(self, stage: Stage) -> Iterable[tuple[Planned, float, float]]:
         whole, done = self.seconds(stage), 0.0

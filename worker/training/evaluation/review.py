@@ -4,7 +4,7 @@ A linear classifier on the teacher's features is fitted to all images but one an
 With ridge regression on one-hot labels the answers of all N fits come from a single one (the PRESS identity): where the
 fit says f and the leverage is h, leaving the image out gives (f − h·y) / (1 − h).
 
-N images, W width of the teacher's pre-logits vector, K classes.
+N images, W width of the teachers' pre-logits vectors, K classes.
 """
 
 import base64
@@ -53,7 +53,7 @@ def review_data(run: Run, images: Images, taps: TeacherTaps) -> None:
     rows = np.sort(np.random.default_rng(run.spec.seed).permutation(len(labelled))[:MAX_IMAGES])
     pool, features_NW = Pool(tuple(labelled.samples[row] for row in rows)), _features(taps, rows)
     review = DataReview(
-        teacher=taps.teacher.name,
+        teacher=taps.name,
         method=METHOD,
         images=len(pool),
         **_suspects(run, images, pool, left_out_scores(features_NW, pool.labels)),
@@ -102,8 +102,9 @@ def neighbour_distances(features_NW: Matrix, seed: int) -> Matrix:
 
 def _features(taps: TeacherTaps, rows: npt.NDArray[np.int64]) -> Matrix:
     """The pre-logits vector of these labelled images, averaged over a few views and standardised over the images."""
-    width, views = taps.teacher.widths[-1], min(_VIEWS, taps.labelled.shape[1])
-    seen = [taps.labelled.take(rows, np.full(len(rows), view))[:, -width:] for view in range(views)]
+    columns = np.concatenate([np.arange(one.start, one.stop) for one in taps.pre_logits])
+    views = range(min(_VIEWS, taps.labelled.shape[1]))
+    seen = [taps.labelled.take(rows, np.full(len(rows), view))[:, columns] for view in views]
     mean_NW = np.mean(seen, axis=0, dtype=np.float32)
     standardised: Matrix = ((mean_NW - mean_NW.mean(0)) / (mean_NW.std(0) + _SIGMA_FLOOR)).clip(-_CLIP, _CLIP)
     return standardised

@@ -81,6 +81,7 @@ def write_manifest(
     preprocessing: Preprocessing | None,
     student: Mapping[str, Any] | None,
     teacher: Mapping[str, Any] | None,
+    teachers: Sequence[Mapping[str, Any]] = (),
     dataset: Mapping[str, Any],
     device: str,
     metrics: Mapping[str, float],
@@ -98,6 +99,7 @@ def write_manifest(
         files: names below `out_dir`; all that is to be published but the manifest itself.
         student: from `describe_student`; None where there is none, or more than one.
         teacher: name, architecture, SHA-256 of the weights, licence; None for a method that needs none.
+        teachers: the same of each, and how much it says, where there are several.
         dataset: digest, number of images per split, how the split came to be.
         metrics: fractions by name.
         seconds: wall time of each stage.
@@ -115,6 +117,7 @@ def write_manifest(
         seed=spec.seed,
         student=None if student is None else dict(student),
         teacher=None if teacher is None else dict(teacher),
+        teachers=tuple(map(dict, teachers)),
         dataset=dict(dataset),
         versions=versions(),
         device=device,

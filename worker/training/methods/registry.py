@@ -19,7 +19,8 @@ from worker.training import methods
 from worker.training.methods.handover import Handover
 from worker.training.methods.task import Method, Setting, StudentTask
 from worker.training.models.networks import Student
-from worker.training.teacher.proxy_space import LinearProbe, Reprogrammer
+from worker.training.teacher.proxy_space import LinearProbe
+from worker.training.teacher.task_teacher import ProxySpace
 
 
 def _find() -> dict[str, Method]:
@@ -42,7 +43,7 @@ def infos() -> tuple[MethodInfo, ...]:
 def build_task(
     spec: TrainingSpec,
     student: Student,
-    reprogrammer: Reprogrammer | None,
+    proxy_space: ProxySpace | None,
     probe: LinearProbe | None,
     tap_widths: Sequence[int],
     class_weights_K: Tensor | None,
@@ -53,7 +54,7 @@ def build_task(
     Args:
         student: on its device already; some methods change its classifier until `finish` is called on what `fit`
             returned.
-        reprogrammer: for the methods that reprogram, else None.
+        proxy_space: for the methods that reprogram, else None.
         probe: None where the method has no teacher.
         tap_widths: of the teacher's stages and its pre-logits vector; empty without a teacher.
         class_weights_K: multiply the cross-entropy of each class's labelled images; None for equal weights.
@@ -64,7 +65,7 @@ def build_task(
     """
     task = METHODS[spec.method].task
     assert task is not None, f"'{spec.method}' trains no student"
-    return task(Setting(spec, student, reprogrammer, probe, tuple(tap_widths), class_weights_K, handover))
+    return task(Setting(spec, student, proxy_space, probe, tuple(tap_widths), class_weights_K, handover))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.training.data.records import Records
+from worker.training.data.side_by_side import Readable
 from worker.training.models.networks import state_digest
 from worker.training.run import Run
 from worker.training.teacher.task_teacher import TaskTeacher, TeacherTargets
@@ -23,13 +23,12 @@ class TargetSource:
     def __init__(self, run: Run, task_teacher: TaskTeacher) -> None:
         self.run = run
         self.task_teacher = task_teacher
-        self._taps: Records | None = None
-        self._targets: Records | None = None
+        self._taps: Readable | None = None
+        self._targets: Readable | None = None
         self._wants_taps = run.spec.method_info.needs_taps
-        self._keys_N = task_teacher.taps.pool.keys
         if not run.live:
             taps = task_teacher.taps
-            self._taps = taps.labelled.store.view(taps.pool.ids)
+            self._taps = taps.labelled.view(taps.pool.ids)
             self._targets = _answer_all(run, task_teacher, self._taps)
         self.views = None if self._taps is None else self._taps.shape[1]
         """How many views there are; None when any view can be asked for."""
@@ -37,35 +36,29 @@ class TargetSource:
     def at(self, rows_B: np.ndarray, views_B: np.ndarray) -> TeacherTargets:
         """What is to be learned of these views of images of `Pools.training`."""
         if self._taps is None or self._targets is None:
-            taps = self._live_taps(rows_B, views_B)
+            taps = self.task_teacher.taps.live(rows_B, views_B)
             return self.task_teacher.answer(taps)._replace(
                 taps_BW=self._standardised(taps) if self._wants_taps else None
             )
         both = torch.from_numpy(self._targets.take(rows_B, views_B)).to(self.run.device).float()
-        reprogrammer = self.task_teacher.reprogrammer
-        width = 0 if reprogrammer is None else reprogrammer.width
+        width = 0 if self.task_teacher.blend is None else self.task_teacher.blend.width
         taps_BW = None
         if self._wants_taps:
             read = torch.from_numpy(self._taps.take(rows_B, views_B))
             taps_BW = self._standardised(read.to(self.run.device).float())
         return TeacherTargets(both[:, :width] if width else None, both[:, width:], taps_BW)
 
-    def _live_taps(self, rows_B: np.ndarray, views_B: np.ndarray) -> Tensor:
-        taps = self.task_teacher.taps
-        assert taps.squares is not None
-        return taps.source.taps(taps.squares[rows_B], self._keys_N[rows_B], views_B, shifted=False)
-
     @torch.no_grad()
     def _standardised(self, taps_BW: Tensor) -> Tensor:
         return self.task_teacher.probe.standardise(taps_BW)
 
 
-def _answer_all(run: Run, task_teacher: TaskTeacher, taps: Records) -> Records:
+def _answer_all(run: Run, task_teacher: TaskTeacher, taps: Readable) -> Readable:
     """Targets for all cached taps [N, V, W]: z, where there is one, and logits side by side, float16 [N, V, D + K]."""
     model = task_teacher.model
     classes = task_teacher.probe.linear.out_features
-    width = classes if task_teacher.reprogrammer is None else task_teacher.reprogrammer.width + classes
-    description = {"kind": "targets", "version": _VERSION, "model": state_digest(model), "taps": taps.store.key}
+    width = classes if task_teacher.blend is None else task_teacher.blend.width + classes
+    description = {"kind": "targets", "version": _VERSION, "model": state_digest(model), "taps": taps.key}
 
     def compute(rows: np.ndarray) -> np.ndarray:
         chunk = torch.from_numpy(taps[rows]).to(run.device).float()

@@ -19,7 +19,8 @@ from worker.training.data.views import jitter
 from worker.training.engine.loop import StepOutput
 from worker.training.methods.handover import Handover
 from worker.training.models.networks import Student, StudentAnswer
-from worker.training.teacher.proxy_space import LinearProbe, Reprogrammer
+from worker.training.teacher.proxy_space import LinearProbe
+from worker.training.teacher.task_teacher import ProxySpace
 
 
 class DistillBatch(NamedTuple):
@@ -48,7 +49,8 @@ class Setting:
 
     spec: TrainingSpec
     student: Student
-    reprogrammer: Reprogrammer | None = None
+    proxy_space: ProxySpace | None = None
+    """None where the method does not reprogram."""
     probe: LinearProbe | None = None
     tap_widths: tuple[int, ...] = ()
     """The teacher's stages, shallow to deep, then its pre-logits vector."""

@@ -96,7 +96,7 @@ class TdmrTask(StudentTask):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        proxy = setting.reprogrammer
+        proxy = setting.proxy_space
         assert proxy is not None
         # a loss that never counts costs nothing: neither connectors nor a gradient
         if self.config.align_weight:

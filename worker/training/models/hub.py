@@ -17,18 +17,16 @@ _ANSWER_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-def fetch_teacher(spec: TrainingSpec, models_dir: Path | None) -> None:
-    """See that the teacher's weights are on this machine. It is built once for that and dropped: which files timm wants
-    of a network, only timm knows.
+def fetch_teachers(spec: TrainingSpec, models_dir: Path | None) -> None:
+    """See that the teachers' weights are on this machine. Each is built once for that and dropped: which files timm
+    wants of a network, only timm knows.
 
     Raises:
         WeightsUnavailable, ModelNotBuildable: as `load`.
     """
-    name = spec.teacher
-    if not spec.method_info.needs_teacher or name is None:
-        return
-    if name not in list_local(models_dir) and name.partition(".")[2] != RANDOM_TAG:
-        load(name, None, models_dir)
+    for name in spec.every_teacher if spec.method_info.needs_teacher else ():
+        if name not in list_local(models_dir) and name.partition(".")[2] != RANDOM_TAG:
+            load(name, None, models_dir)
 
 
 @contextmanager

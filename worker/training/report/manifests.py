@@ -25,7 +25,7 @@ from worker.training.prepare import INTERPOLATION
 from worker.training.report.comparison import Contender, choose_for, write_comparison
 from worker.training.report.figures import illustrate
 from worker.training.run import Run
-from worker.training.teacher.features import TeacherTaps
+from worker.training.teacher.task_teacher import TaskTeacher
 
 PROBE_NAME, REPROGRAMMED_NAME = "probe.safetensors", "reprogrammed.safetensors"
 
@@ -85,24 +85,29 @@ def preprocessing_of(spec: TrainingSpec, student: Student) -> Preprocessing:
     )
 
 
-def licences_of(student: Student, taps: TeacherTaps | None) -> Licences:
+def licences_of(student: Student, task_teacher: TaskTeacher | None) -> Licences:
     """The chain of what this student was made from."""
+    teachers = [] if task_teacher is None else [source.teacher for source in task_teacher.taps.sources]
+    stated = {teacher.name: teacher.card.get("licence") or NOT_STATED for teacher in teachers}
+    several = "; ".join(f"{name}: {licence}" for name, licence in stated.items())
     return Licences(
         student_weights=student.licence,
-        teacher=None if taps is None else taps.teacher.card.get("licence") or NOT_STATED,
+        teacher=several if len(stated) > 1 else next(iter(stated.values()), None),
         dataset="the uploader's own images; their terms were not told to the service",
     )
 
 
-def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Sequence[Delivered]) -> Manifest:
+def describe(run: Run, images: Images, task_teacher: TaskTeacher | None, outcomes: Sequence[Delivered]) -> Manifest:
     """Write manifest.json of every outcome and, above several students, of the job. Returns the job's.
 
     Raises:
-        TrainingFailed: the teacher is not what it was before the job.
+        TrainingFailed: a teacher is not what it was before the job.
     """
+    teachers = [] if task_teacher is None else _describe_teachers(task_teacher, live=run.live)
     facts: dict[str, Any] = {
         "classes": images.index.classes,
-        "teacher": None if taps is None else _describe_teacher(taps, live=run.live),
+        "teacher": teachers[0] if len(teachers) == 1 else None,
+        "teachers": teachers if len(teachers) > 1 else [],
         "dataset": {
             "digest": images.index.digest,
             "images": dict(Counter(str(sample.split) for sample in images.index.samples)),
@@ -112,7 +117,7 @@ def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Seque
     }
     shared = _shared_files(run)
     alone = not outcomes[0].trained.name
-    manifests = [_describe_one(run, taps, outcome, facts, shared if alone else []) for outcome in outcomes]
+    manifests = [_describe_one(run, task_teacher, outcome, facts, shared if alone else []) for outcome in outcomes]
     if alone:
         return manifests[0]
     contenders = [outcome.contender(outcome.trained.name) for outcome in outcomes]
@@ -145,7 +150,11 @@ def describe(run: Run, images: Images, taps: TeacherTaps | None, outcomes: Seque
 
 
 def _describe_one(
-    run: Run, taps: TeacherTaps | None, outcome: Delivered, facts: Mapping[str, Any], shared: Sequence[str]
+    run: Run,
+    task_teacher: TaskTeacher | None,
+    outcome: Delivered,
+    facts: Mapping[str, Any],
+    shared: Sequence[str],
 ) -> Manifest:
     trained = outcome.trained
     spec, student, files = trained.spec, trained.student, [EVALUATION_NAME, ANSWERS_NAME]
@@ -165,20 +174,24 @@ def _describe_one(
         withheld=outcome.exported.withheld,
         measured=outcome.measured,
         choice=None if student is None else choose_for(spec, [outcome.contender("")]),
-        licences=None if student is None else licences_of(student, taps),
+        licences=None if student is None else licences_of(student, task_teacher),
         illustrate=lambda manifest: illustrate(trained.folder, manifest, outcome.evaluation, points),
         **facts,
     )
 
 
-def _describe_teacher(taps: TeacherTaps, *, live: bool) -> dict[str, Any]:
+def _describe_teachers(task_teacher: TaskTeacher, *, live: bool) -> list[dict[str, Any]]:
     """`views`: how many of each training image it was asked about; None where it was asked live."""
-    teacher = taps.teacher
-    if teacher.digest() != taps.digest:
-        raise TrainingFailed("The frozen teacher changed during the job.", hint="Please report this: it is a bug.")
-    facts = {key: teacher.card.get(key) for key in ("architecture", "licence", "source")}
-    views = None if live else taps.labelled.shape[1]
-    return {"name": teacher.name, **facts, "sha256": taps.digest, "image_size": teacher.image_size, "views": views}
+    views, told = None if live else task_teacher.taps.labelled.shape[1], []
+    shares = task_teacher.shares
+    for source in task_teacher.taps.sources:
+        teacher = source.teacher
+        if teacher.digest() != source.digest:
+            raise TrainingFailed("The frozen teacher changed during the job.", hint="Please report this: it is a bug.")
+        facts = {key: teacher.card.get(key) for key in ("architecture", "licence", "source")}
+        facts |= {"sha256": source.digest, "image_size": teacher.image_size, "views": views}
+        told.append({"name": teacher.name, **facts} | ({"share": shares[teacher.name]} if shares else {}))
+    return told
 
 
 def _shared_files(run: Run) -> list[str]:

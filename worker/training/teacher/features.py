@@ -4,8 +4,9 @@ N images, V views, W summed tap widths, B batch, S side of the stored square.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from app.domain.workload import stored_side
 from worker.training.data.cache import Cache, Description
 from worker.training.data.decoded import Pool, decode, square_description
 from worker.training.data.records import Records, RecordStore
+from worker.training.data.side_by_side import Readable, SideBySide
 from worker.training.data.views import SHIFT_NUMBERS, crop_matrices, cut, shift, uniform
 from worker.training.models.networks import Teacher
 
@@ -185,31 +187,65 @@ class FeatureCache:
 
 @dataclass(frozen=True)
 class TeacherTaps:
-    """The frozen teacher and its answers: float16 [N, V, W] for views, float32 [N, W] for clean images."""
+    """Frozen teachers and their answers: float16 [N, V, W] for views, float32 [N, W] for clean images."""
 
-    source: TapSource
+    sources: Sequence[TapSource]
+    """One teacher, or several, whose answers stand side by side."""
     pool: Pool
     """`Pools.training`"""
-    labelled: Records
-    shifted: Records
+    labelled: Readable
+    shifted: Readable
     """The domain-shifted views of the labelled images' first views."""
-    unlabelled: Records
+    unlabelled: Readable
     """Fewer views where the teacher answers live: stage 1 alone sees these."""
-    unlabelled_shifted: Records
-    val: Records
-    judged: Records
-    squares: Records | None
-    """Of `pool` at the teacher's size, for live answers."""
+    unlabelled_shifted: Readable
+    val: Readable
+    judged: Readable
+    squares: Sequence[Records] = ()
+    """Of `pool` at each teacher's size, for live answers."""
+
+    @classmethod
+    def side_by_side(cls, each: "Sequence[TeacherTaps]") -> "TeacherTaps":
+        """The answers of several as if one had given them."""
+        kinds = ("labelled", "shifted", "unlabelled", "unlabelled_shifted", "val", "judged")
+        return cls(
+            sources=[source for taps in each for source in taps.sources],
+            pool=each[0].pool,
+            squares=[squares for taps in each for squares in taps.squares],
+            **{kind: SideBySide([getattr(taps, kind) for taps in each]) for kind in kinds},
+        )
 
     @property
-    def teacher(self) -> Teacher:
-        return self.source.teacher
+    def name(self) -> str:
+        return " + ".join(source.teacher.name for source in self.sources)
 
     @property
-    def digest(self) -> str:
-        return self.source.digest
+    def widths(self) -> list[int]:
+        """Of each teacher's stages, shallow to deep, and of its pre-logits vector; W in all."""
+        return [width for source in self.sources for width in source.teacher.widths]
+
+    @property
+    def pre_logits(self) -> list[slice]:
+        """Where in W each teacher's pre-logits vector is."""
+        ends = accumulate(source.width for source in self.sources)
+        return [slice(end - source.teacher.widths[-1], end) for end, source in zip(ends, self.sources, strict=True)]
+
+    @property
+    def device(self) -> torch.device:
+        return self.sources[0].device
+
+    def live(self, rows_B: np.ndarray, views_B: np.ndarray) -> Tensor:
+        """Taps [B, W] of these views of images of `pool`, asked for now."""
+        keys_B = self.pool.keys[rows_B]
+        return torch.cat(
+            [
+                source.taps(squares[rows_B], keys_B, views_B, shifted=False)
+                for source, squares in zip(self.sources, self.squares, strict=True)
+            ],
+            1,
+        )
 
     def clean(self, pool: Pool, data_dir: Path, cache: Cache) -> Tensor:
-        """Taps [N, W] of clean images, on the teacher's device. All at once: for some hundreds of images."""
-        taps = FeatureCache.open(cache, self.source, "clean").compute(pool, data_dir)[:]
-        return torch.from_numpy(taps).to(self.source.device)
+        """Taps [N, W] of clean images, on the teachers' device. All at once: for some hundreds of images."""
+        taps = [FeatureCache.open(cache, source, "clean").compute(pool, data_dir)[:] for source in self.sources]
+        return torch.from_numpy(np.concatenate(taps, 1)).to(self.device)

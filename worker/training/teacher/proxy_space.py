@@ -7,6 +7,7 @@ the losses here are our own design. Only cached taps are seen, so this takes sec
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from app.domain.config import ReprogramConfig
 from worker.training import losses
-from worker.training.data.records import Records
+from worker.training.data.side_by_side import Readable
 from worker.training.engine.loop import StepOutput
 
 FIRST_SCALE, LARGEST_SCALE = 16.0, 64.0
@@ -49,7 +50,7 @@ class StageOneBatch(NamedTuple):
 class TapItems:
     """Images and their views, as stage 1 draws them."""
 
-    def __init__(self, taps: Records, shifted: Records) -> None:
+    def __init__(self, taps: Readable, shifted: Readable) -> None:
         self.taps = taps
         self.shifted = shifted
 
@@ -80,7 +81,7 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
 
-    def fit(self, *taps: Records) -> None:
+    def fit(self, *taps: Readable) -> None:
         """μ and σ over all views of all images [N, V, W]; they come from the train split alone."""
         width = len(self.mean)
         total, squares, count = np.zeros(width), np.zeros(width), 0
@@ -138,7 +139,7 @@ class Reprogrammer(nn.Module):
         return ProxyAnswer(z, self.read(z))
 
     @torch.no_grad()
-    def start_at_class_means(self, taps: Records, labels_N: np.ndarray) -> None:
+    def start_at_class_means(self, taps: Readable, labels_N: np.ndarray) -> None:
         """Put each proxy at the mean of its class, as the untrained adapters see the first views."""
         self.eval()
         sums, device = torch.zeros_like(self.proxies), self.gate.device
@@ -186,18 +187,24 @@ class ReprogramTask(nn.Module):
 
 
 class LinearProbe(nn.Module):
-    """Logistic regression on the teacher's standardised pre-logits vector: what the teacher knows without any of us."""
+    """Logistic regression on the teacher's standardised pre-logits vector: what the teacher knows without any of us.
 
-    def __init__(self, widths: list[int], classes: int) -> None:
+    On the vectors of several teachers side by side, where there are several.
+    """
+
+    def __init__(self, widths: list[int], classes: int, pre_logits: Sequence[slice] | None = None) -> None:
+        """`pre_logits`: where among the taps these vectors are; the last of `widths`, unless given."""
         super().__init__()
         self.widths = widths
+        self._pre_logits = pre_logits or [slice(sum(widths[:-1]), sum(widths))]
         self.standardise = Standardise(sum(widths))
-        self.linear = nn.Linear(widths[-1], classes)
+        self.linear = nn.Linear(sum(one.stop - one.start for one in self._pre_logits), classes)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, taps_BW: Tensor) -> Tensor:
-        return self.linear(self.standardise(taps_BW)[:, -self.widths[-1] :])
+        standardised = self.standardise(taps_BW)
+        return self.linear(torch.cat([standardised[:, one] for one in self._pre_logits], 1))
 
 
 class ProbeTask(nn.Module):

@@ -9,6 +9,7 @@ from app.domain.speeds import Known, Speeds, Work
 from app.domain.states import Stage
 from app.domain.workload import (
     SMALL_BATCH,
+    Asked,
     Counts,
     images_a_step,
     pieces,
@@ -111,7 +112,7 @@ class TestTraining:
 
 
 SPEC = TrainingSpec(method="scratch", student="small", image_size=100, export={"formats": ["onnx"], "measure": False})
-COUNTS = Counts(labelled=200, unlabelled=0, val=50, judged=40, decodes=290, teacher_views=0)
+COUNTS = Counts(labelled=200, unlabelled=0, val=50, judged=40, decodes=290)
 PIECES_OF_A_JOB = [
     train("small", 0.001, how=training_way(SPEC, 200), of_jobs=True),
     Known(Work.START, "", 0, "", (5.0,), False),
@@ -143,11 +144,31 @@ class TestStageCosts:
     def test_a_teacher_that_answers_live_costs_an_answer_an_image_step(self) -> None:
         spec = TrainingSpec(teacher="large", student="small", image_size=100)
         cached, live = (
-            sum(piece.units for piece in pieces(spec, COUNTS, teacher=("large", 224), live=how) if piece.size == 224)
+            sum(
+                piece.units
+                for piece in pieces(spec, COUNTS, teachers=[Asked("large", 224, 0)], live=how)
+                if piece.size == 224
+            )
             for how in (False, True)
         )
         assert (cached, live) == (0, 150_000)
         assert views_of_teacher(spec, COUNTS, live=False) == 200 * (4 + 4) + 50 + 40
+        many = COUNTS._replace(labelled=3068, unlabelled=700)
+        assert views_of_teacher(spec, many, live=False) == 3068 * (4 + 1) + 700 * (4 + 1) + 50 + 40
+
+    @pytest.mark.parametrize(("method", "adaptations"), [("tdmr", 3), ("kd", 1)])
+    @pytest.mark.parametrize("live", [False, True])
+    def test_of_several_teachers_each_is_asked_and_then_all_are_read_together(
+        self, live: bool, method: str, adaptations: int
+    ) -> None:
+        spec = TrainingSpec(teachers=["large", "huge"], student="small", image_size=100, method=method)
+        asked = [Asked("large", 224, 30), Asked("huge", 518, 70)]
+        work = list(pieces(spec, COUNTS, teachers=asked, live=live))
+        views = [(piece.stage, piece.subject, piece.units) for piece in work if piece.size in (224, 518)]
+        first = [(Stage.PREPARE, "large", 30), (Stage.PREPARE, "huge", 70)]
+        assert views == first + [(Stage.DISTILL, name, 150_000) for name in ("large", "huge") if live]
+        steps = {piece.subject: piece.units for piece in work if piece.work is Work.REPROGRAM}
+        assert set(steps.values()) == {500 * adaptations}
 
 
 def test_a_step_has_as_many_images_as_are_asked_for_and_there() -> None:

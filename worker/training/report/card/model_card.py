@@ -50,21 +50,21 @@ def render_markdown(manifest: Manifest, evaluation: Evaluation, figures: Mapping
 
 def front_matter(manifest: Manifest, evaluation: Evaluation) -> dict[str, Any]:
     """What Hugging Face's hub reads. Its licence is for whoever publishes the model to decide."""
-    student, teacher = manifest.student or {}, manifest.teacher
+    student, teachers = manifest.student or {}, manifest.every_teacher
     scores = evaluation.judged
     described: dict[str, Any] = {
         "license": "unknown",
         "library_name": "timm",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "timm", "tdmr", *(["knowledge-distillation"] if teacher else [])],
+        "tags": ["image-classification", "timm", "tdmr", *(["knowledge-distillation"] if teachers else [])],
         "metrics": ["accuracy"],
     }
     exported = [formats.of_file(file.name) for file in manifest.files]
     described["tags"] += sorted({each.hub_tag for each in exported if each is not None and each.hub_tag})
-    if teacher is not None:
-        if teacher.get("source") == "timm":
-            described["base_model"] = f"timm/{teacher['name']}"
-        described["teacher"] = {"name": teacher.get("name"), "license": teacher.get("licence") or "unknown"}
+    if bases := [f"timm/{teacher['name']}" for teacher in teachers if teacher.get("source") == "timm"]:
+        described["base_model"] = bases[0] if len(bases) == 1 else bases
+    if told := [{"name": each.get("name"), "license": each.get("licence") or "unknown"} for each in teachers]:
+        described |= {"teacher": told[0]} if len(told) == 1 else {"teachers": told}
     result = {
         "task": {"type": "image-classification"},
         "dataset": {

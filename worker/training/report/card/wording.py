@@ -179,12 +179,12 @@ class Facts:
     @property
     def licences(self) -> list[tuple[str, str]]:
         """What the student was made from, with its licence."""
-        teacher, told = self.manifest.teacher, self.manifest.licences
+        teachers, told = self.manifest.every_teacher, self.manifest.licences
         chain = [("its architecture, as code", "timm, Apache-2.0")]
         if told is not None and told.student_weights is not None:
             chain.append(("its initial weights", told.student_weights))
-        if teacher is not None:
-            stated = told.teacher if told is not None else teacher.get("licence")
+        for teacher in teachers:
+            stated = told.teacher if told is not None and len(teachers) == 1 else teacher.get("licence")
             chain.append((f"its teacher, {teacher.get('name')}", stated or "not stated"))
         chain.append(("its training images", "not stated" if told is None else told.dataset))
         return [(self.form.name(what), self.form.name(terms)) for what, terms in chain]
@@ -198,7 +198,7 @@ class Facts:
     @property
     def making(self) -> list[tuple[str, str]]:
         """What it was trained with, as pairs of words."""
-        spec, dataset, teacher = self.manifest.spec, self.manifest.dataset, self.manifest.teacher
+        spec, dataset = self.manifest.spec, self.manifest.dataset
         counts = ", ".join(f"{count:,} {split}" for split, count in dataset.get("images", {}).items())
         pairs = [
             ("method", str(spec["method"])),
@@ -211,9 +211,10 @@ class Facts:
             ("time", f"{sum(self._seconds):,.0f} seconds, not counting results reused from earlier runs"),
             ("spec fingerprint", self.manifest.spec_fingerprint),
         ]
-        if teacher is not None:
+        for teacher in reversed(self.manifest.every_teacher):
             known = f"{teacher.get('name')}, from {teacher.get('source') or 'an unknown source'}"
-            pairs.insert(1, ("teacher", known))
+            said = f"; its own share of the answers: {teacher['share']:.0%}" if "share" in teacher else ""
+            pairs.insert(1, ("teacher", known + said))
             pairs.insert(2, ("SHA-256 of its weights", str(teacher.get("sha256"))))
         return [(label, self.form.name(value)) for label, value in pairs]
 

@@ -6,7 +6,7 @@ from worker.training.engine.eta import timed_batch
 
 
 def test_looking_at_the_clock_takes_no_more_images_than_the_job_and_on_a_cpu_only_a_few() -> None:
-    counts = Counts(labelled=3000, unlabelled=0, val=0, judged=10, decodes=0, teacher_views=0)
+    counts = Counts(labelled=3000, unlabelled=0, val=0, judged=10, decodes=0)
     few = counts._replace(labelled=12)
 
     def timed(batch: int, counts: Counts, device: str) -> int:

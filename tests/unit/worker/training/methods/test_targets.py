@@ -1,4 +1,3 @@
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,54 +9,17 @@ import torch
 from safetensors.torch import save_model
 
 from app.domain.files import sha256_file
-from app.domain.progress import LINE, EventLine, MetricLine
-from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
 from app.domain.states import Stage
-from app.reading.layout import index_folder
 from tests.unit.worker.training.conftest import picture
-from worker.training.data.pools import Images
-from worker.training.engine.reporter import Reporter
+from tests.unit.worker.training.stage1 import Stage1
 from worker.training.methods.batches import BatchSource
 from worker.training.methods.targets import TargetSource
-from worker.training.methods.task import DistillBatch
 from worker.training.models.loading import load
-from worker.training.models.networks import state_digest
-from worker.training.prepare import prepare
-from worker.training.run import Run
-from worker.training.teacher.reprogramming import reprogram
-from worker.training.teacher.task_teacher import Blend, TaskTeacher
+from worker.training.teacher.task_teacher import Blend
 
 pytestmark = pytest.mark.slow  # each trains stage 1
 Specs = Callable[..., TrainingSpec]
-
-
-class Stage1:
-    """What the first two stages of a run make and print."""
-
-    def __init__(self, spec: TrainingSpec, data: Path, out_dir: Path, **runtime: Path) -> None:
-        self.printed = io.StringIO()
-        out_dir.mkdir(parents=True, exist_ok=True)
-        config = RuntimeConfig(device="cpu", **runtime)
-        self.run = Run(spec, data, out_dir, config, Reporter(self.printed), lambda: False)
-        images, taps = prepare(self.run, index_folder(data))
-        assert taps is not None
-        self.images: Images = images
-        self.task_teacher: TaskTeacher = reprogram(self.run, images, taps)
-        self.digest = state_digest(self.task_teacher.model)
-
-    @property
-    def events(self) -> list[str]:
-        lines = map(LINE.validate_json, self.printed.getvalue().splitlines())
-        return [line.code for line in lines if isinstance(line, EventLine)]
-
-    @property
-    def last_metrics(self) -> dict[str, float]:
-        lines = map(LINE.validate_json, self.printed.getvalue().splitlines())
-        return [line.values for line in lines if isinstance(line, MetricLine)][-1]
-
-    def batch(self, step: int = 0) -> DistillBatch:
-        return BatchSource(self.run, self.images, TargetSource(self.run, self.task_teacher)).at(step)
 
 
 @pytest.fixture
@@ -174,7 +136,7 @@ class TestTargets:
         batch = made.batch()
         taps = batch.teacher_taps_BW
         assert taps is not None and batch.teacher_logits_BK is not None
-        assert taps.shape == (16, sum(made.task_teacher.taps.teacher.widths))
+        assert taps.shape == (16, sum(made.task_teacher.taps.widths))
         assert taps.abs().max() <= 6
         probe = made.task_teacher.probe
         own = probe.linear(taps[:, -probe.widths[-1] :])
@@ -186,13 +148,13 @@ class TestTargets:
 
     def test_the_proxy_space_is_read_as_it_was_trained(self, spec: Specs, shapes: Path, tmp_path: Path) -> None:
         made = Stage1(spec(), shapes, tmp_path)
-        reprogrammer = made.task_teacher.reprogrammer
-        assert reprogrammer is not None
-        alone = replace(made.task_teacher, blend=Blend(reprogrammer, made.task_teacher.probe, 0.0))
+        blend = made.task_teacher.blend
+        assert isinstance(blend, Blend)
+        alone = replace(made.task_teacher, blend=Blend(blend.reprogrammer, made.task_teacher.probe, 0.0))
         batch = BatchSource(made.run, made.images, TargetSource(made.run, alone)).at(0)
         assert batch.teacher_z_BD is not None and batch.teacher_logits_BK is not None
         torch.testing.assert_close(batch.teacher_z_BD.norm(dim=1), torch.ones(16), atol=1e-2, rtol=0)
-        torch.testing.assert_close(reprogrammer.read(batch.teacher_z_BD), batch.teacher_logits_BK, atol=5e-2, rtol=1e-2)
+        torch.testing.assert_close(blend.read(batch.teacher_z_BD), batch.teacher_logits_BK, atol=5e-2, rtol=1e-2)
 
 
 class TestBalance:
@@ -207,6 +169,6 @@ class TestBalance:
 class TestProbe:
     def test_the_probe_alone_decodes_nothing_for_a_student(self, spec: Specs, shapes: Path, tmp_path: Path) -> None:
         made = Stage1(spec(method="probe", student=None), shapes, tmp_path)
-        assert made.task_teacher.reprogrammer is None
+        assert made.task_teacher.blend is None
         assert len(made.images.squares) == 0
         assert made.task_teacher.judged_logits()[1].shape == (24, 3)

@@ -13,7 +13,7 @@ from app.domain.errors import WeightsUnavailable
 from app.domain.files import sha256_file
 from app.domain.runtime import RuntimeConfig
 from app.domain.spec import TrainingSpec
-from worker.training.models.hub import fetch_teacher
+from worker.training.models.hub import fetch_teachers
 from worker.training.models.initial_weights import choose_initial_weights
 from worker.training.models.networks import build_student
 
@@ -52,14 +52,14 @@ class TestFetchTeacher:
     def test_asks_for_its_weights(self, cache: Path) -> None:
         spec = TrainingSpec(teacher=TEACHER, student=STUDENT)
         with pytest.raises(WeightsUnavailable):
-            fetch_teacher(spec, None)
+            fetch_teachers(spec, None)
         fill(cache, TEACHER)
-        fetch_teacher(spec, None)
+        fetch_teachers(spec, None)
 
     def test_asks_for_none_that_are_at_hand_or_random(self, cache: Path) -> None:
-        fetch_teacher(TrainingSpec(teacher="resnet18.random", student=STUDENT), None)
-        fetch_teacher(TrainingSpec(teacher="resnet10t.glyphs62", student=STUDENT), None)
-        fetch_teacher(TrainingSpec(student=STUDENT, method="scratch"), None)
+        fetch_teachers(TrainingSpec(teacher="resnet18.random", student=STUDENT), None)
+        fetch_teachers(TrainingSpec(teacher="resnet10t.glyphs62", student=STUDENT), None)
+        fetch_teachers(TrainingSpec(student=STUDENT, method="scratch"), None)
 
 
 class Chosen:

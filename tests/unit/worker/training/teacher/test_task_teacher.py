@@ -10,7 +10,14 @@ from app.domain.config import ReprogramConfig
 from worker.training.data.cache import Cache
 from worker.training.data.records import Records
 from worker.training.teacher.proxy_space import LinearProbe, Reprogrammer
-from worker.training.teacher.task_teacher import UNTOLD_SHARE, Blend, blended, logits_of_clean
+from worker.training.teacher.task_teacher import (
+    UNTOLD_SHARE,
+    Blend,
+    Ensemble,
+    best_shares,
+    blended,
+    logits_of_clean,
+)
 
 WIDTHS, CLASSES = [4, 6], 3
 CPU = torch.device("cpu")
@@ -68,3 +75,61 @@ class TestBlended:
         self, models: tuple[Reprogrammer, LinearProbe], taps: Records
     ) -> None:
         assert float(blended(*models, taps, np.empty(0, np.int64)).share) == UNTOLD_SHARE
+
+
+class TestEnsemble:
+    COLUMNS = (slice(0, 10), slice(10, 20), slice(0, 20))
+
+    @pytest.fixture
+    def blends(self) -> list[Blend]:
+        """Two that read ten columns each, and one that reads all twenty."""
+        torch.manual_seed(1)
+        made = []
+        for widths in (WIDTHS, WIDTHS, WIDTHS * 2):
+            probe = LinearProbe(widths, CLASSES)
+            torch.nn.init.normal_(probe.linear.weight)
+            made.append(Blend(Reprogrammer(widths, CLASSES, ReprogramConfig(width=8)), probe, 0.5).eval())
+        return made
+
+    @pytest.mark.parametrize("shares", [(0.5, 0.2, 0.3), (0.0, 0.4, 0.6), (1.0, 0.0, 0.0)])
+    def test_says_what_its_blends_say_of_their_columns(
+        self, blends: list[Blend], shares: tuple[float, float, float]
+    ) -> None:
+        taps = torch.randn(7, 20)
+        ensemble = Ensemble(blends, self.COLUMNS, shares)
+        answer = ensemble(taps)
+        each = [blend(taps[:, where]) for blend, where in zip(blends, self.COLUMNS, strict=True)]
+        wanted = sum(share * one.logits_BK for share, one in zip(shares, each, strict=True))
+        torch.testing.assert_close(answer.logits_BK, wanted)
+        assert answer.z_BD.shape == (7, ensemble.width) == (7, 8 * sum(share > 0 for share in shares))
+        torch.testing.assert_close(answer.z_BD.norm(dim=1), torch.ones(7))
+
+    def test_its_spaces_side_by_side_are_read_as_one(self, blends: list[Blend]) -> None:
+        spaces = [Blend(blend.reprogrammer, blend.probe, 0.0) for blend in blends]  # nothing of the probes
+        ensemble = Ensemble(spaces, self.COLUMNS, (0.5, 0.2, 0.3))
+        answer = ensemble(torch.randn(7, 20))
+        torch.testing.assert_close(ensemble.read(answer.z_BD), answer.logits_BK)
+
+
+class TestBestShares:
+    @pytest.fixture
+    def labels(self) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(0).integers(0, CLASSES, 200))
+
+    @staticmethod
+    def voice(labels: torch.Tensor, knows: float, seed: int) -> torch.Tensor:
+        noise = torch.randn(len(labels), CLASSES, generator=torch.Generator().manual_seed(seed))
+        return knows * F.one_hot(labels, CLASSES) + noise
+
+    def test_together_no_worse_than_any(self, labels: torch.Tensor) -> None:
+        voices = [self.voice(labels, knows, seed) for seed, knows in enumerate((1.0, 1.5, 2.0))]
+        shares = best_shares(voices, labels)
+        mixed = sum(share * voice for share, voice in zip(shares, voices, strict=True))
+        errors = [float(F.cross_entropy(voice, labels)) for voice in voices]
+        assert float(F.cross_entropy(torch.as_tensor(mixed), labels)) <= min(errors) + 1e-4
+        assert sum(shares) == pytest.approx(1)
+        assert shares == sorted(shares)
+
+    def test_one_that_knows_nothing_says_nothing(self, labels: torch.Tensor) -> None:
+        shares = best_shares([self.voice(labels, 3.0, 0), 5 * self.voice(labels, 0.0, 1)], labels)
+        assert shares == [1.0, 0.0]
