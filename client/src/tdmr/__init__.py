@@ -17,7 +17,7 @@ from tdmr._async.job import AsyncJob
 from tdmr._sync.client import Tdmr
 from tdmr._sync.datasets import Dataset
 from tdmr._sync.job import Job
-from tdmr.errors import APIError, ConnectionFailed, DatasetRejected, JobEnded, TdmrError
+from tdmr.errors import APIError, ConnectionFailed, DatasetRejected, DatasetUnclear, JobEnded, TdmrError
 from tdmr.model import Guess, Model
 
 __version__ = _version.VERSION
@@ -30,6 +30,7 @@ __all__ = [
     "ConnectionFailed",
     "Dataset",
     "DatasetRejected",
+    "DatasetUnclear",
     "Guess",
     "Job",
     "JobEnded",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +70,18 @@ class DatasetRejected(TdmrError):
         super().__init__(_joined(f"The data set {dataset_id} was rejected. {said}", self.hint))
 
 
+class DatasetUnclear(TdmrError):
+    """It has to be said which classes a data set has. It is kept meanwhile."""
+
+    def __init__(self, dataset_id: str, name: str, readings: Sequence[Any]) -> None:
+        self.dataset_id = dataset_id
+        self.readings = readings
+        """`OfferedReading`s, the likeliest first."""
+        self.hint = f"Say which one is meant: client.datasets.get({dataset_id!r}).choose({_first_id(readings)!r})."
+        ways = [f"  {one.id}: {one.sentence} ({_classes(one)})" for one in readings]
+        super().__init__("\n".join([f"It is not clear which classes {name} has. It may have", *ways]))
+
+
 class APIError(TdmrError):
     """A problem that the service answered with (RFC 9457)."""
 
@@ -123,6 +135,15 @@ def not_ours(response: httpx2.Response) -> Unexpected:
         f"{response.request.url} answered {response.status_code} and not as tdmr does. Is the address right, and is "
         "there a proxy in between?"
     )
+
+
+def _first_id(readings: Sequence[Any]) -> str:
+    return readings[0].id if readings else "…"
+
+
+def _classes(reading: Any) -> str:
+    few: list[str] = reading.classes[:5]
+    return ", ".join([*few, "…"] if reading.class_count > len(few) else few)
 
 
 def _joined(*parts: str | None) -> str:

@@ -14,12 +14,12 @@ import uvicorn
 from sqlalchemy import select
 
 from app.db.models import Dataset, Job
-from app.domain.dataset import DatasetReport, Split
+from app.domain.dataset import DatasetReport, Split, Understanding
 from app.domain.manifest import ArtifactFile
 from app.domain.states import DatasetState, JobState
 from app.main import create_app
 from app.server.config import configure
-from app.services.dataset_leases import accept_dataset, claim_dataset, reject_dataset
+from app.services.dataset_leases import accept_dataset, ask_about_dataset, claim_dataset, reject_dataset
 from app.services.leases import claim_job, finish_job
 from tdmr import Tdmr
 from tests.integration.client.student import small_student
@@ -105,6 +105,8 @@ class ImportWorker:
     def __init__(self, service: Service) -> None:
         self._service, self._stopping = service, threading.Event()
         self.reject: str | None = None
+        self.ask: Understanding | None = None
+        """Of each data set whose layout nobody has named."""
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -129,6 +131,8 @@ class ImportWorker:
                 reject_dataset(
                     session, claim, {"code": "dataset_rejected", "detail": self.reject, "hint": "Add images."}
                 )
+            elif self.ask is not None and claim.options.layout is None:
+                ask_about_dataset(session, claim, self.ask)
             else:
                 accept_dataset(session, claim, f"datasets/{dataset_id}/p.zip", DatasetReport.model_validate(content))
 

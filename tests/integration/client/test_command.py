@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from app.db.models import Dataset
 from tdmr import Tdmr
 from tdmr.cli.root import tdmr
 from tests.integration.client.conftest import Front, ImportWorker, publish
 from tests.integration.client.student import small_student
 from tests.integration.client.test_jobs import FILES
 from tests.integration.conftest import Service
+from tests.integration.test_layouts import QUESTION
 from tests.integration.test_live import claimed, finish, tell
 from tests.support import WAIT_SECONDS
 from tests.unit.client.folders import write_images
@@ -69,6 +71,19 @@ class TestTrain:
         )  # fmt: skip
         assert isinstance(shown, dict)
         assert (shown["job"]["spec"]["image_size"], shown["job"]["spec"]["student"]) == (32, "resnet50")
+
+    def test_takes_several_teachers_whose_names_go_before_the_files(
+        self, service: Service, address: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "job.yaml").write_text("teacher: resnet18.a1\nstudent: resnet50\n")
+        names = ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k"]
+        options = [option for name in names for option in ("--teacher", name)]
+        shown = as_json(
+            "jobs", "create", "--dataset", service.ready_dataset(), "-f", str(tmp_path / "job.yaml"), *options
+        )
+        assert isinstance(shown, dict)
+        assert (shown["spec"]["teacher"], shown["spec"]["teachers"]) == (None, names)
+        assert f"{', '.join(names)} → resnet50" in run("jobs", "list").stdout
 
     @pytest.mark.parametrize(
         ("wrong", "says"),
@@ -162,6 +177,41 @@ class TestDatasets:
         run("datasets", "rm", dataset_id, "--yes")
         assert as_json("datasets", "list") == []
 
+    def test_says_what_is_possible_where_the_classes_are_not_clear(
+        self, service: Service, address: str, worker: ImportWorker, tmp_path: Path
+    ) -> None:
+        worker.ask = QUESTION
+        write_images(tmp_path / "photos", ("cat", "dog"))
+        said = run("datasets", "push", str(tmp_path / "photos"), code=5).stderr
+        assert "It is not clear which classes photos.zip has" in said and "folders:2: 2 classes." in said
+        [dataset] = service.http.get("/v1/datasets").json()["data"]
+        assert f"tdmr datasets choose {dataset['id']} folders:1" in said
+        assert "needs_answer" in run("datasets", "show", dataset["id"]).stdout
+        assert "It is not clear" in run("train", dataset["id"], *MODELS, code=5).stderr
+        assert run("datasets", "choose", dataset["id"], "folders:2").stdout.strip() == dataset["id"]
+        assert "ready" in run("datasets", "show", dataset["id"]).stdout
+
+    def test_push_takes_what_is_known_of_the_layout(
+        self, service: Service, address: str, worker: ImportWorker, tmp_path: Path
+    ) -> None:
+        worker.ask = QUESTION
+        write_images(tmp_path / "photos", ("cat", "dog"))
+        known = ("--layout", "folders:2", "--unlabelled-class", "unknown", "--unlabelled-class", "other")
+        dataset_id = run("datasets", "push", str(tmp_path / "photos"), *known).stdout.strip()
+        with service.store.read() as session:
+            options = session.get_one(Dataset, dataset_id).options
+        assert options == {"layout": "folders:2", "unlabelled_classes": ["unknown", "other"]}
+
+    def test_a_person_at_a_terminal_is_asked(
+        self, service: Service, address: str, worker: ImportWorker, tmp_path: Path
+    ) -> None:
+        worker.ask = QUESTION
+        write_images(tmp_path / "photos", ("cat", "dog"))
+        seen = in_terminal("datasets", "push", str(tmp_path / "photos"), answers=("Which one is meant?", "folders:2"))
+        assert "folders:1: 1 classes. (a, b)" in seen
+        [dataset] = service.http.get("/v1/datasets").json()["data"]
+        assert dataset["state"] == "ready" and dataset["id"] in seen
+
 
 class TestJobs:
     def test_are_created_from_a_file_that_init_writes(self, service: Service, address: str, tmp_path: Path) -> None:
@@ -228,12 +278,17 @@ class TestAccess:
         assert "cannot be reached" in said and "tdmr up" in said
 
 
-def in_terminal(*arguments: str) -> str:
-    """What the command writes to a terminal of 100 by 40."""
+def in_terminal(*arguments: str, answers: tuple[str, str] | None = None) -> str:
+    """What the command writes to a terminal of 100 by 40. `answers`: a question, and what is typed then."""
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "tdmr.cli", *arguments], stdout=child, stderr=child, env=environment, close_fds=True
+        [sys.executable, "-m", "tdmr.cli", *arguments],
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env=environment,
+        close_fds=True,
     )
     os.close(child)
     seen, give_up = b"", time.monotonic() + WAIT_SECONDS
@@ -245,6 +300,9 @@ def in_terminal(*arguments: str) -> str:
         if not piece:
             break
         seen += piece
+        if answers is not None and answers[0].encode() in seen:
+            os.write(parent, f"{answers[1]}\n".encode())
+            answers = None
     os.close(parent)
     process.wait(WAIT_SECONDS)
     return seen.decode(errors="replace")

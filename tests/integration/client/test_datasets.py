@@ -13,13 +13,14 @@ from sqlalchemy import func, select
 from app.db.models import Dataset as DatasetRow
 from app.db.models import PartialRow
 from benchmarks.service.broken_line import BrokenLine
-from tdmr import DatasetRejected, Tdmr, problems
+from tdmr import DatasetRejected, DatasetUnclear, Tdmr, problems
 from tdmr._sync import _uploading
 from tdmr._zip import FolderZip
 from tdmr.errors import APIError, ConnectionFailed, UploadFailed
 from tdmr.progress import Lines
 from tests.integration.client.conftest import Front, ImportWorker
 from tests.integration.conftest import Service
+from tests.integration.test_layouts import QUESTION
 from tests.unit.client.folders import write_images
 
 
@@ -77,6 +78,34 @@ class TestCreate:
         with pytest.raises(DatasetRejected, match=r"holds no image\. Add images\.") as rejected:
             client.datasets.create(photos, progress=False)
         assert rejected.value.code == "dataset_rejected"
+
+    def test_says_what_is_possible_where_the_classes_are_not_clear(
+        self, service: Service, client: Tdmr, worker: ImportWorker, photos: Path
+    ) -> None:
+        worker.ask = QUESTION
+        with pytest.raises(DatasetUnclear) as unclear:
+            client.datasets.create(photos, progress=False)
+        assert "photos.zip has. It may have\n  folders:1: 1 classes. (a, b)\n" in str(unclear.value)
+        assert [one.id for one in unclear.value.readings] == ["folders:1", "folders:2"]
+        assert unclear.value.hint == (
+            f"Say which one is meant: client.datasets.get({unclear.value.dataset_id!r}).choose('folders:1')."
+        )
+        dataset = client.datasets.get(unclear.value.dataset_id)
+        with pytest.raises(problems.UnknownLayout, match="folders:1, folders:2"):
+            dataset.choose("folders:9")
+        assert dataset.choose("folders:2").state == "ready"
+        with pytest.raises(problems.StateConflict):
+            dataset.choose("folders:2")
+
+    def test_sends_what_is_known_of_the_layout(
+        self, service: Service, client: Tdmr, worker: ImportWorker, photos: Path
+    ) -> None:
+        worker.ask = QUESTION
+        said = {"layout": "folders:2", "encoding": "gbk", "labels_column": "breed", "stretch": True}
+        dataset = client.datasets.create(photos, **said, unlabelled_classes=["unknown"], progress=False)
+        assert dataset.state == "ready"
+        with service.store.read() as session:
+            assert session.get_one(DatasetRow, dataset.id).options == {**said, "unlabelled_classes": ["unknown"]}
 
     def test_refuses_what_is_not_there(self, client: Tdmr, tmp_path: Path) -> None:
         with pytest.raises(UploadFailed, match="There is no"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -154,6 +155,20 @@ class TestWandB:
         losses, config = read_wandb(written)
         assert losses == LOSSES
         assert config["metadata.owner"] == "ann" and config["distill"]["image_steps"] == 1000
+
+    def test_is_whole_when_the_call_returns(self, running: tuple[str, JobClaim], client: Tdmr) -> None:
+        """Weights & Biases writes most of a run after it has ended, so one of a few runs was without its curves."""
+        job = client.jobs.get(running[0])
+        for _ in range(8):
+            [written] = Path(job.export(WandB(mode="offline"))).glob("*.wandb")
+            assert read_wandb(written)[0] == LOSSES
+
+    def test_leaves_a_run_of_the_caller_alone(self, running: tuple[str, JobClaim], client: Tdmr) -> None:
+        with wandb.init(project="mine", mode="offline", settings=wandb.Settings(silent=True, console="off")) as mine:
+            place = Path(client.jobs.get(running[0]).export(WandB(mode="offline")))
+            assert place != Path(mine.dir).parent
+            assert wandb.run is mine
+            mine.log({"loss": 1.0})  # raises where the run has ended
 
 
 def read_wandb(path: Path) -> tuple[dict[int, float], dict[str, Any]]:

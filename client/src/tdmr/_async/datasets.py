@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
@@ -17,7 +17,7 @@ from tdmr._bound import adopt, parse
 from tdmr._display import card_html
 from tdmr._sources import is_address, source_of
 from tdmr._waiting import Deadline
-from tdmr.errors import DatasetRejected
+from tdmr.errors import DatasetRejected, DatasetUnclear
 from tdmr.progress import Display, display_for
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class AsyncDataset(models.Dataset):
 
         Raises:
             DatasetRejected: it cannot be used; the message says why.
+            DatasetUnclear: it has to be said which classes it has; `choose` does.
             TimedOut: it takes longer than `timeout` seconds. The import goes on.
         """
         display, deadline = display_for(progress), Deadline(timeout)
@@ -58,10 +59,27 @@ class AsyncDataset(models.Dataset):
                 adopt(self, await self._datasets.get(self.id, wait=wait))
             if self.state == "rejected":
                 raise DatasetRejected(self.id, self.error)
+            if self.state == "needs_answer":
+                raise DatasetUnclear(self.id, self.name, self.layout.readings if self.layout else ())
             display.show(f"Checking {self.name}", 1.0, _contents(self))
         finally:
             display.close()
         return self
+
+    async def choose(self, layout: str, *, progress: bool | Display = False, timeout: float | None = None) -> Self:
+        """Say which of the offered ways to read the archive is meant, and wait until it has been read so.
+
+        Args:
+            layout: the id of one of `layout.readings`.
+            timeout: seconds to wait for the import.
+
+        Raises:
+            UnknownLayout: there is no such reading; the message names those that there are.
+            StateConflict: nothing was asked.
+            DatasetRejected: read like this it cannot be used.
+        """
+        adopt(self, await self._datasets.choose(self.id, layout))
+        return await self.wait(progress=progress, timeout=timeout)
 
     async def report(self) -> models.DatasetReport:
         """What the import found: images per class and split, skipped files, duplicates, leaks, advice."""
@@ -100,6 +118,11 @@ class AsyncDatasets:
         progress: bool | Display = True,
         timeout: float | None = None,
         relay: bool = False,
+        layout: str | None = None,
+        encoding: str | None = None,
+        labels_column: str | None = None,
+        unlabelled_classes: Iterable[str] = (),
+        stretch: bool = False,
     ) -> AsyncDataset:
         """Upload images and wait until the service has checked them.
 
@@ -113,14 +136,24 @@ class AsyncDatasets:
             wait: also wait for the import. Without it the data set may still turn out to be rejected.
             timeout: seconds to wait for the import.
             relay: read an https address here and upload it, for one that only this machine reaches.
+            layout: how it is to be read, where it can be read in several ways: the id of a reading or what it begins
+                with, such as `folders:2`, `table:train.csv` or `names`.
+            encoding: of tables and of names in a zip that are not UTF-8: `gbk`, `cp932`.
+            labels_column: the heading of the column that tells the class.
+            unlabelled_classes: names of classes that mean that there is no label.
+            stretch: spread values of images with more than 8 bits over their whole range.
 
         Raises:
             UploadFailed: it cannot be read.
             APIError: the service may not fetch it (`destination_refused`, `bucket_refused`).
             DatasetRejected: the service cannot fetch or use it.
+            DatasetUnclear: it has to be said which classes it has. It is kept: `client.datasets.choose` says it.
         """
+        said: dict[str, Any] = {"name": name, "layout": layout, "encoding": encoding, "labels_column": labels_column}
+        said |= {"unlabelled_classes": list(unlabelled_classes) or None, "stretch": stretch or None}
+        said = {key: value for key, value in said.items() if value is not None}
         if isinstance(data, str) and is_address(data) and not relay:
-            asked = {"source_url": data} | ({} if name is None else {"name": name})
+            asked = {"source_url": data} | said
             found = await self._transport.json("POST", "/v1/datasets", json=asked, repeatable=True)
             dataset = AsyncDataset.bound(self, found)
             return await dataset.wait(progress=progress, timeout=timeout) if wait else dataset
@@ -130,7 +163,7 @@ class AsyncDatasets:
             upload_id, memory = await upload(self._transport, source, display)
         finally:
             display.close()
-        body = {"upload_id": upload_id} | ({} if name is None else {"name": name})
+        body = {"upload_id": upload_id} | said
         # the same upload gives the same data set, however often it is asked for
         found = await self._transport.json("POST", "/v1/datasets", json=body, repeatable=True)
         await _io.in_thread(memory.forget)
@@ -144,6 +177,12 @@ class AsyncDatasets:
         """
         params = {} if wait is None else {"wait": round(wait)}
         found = await self._transport.json("GET", f"/v1/datasets/{dataset_id}", params=params)
+        return AsyncDataset.bound(self, found)
+
+    async def choose(self, dataset_id: str, layout: str) -> AsyncDataset:
+        """Say which of the offered ways to read an archive is meant: the id of one of its `layout.readings`. The import
+        goes on; `wait` waits for it."""
+        found = await self._transport.json("POST", f"/v1/datasets/{dataset_id}/layout", json={"layout": layout})
         return AsyncDataset.bound(self, found)
 
     def list(self, *, limit: int | None = None) -> AsyncPages[models.DatasetSummary]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
@@ -18,7 +18,7 @@ from tdmr._sync._pages import Pages
 from tdmr._sync._transport import Transport
 from tdmr._sync._uploading import upload
 from tdmr._waiting import Deadline
-from tdmr.errors import DatasetRejected
+from tdmr.errors import DatasetRejected, DatasetUnclear
 from tdmr.progress import Display, display_for
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Dataset(models.Dataset):
 
         Raises:
             DatasetRejected: it cannot be used; the message says why.
+            DatasetUnclear: it has to be said which classes it has; `choose` does.
             TimedOut: it takes longer than `timeout` seconds. The import goes on.
         """
         display, deadline = display_for(progress), Deadline(timeout)
@@ -59,10 +60,27 @@ class Dataset(models.Dataset):
                 adopt(self, self._datasets.get(self.id, wait=wait))
             if self.state == "rejected":
                 raise DatasetRejected(self.id, self.error)
+            if self.state == "needs_answer":
+                raise DatasetUnclear(self.id, self.name, self.layout.readings if self.layout else ())
             display.show(f"Checking {self.name}", 1.0, _contents(self))
         finally:
             display.close()
         return self
+
+    def choose(self, layout: str, *, progress: bool | Display = False, timeout: float | None = None) -> Self:
+        """Say which of the offered ways to read the archive is meant, and wait until it has been read so.
+
+        Args:
+            layout: the id of one of `layout.readings`.
+            timeout: seconds to wait for the import.
+
+        Raises:
+            UnknownLayout: there is no such reading; the message names those that there are.
+            StateConflict: nothing was asked.
+            DatasetRejected: read like this it cannot be used.
+        """
+        adopt(self, self._datasets.choose(self.id, layout))
+        return self.wait(progress=progress, timeout=timeout)
 
     def report(self) -> models.DatasetReport:
         """What the import found: images per class and split, skipped files, duplicates, leaks, advice."""
@@ -101,6 +119,11 @@ class Datasets:
         progress: bool | Display = True,
         timeout: float | None = None,
         relay: bool = False,
+        layout: str | None = None,
+        encoding: str | None = None,
+        labels_column: str | None = None,
+        unlabelled_classes: Iterable[str] = (),
+        stretch: bool = False,
     ) -> Dataset:
         """Upload images and wait until the service has checked them.
 
@@ -114,14 +137,24 @@ class Datasets:
             wait: also wait for the import. Without it the data set may still turn out to be rejected.
             timeout: seconds to wait for the import.
             relay: read an https address here and upload it, for one that only this machine reaches.
+            layout: how it is to be read, where it can be read in several ways: the id of a reading or what it begins
+                with, such as `folders:2`, `table:train.csv` or `names`.
+            encoding: of tables and of names in a zip that are not UTF-8: `gbk`, `cp932`.
+            labels_column: the heading of the column that tells the class.
+            unlabelled_classes: names of classes that mean that there is no label.
+            stretch: spread values of images with more than 8 bits over their whole range.
 
         Raises:
             UploadFailed: it cannot be read.
             APIError: the service may not fetch it (`destination_refused`, `bucket_refused`).
             DatasetRejected: the service cannot fetch or use it.
+            DatasetUnclear: it has to be said which classes it has. It is kept: `client.datasets.choose` says it.
         """
+        said: dict[str, Any] = {"name": name, "layout": layout, "encoding": encoding, "labels_column": labels_column}
+        said |= {"unlabelled_classes": list(unlabelled_classes) or None, "stretch": stretch or None}
+        said = {key: value for key, value in said.items() if value is not None}
         if isinstance(data, str) and is_address(data) and not relay:
-            asked = {"source_url": data} | ({} if name is None else {"name": name})
+            asked = {"source_url": data} | said
             found = self._transport.json("POST", "/v1/datasets", json=asked, repeatable=True)
             dataset = Dataset.bound(self, found)
             return dataset.wait(progress=progress, timeout=timeout) if wait else dataset
@@ -131,7 +164,7 @@ class Datasets:
             upload_id, memory = upload(self._transport, source, display)
         finally:
             display.close()
-        body = {"upload_id": upload_id} | ({} if name is None else {"name": name})
+        body = {"upload_id": upload_id} | said
         # the same upload gives the same data set, however often it is asked for
         found = self._transport.json("POST", "/v1/datasets", json=body, repeatable=True)
         _io.in_thread(memory.forget)
@@ -145,6 +178,12 @@ class Datasets:
         """
         params = {} if wait is None else {"wait": round(wait)}
         found = self._transport.json("GET", f"/v1/datasets/{dataset_id}", params=params)
+        return Dataset.bound(self, found)
+
+    def choose(self, dataset_id: str, layout: str) -> Dataset:
+        """Say which of the offered ways to read an archive is meant: the id of one of its `layout.readings`. The import
+        goes on; `wait` waits for it."""
+        found = self._transport.json("POST", f"/v1/datasets/{dataset_id}/layout", json={"layout": layout})
         return Dataset.bound(self, found)
 
     def list(self, *, limit: int | None = None) -> Pages[models.DatasetSummary]:

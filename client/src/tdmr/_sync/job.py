@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from tdmr import models
 from tdmr._bound import adopt, parse
-from tdmr._display import card_html
+from tdmr._display import card_html, named
 from tdmr._sync import _io
 from tdmr._waiting import Deadline
 from tdmr._watching import Watch
@@ -200,8 +200,8 @@ class Job(models.Job):
         spec = self.spec if isinstance(self.spec, dict) else self.spec.model_dump()
         accuracy = self.metrics.get("student_accuracy", self.metrics.get("val_accuracy"))
         rows = {
-            "teacher": spec.get("teacher"),
-            "student": spec.get("student") or ", ".join(spec.get("students") or ()) or None,
+            "teacher": named(spec, "teacher"),
+            "student": named(spec, "student"),
             "method": spec.get("method"),
             "stage": self.stage,
             "progress": f"{self.progress:.0%}",

@@ -39,6 +39,7 @@ class Jobs:
         *,
         dataset: models.DatasetSummary | models.Dataset | str,
         teacher: str | None = None,
+        teachers: Sequence[str] | None = None,
         student: str | None = None,
         students: Sequence[str] | None = None,
         method: str | None = None,
@@ -62,7 +63,7 @@ class Jobs:
 
         Args:
             dataset: one that is ready, or its id.
-            teacher: a name of `client.teachers`.
+            teacher: a name of `client.teachers`; or `teachers`, several that teach together.
             student: a name of `client.students`; or `students`, several that learn from one reprogrammed teacher.
             method: `tdmr`, or a baseline such as `kd` or `scratch`.
             pretrained: whether students start from their own pretrained weights; `auto` (default): if there are some.
@@ -76,9 +77,9 @@ class Jobs:
             more: what a newer service takes.
         """
         given = dict(
-            teacher=teacher, student=student, students=students, method=method, image_size=image_size,
-            pretrained=pretrained, balance=balance, views=views, reprogram=reprogram, distill=distill, export=export,
-            constraints=constraints, seed=seed, priority=priority, metadata=metadata,
+            teacher=teacher, teachers=teachers, student=student, students=students, method=method,
+            image_size=image_size, pretrained=pretrained, balance=balance, views=views, reprogram=reprogram,
+            distill=distill, export=export, constraints=constraints, seed=seed, priority=priority, metadata=metadata,
             webhook_url=webhook_url, track=track, **more,
         )  # fmt: skip
         return self.submit(_body(dataset, given), idempotency_key=idempotency_key)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tdmr import APIError, ConnectionFailed, DatasetRejected, JobEnded, Tdmr, TdmrError
+from tdmr import APIError, ConnectionFailed, DatasetRejected, DatasetUnclear, JobEnded, Tdmr, TdmrError
 from tdmr.errors import Unexpected
 from tdmr.problems import Forbidden, RateLimited, StoreUnavailable, Unauthorized
 
@@ -29,6 +29,9 @@ class Failures(click.Group):
         try:
             return super().invoke(ctx)
         except TdmrError as error:
+            if isinstance(error, DatasetUnclear) and error.readings:
+                choice = f"tdmr datasets choose {error.dataset_id} {error.readings[0].id}"
+                error.hint = f"Say which one is meant, such as: {choice}"
             failure = {"error": str(error), "code": getattr(error, "code", None), "hint": error.hint}
             if _asked_for_json(sys.argv):
                 click.echo(json.dumps(failure), err=True)
@@ -43,7 +46,7 @@ class Failures(click.Group):
 
 def status_of(error: TdmrError) -> int:
     """The exit status."""
-    if isinstance(error, JobEnded | DatasetRejected):
+    if isinstance(error, JobEnded | DatasetRejected | DatasetUnclear):
         return CAME_TO_NOTHING
     if isinstance(error, ConnectionFailed | Unexpected | StoreUnavailable | RateLimited):
         return NOT_REACHED

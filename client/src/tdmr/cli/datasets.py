@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tdmr import Tdmr, models
 from tdmr.cli.common import confirmed, print_facts, print_json, print_table, with_client, yes_option
+from tdmr.cli.reading import cleared, reading_options
 from tdmr.progress import size
 
 
@@ -21,23 +23,46 @@ def datasets() -> None:
 @click.option("--name", help="What it is called. [the name of the folder or file]")
 @click.option("--no-wait", is_flag=True, help="Do not wait until every file has been checked.")
 @click.option("--relay", is_flag=True, help="Read an address here and upload it; else the service fetches it.")
+@reading_options
 @with_client
-def push(client: Tdmr, source: str, name: str | None, no_wait: bool, relay: bool, as_json: bool) -> None:
+def push(
+    client: Tdmr, source: str, name: str | None, no_wait: bool, relay: bool, as_json: bool, reading: dict[str, Any]
+) -> None:
     """Upload SOURCE: a folder, an archive (zip, tar, tar.gz, tar.zst, parquet) or the address of one.
 
     An upload that was interrupted goes on when the same command is given again. The service fetches an address itself:
-    https, or s3 in a bucket that its operator has opened. The id is printed.
+    https, or s3 in a bucket that its operator has opened. The id is printed. Where it is not clear which classes there
+    are, you are asked; a script is told what is possible, and `tdmr datasets choose` or --layout says what is meant.
 
     \b
     tdmr datasets push photos/
     tdmr datasets push https://example.com/photos.zip
     DATASET=$(tdmr datasets push photos.zip)
     """
-    dataset = client.datasets.create(source, name=name, wait=not no_wait, relay=relay)
+    dataset = cleared(
+        client, lambda: client.datasets.create(source, name=name, wait=not no_wait, relay=relay, **reading)
+    )
     if as_json:
         print_json(dataset)
     else:
         click.echo(dataset.id)
+
+
+@datasets.command()
+@click.argument("dataset")
+@click.argument("layout")
+@with_client
+def choose(client: Tdmr, dataset: str, layout: str, as_json: bool) -> None:
+    """Say how a data set is meant whose classes are not clear: LAYOUT is one of those that `show` lists.
+
+    \b
+    tdmr datasets choose ds_01JCZ7Q5W3N0R8V6T4X2Y1A9BC folders:2
+    """
+    found = client.datasets.get(dataset).choose(layout, progress=True)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.id)
 
 
 @datasets.command("list")
@@ -57,7 +82,7 @@ def list_(client: Tdmr, limit: int, as_json: bool) -> None:
 @click.argument("dataset")
 @with_client
 def show(client: Tdmr, dataset: str, as_json: bool) -> None:
-    """Show a data set's state, counts and classes."""
+    """Show a data set's state, how it was read, its counts and classes."""
     found = client.datasets.get(dataset)
     if as_json:
         print_json(found)
@@ -69,6 +94,7 @@ def show(client: Tdmr, dataset: str, as_json: bool) -> None:
         ("name", found.name),
         ("state", found.state),
         ("rejected", " ".join(filter(None, (found.error.detail, found.error.hint))) if found.error else None),
+        ("read as", found.layout.sentence if found.layout else None),
         ("images", ", ".join(f"{count:,} {split}" for split, count in (found.counts or {}).items())),
         ("classes", found.class_count),
         ("named", ", ".join(classes[:20]) + more),

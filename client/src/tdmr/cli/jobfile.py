@@ -81,7 +81,7 @@ def template(path: Path) -> str:
     return f"""\
 # yaml-language-server: $schema={path}
 dataset_id: ds_…                    # or: tdmr jobs create -f job.yaml --dataset photos/
-teacher: resnet18.a1_in1k           # tdmr teachers search
+teacher: resnet18.a1_in1k           # tdmr teachers search; or teachers: [one, another]
 student: mobilenetv3_small_050      # tdmr students search
 image_size: 96
 distill:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tdmr import Job, Tdmr, models
+from tdmr._display import teacher_to_student
 from tdmr.cli.common import confirmed, print_facts, print_json, print_table, with_client, yes_option
 from tdmr.cli.estimating import estimate
 from tdmr.cli.exporting import export
@@ -247,10 +248,7 @@ def _spec(job: Job) -> dict[str, Any]:
 
 def _models(job: Job) -> str:
     spec = _spec(job)
-    student = spec.get("student") or ", ".join(spec.get("students") or ())
-    return " → ".join(filter(None, (spec.get("teacher"), student))) + (
-        f" ({spec['method']})" if spec.get("method") not in (None, "tdmr") else ""
-    )
+    return teacher_to_student(spec) + (f" ({spec['method']})" if spec.get("method") not in (None, "tdmr") else "")
 
 
 def _accuracy(job: Job) -> str:

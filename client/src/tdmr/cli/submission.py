@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +11,12 @@ import click
 
 from tdmr import APIError, Dataset, Job, Tdmr
 from tdmr.cli.jobfile import merged, parse_settings, parse_track, read_job
+from tdmr.cli.reading import cleared
 from tdmr.progress import duration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
-    click.option("--teacher", help="A name of `tdmr teachers search`."),
+    click.option("--teacher", "teachers", multiple=True, help="A name of `tdmr teachers search`; may be repeated."),
     click.option("--student", "students", multiple=True, help="A name of `tdmr students search`; may be repeated."),
     click.option("--method", help="How the student learns. [tdmr]"),
     click.option("--image-size", type=int, help="Side of the student's input in pixels. [160]"),
@@ -42,19 +43,21 @@ def job_options(command: Command) -> Command:
     return command
 
 
-def job_of(client: Tdmr, data: str | None, **options: Any) -> tuple[Dataset | None, dict[str, Any]]:
+def job_of(
+    client: Tdmr, data: str | None, reading: Mapping[str, Any] | None = None, **options: Any
+) -> tuple[Dataset | None, dict[str, Any]]:
     """The data set, which is there or is made of what is uploaded and is ready either way, and the job.
 
-    What is wrong with the job is said before anything is uploaded.
+    `reading`: how what is uploaded is to be read. What is wrong with the job is said before anything is uploaded.
     """
     body = body_of(**options)
     if data is None:
         return None, body
     if data.startswith("ds_") and not Path(data).exists():
-        dataset = client.datasets.get(data).wait(progress=True)
+        dataset = cleared(client, lambda: client.datasets.get(data).wait(progress=True))
     else:
         _require_right(client, body)
-        dataset = client.datasets.create(data)
+        dataset = cleared(client, lambda: client.datasets.create(data, **(reading or {})))
     return dataset, body | {"dataset_id": dataset.id}
 
 
@@ -69,7 +72,7 @@ def _require_right(client: Tdmr, body: dict[str, Any]) -> None:
 
 def body_of(
     *,
-    teacher: str | None,
+    teachers: tuple[str, ...],
     students: tuple[str, ...],
     method: str | None,
     image_size: int | None,
@@ -79,12 +82,12 @@ def body_of(
 ) -> dict[str, Any]:
     """The job without its data set, unless the file names one: the file, then the options, which go before it."""
     body = read_job(file) if file else {}
-    if students:
-        body.pop("student", None)
-        body.pop("students", None)
-        body |= {"student": students[0]} if len(students) == 1 else {"students": list(students)}
+    for one, names in (("teacher", teachers), ("student", students)):
+        if names:
+            body.pop(one, None)
+            body.pop(f"{one}s", None)
+            body |= {one: names[0]} if len(names) == 1 else {f"{one}s": list(names)}
     given = {
-        "teacher": teacher,
         "method": method,
         "image_size": image_size,
         "track": track,

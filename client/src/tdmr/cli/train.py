@@ -9,6 +9,7 @@ import click
 
 from tdmr import Job, Tdmr
 from tdmr.cli.common import print_facts, print_json, with_client
+from tdmr.cli.reading import reading_options
 from tdmr.cli.submission import announce, job_of, job_options
 from tdmr.cli.verdict import verdict
 from tdmr.cli.watching import follow
@@ -17,9 +18,10 @@ from tdmr.cli.watching import follow
 @click.command()
 @click.argument("data")
 @job_options
+@reading_options
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the student. [the job's id]")
 @with_client
-def train(client: Tdmr, data: str, out: Path | None, as_json: bool, **options: Any) -> None:
+def train(client: Tdmr, data: str, out: Path | None, as_json: bool, reading: dict[str, Any], **options: Any) -> None:
     """Upload DATA, train, download the student, and say how good it is.
 
     DATA is a folder with one folder per class, an archive, the address of one, or the id of a data set.
@@ -31,7 +33,7 @@ def train(client: Tdmr, data: str, out: Path | None, as_json: bool, **options: A
     Ctrl-C leaves the job running; what is printed then leads back to it. An interrupted upload goes on when the same
     command is given again.
     """
-    dataset, body = job_of(client, data, **options)
+    dataset, body = job_of(client, data, reading, **options)
     assert dataset is not None
     job = client.jobs.submit(body)
     click.echo(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tdmr import models
+from tdmr._display import teacher_to_student
 from tdmr.errors import Missing
 
 Option = str | int | float | bool
@@ -52,9 +53,7 @@ class Record:
     @property
     def name(self) -> str:
         """What a person recognises it by."""
-        student = self.spec.get("student") or ", ".join(self.spec.get("students") or ())
-        names = " → ".join(filter(None, (self.spec.get("teacher"), student)))
-        return f"{names} {self.job_id[-6:]}".strip()
+        return f"{teacher_to_student(self.spec)} {self.job_id[-6:]}".strip()
 
     def options(self) -> dict[str, Option]:
         """The spec without its layers: `distill.image_steps`. Lists are JSON; what is null is left out."""

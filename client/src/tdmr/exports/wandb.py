@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tdmr.errors import TdmrError
 from tdmr.exports.record import Record, Scalar, is_model_file, lacking
+
+_WRITTEN_SECONDS = 30
+_STILL_SECONDS = 0.1
+_HEAD_BYTES = 7
+"""What a log has before its first record."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class WandB:
             config={**record.spec, **record.tags()},
             mode=mode,
             resume="allow",
+            # not into a run that the caller has going, which would be ended here too
+            reinit="create_new",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
         ) as run:
             for name in {scalar.name.partition("/")[0] for scalar in record.curves}:
@@ -61,7 +70,25 @@ class WandB:
                 for path in record.files():
                     model.add_file(str(path), path.relative_to(record.folder).as_posix())
                 run.log_artifact(model)
-            return str(Path(run.dir).parent) if run.offline else str(run.url)
+        if not run.offline:
+            return str(run.url)
+        place = Path(run.dir).parent
+        _wait_until_written(place)
+        return str(place)
+
+
+def _wait_until_written(place: Path) -> None:
+    """Weights & Biases' own process writes most of an offline run shortly after the run has ended.
+
+    Raises:
+        TdmrError: nothing was written within half a minute.
+    """
+    until, before = time.monotonic() + _WRITTEN_SECONDS, -1
+    while (size := sum(log.stat().st_size for log in place.glob("*.wandb"))) <= _HEAD_BYTES or size != before:
+        if time.monotonic() > until:
+            raise TdmrError(f"Weights & Biases has not finished writing {place}. Export the job again.")
+        before = size
+        time.sleep(_STILL_SECONDS)
 
 
 def _rows(curves: Sequence[Scalar]) -> list[Mapping[str, float]]:
