@@ -30,7 +30,7 @@ Run = Callable[["Cell", threading.Event], Line]
 
 _CHOOSY = DistillConfig.model_fields.keys() - StudentConfig.model_fields.keys()
 """The options of `distill` that not every method reads."""
-_TEACHERS = {"teacher", "reprogram", "views.count", "views.mode", "views.seed"}
+_TEACHERS = {"teacher", "teachers", "reprogram", "views.count", "views.mode", "views.seed"}
 _NEVER = {"export"}
 
 

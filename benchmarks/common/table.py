@@ -29,17 +29,17 @@ def paired(these: Seeds, others: Seeds) -> list[float]:
     return [these[seed] - others[seed] for seed in these if seed in others]
 
 
-def gap_closed(student: Seeds, scratch: Seeds, probe: Seeds) -> float | None:
+def gap_closed(student: Seeds, scratch: Seeds, probe: Seeds, least: float = 0.0) -> float | None:
     """(student − scratch) / (probe − scratch), of the means over those seeds that all three have.
 
-    None without such a seed, or where the probe is no better than scratch: then there is no gap.
+    None without such a seed, or where the probe is not better than scratch by more than `least`: then there is no gap.
     """
     common = student.keys() & scratch.keys() & probe.keys()
     if not common:
         return None
     means = [statistics.mean(figures[seed] for seed in common) for figures in (student, scratch, probe)]
     gap = means[2] - means[1]
-    return (means[0] - means[1]) / gap if gap > 0 else None
+    return (means[0] - means[1]) / gap if gap > least else None
 
 
 def spread(figures: Seeds) -> str:
@@ -63,6 +63,15 @@ def mean_seconds(lines: "Iterable[Line]") -> str:
     """Of the cells that were timed; the process of another was paused."""
     seconds = [line["seconds"] for line in lines if line["seconds"] is not None]
     return f"{statistics.mean(seconds):.0f}" if seconds else NOTHING
+
+
+def seconds(lines: "Iterable[Line]", name: str) -> str:
+    """Mean (min – max) of those lines that have them."""
+    values = [line[name] for line in lines if line.get(name) is not None]
+    if not values:
+        return NOTHING
+    mean = f"{statistics.mean(values):.0f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.0f} – {max(values):.0f})"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

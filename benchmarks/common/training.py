@@ -7,12 +7,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from app.domain.answers import ANSWERS_NAME, PREDICTORS, read_answers
 from app.domain.progress import LINE, FailureLine, Line, MetricLine, StageLine
 from app.domain.states import Stage
 from worker.child import Child
@@ -69,6 +71,9 @@ class Outcome:
     """The same by stage: the export's own peak must not hide what training takes."""
     curves: dict[str, float] = field(default_factory=dict)
     """The last value of every curve of stage 2."""
+    right: dict[str, str] = field(default_factory=dict)
+    """Of `student`, `teacher` and `probe`, where there is one: which of the judged images it answers rightly, in the
+    order of the images, `packed`. Nothing of a run with several students."""
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -109,7 +114,14 @@ def run_training(
             raise RunFailed(f"{seen.failure or f'exit status {status}'}\n{child.stderr_tail()}")
         anonymous = max(seen.anonymous.values(), default=None)
         return Outcome(
-            _manifests(out), seconds, seen.cpu_seconds, seen.resident, anonymous, seen.anonymous, seen.curves
+            _manifests(out),
+            seconds,
+            seen.cpu_seconds,
+            seen.resident,
+            anonymous,
+            seen.anonymous,
+            seen.curves,
+            _right_answers(out / ANSWERS_NAME),
         )
 
 
@@ -128,6 +140,24 @@ def _manifests(out: Path) -> dict[str, dict[str, Any]]:
     found = sorted(out.glob("*/manifest.json")) or [out / "manifest.json"]
     manifests = [json.loads(path.read_bytes()) for path in found]
     return {manifest["spec"]["student"] or "": manifest for manifest in manifests}
+
+
+def _right_answers(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(read_answers(file))
+    right = {}
+    for who in PREDICTORS:
+        said = [(getattr(row, who), row.label) for row in rows]
+        if all(answer is not None for answer, _ in said):
+            right[who] = packed([answer.answer == label for answer, label in said])
+    return right
+
+
+def packed(right: Sequence[bool]) -> str:
+    """A bit each, after a 1 that keeps leading zeros, in hexadecimal."""
+    return f"{int('1' + ''.join('01'[one] for one in right), 2):x}"
 
 
 class _Seen:

@@ -78,7 +78,6 @@ def rates(spec: TrainingSpec, data: Path, out: Path, runtime: RuntimeConfig, siz
     run = Run(spec.model_copy(update={"distill": distill}), data, out, runtime, Notes(), lambda: False)
     out.mkdir()
     images, taps = prepare(run, load_index(data))
-    assert taps is not None
     teacher = reprogram(run, images, taps)
     source = BatchSource(run, images, TargetSource(run, teacher))
     assert run.spec.student is not None
@@ -88,9 +87,9 @@ def rates(spec: TrainingSpec, data: Path, out: Path, runtime: RuntimeConfig, siz
     task = build_task(
         run.spec,
         student,
-        reprogrammer=teacher.reprogrammer,
+        proxy_space=teacher.blend,
         probe=teacher.probe,
-        tap_widths=teacher.taps.teacher.widths,
+        tap_widths=teacher.taps.widths,
         class_weights_K=None,
         handover=None,
     ).to(run.device)

@@ -7,32 +7,24 @@ images of both, of what lies between them, and of the share that a job chooses.
 
 import argparse
 import functools
-import io
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.domain.runtime import RuntimeConfig
-from app.domain.spec import TrainingSpec
-from app.reading.layout import load_index
 from benchmarks import RESULTS
 from benchmarks.common import setting
 from benchmarks.common.cells import Cell, Line, run_and_show
 from benchmarks.common.data import Subset
+from benchmarks.common.stage_one import prepared
 from benchmarks.common.table import markdown
-from worker.training.engine.reporter import Reporter
-from worker.training.prepare import prepare
-from worker.training.run import Run
 from worker.training.teacher.reprogramming import reprogram
-from worker.training.teacher.task_teacher import logits_of_clean
+from worker.training.teacher.task_teacher import Blend, logits_of_clean
 
 CELLS = (
     ("clothing", "tf_efficientnet_lite2.in1k", 260),
@@ -64,16 +56,10 @@ def plan(arguments: argparse.Namespace) -> Iterator[Cell]:
 
 def _run(arguments: argparse.Namespace, cell: Cell, stop: threading.Event) -> Line:
     subset, _ = cell.context
-    where = setting.machine(arguments)
-    runtime = RuntimeConfig(device="cpu", hub=False, models_dir=where.weights, cache_dir=where.cache)
-    spec, folder = TrainingSpec(**cell.spec), subset.folder(arguments.cache / "data")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as out:
-        run = Run(spec, folder, Path(out), runtime, Reporter(io.StringIO()), stop.is_set)
-        images, taps = prepare(run, load_index(folder))
-        assert taps is not None
-        teacher = reprogram(run, images, taps)
-    assert teacher.blend is not None
+    with prepared(arguments, subset, cell.spec, stop) as (run, images, [taps]):
+        spec, teacher = run.spec, reprogram(run, images, [taps])
+    assert isinstance(teacher.blend, Blend)
     models = {"proxy space": teacher.blend.reprogrammer, "probe": teacher.probe, "chosen": teacher.blend}
     val, judged = (
         {name: logits_of_clean(model, records, run.device) for name, model in models.items()}

@@ -8,7 +8,8 @@ import pytest
 from app.domain.spec import TrainingSpec
 from benchmarks.common.cells import Line
 from benchmarks.common.setting import Setting
-from benchmarks.methods import ablations, ladder
+from benchmarks.methods import ablations, ladder, patience, teachers
+from benchmarks.methods.patience import stops_at
 from benchmarks.methods.plot import draw
 
 
@@ -95,3 +96,42 @@ class TestPlot:
         root = ET.parse(tmp_path / "a.svg").getroot()
         text = "".join(root.itertext())
         assert all(word in text for word in ("clothing", "grocery", "tdmr", "scratch", "68.0", "linear probe"))
+
+
+class TestPatience:
+    @pytest.mark.parametrize(
+        ("errors", "patience", "stops"),
+        [
+            ([3.0, 2.0, 1.0], 1, 2),
+            ([3.0, 2.0, 2.5, 1.0], 1, 2),
+            ([3.0, 2.0, 2.5, 1.0], 2, 3),
+            ([1.0, 2.0, 2.0, 2.0], 3, 3),
+            ([1.0, 1.0, 1.0], 2, 2),
+        ],
+    )
+    def test_stops_once_the_lowest_error_is_so_old(self, errors: list[float], patience: int, stops: int) -> None:
+        assert stops_at(errors, patience) == stops
+
+    def test_tells_what_was_used_and_what_was_lost(self) -> None:
+        judged = [[step, error, right] for step, error, right in ((10, 1.0, 0.5), (20, 2.0, 0.6), (30, 0.5, 0.8))]
+        given = [{"data": "clothing", "seed": 0, "judged": judged, "student_accuracy": 0.7}]
+        found = row(patience.table(given), "clothing")
+        assert found[2:5] == ["70.0", "80.0", "67%: -20.0"]
+        assert found[5] == "100%: +0.0"
+
+
+class TestTeachersTable:
+    def test_tells_what_is_gained_above_the_better_one(self) -> None:
+        given = {
+            "data": "clothing",
+            "seed": 0,
+            "teachers": ["a", "b"],
+            "accuracy": {"a": 0.7, "b": 0.8, "together": 0.79, "all": 0.82, "equal": 0.81},
+            "accuracy_of_few": {"10": 0.8, "50": 0.815},
+            "ce": {"a": 0.9, "b": 0.8, "together": 0.8, "all": 0.7, "equal": 0.75},
+            "shares": {"a": 0.0, "b": 0.4, "together": 0.6},
+        }
+        assert row(teachers.table([given]), "clothing")[1:] == [
+            *("`a` + `b`", "0", "70.0 · 80.0", "79.0 (-1.0)", "82.0 (+2.0)"),
+            *("80.0 (+0.0)", "81.5 (+1.5)", "81.0 (+1.0)", "0.800 → 0.700", "0 · 40 · 60"),
+        ]
