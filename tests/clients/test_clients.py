@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import KEY, Running
+from tests.documents import code_blocks
 from tests.lacking import lacking
 
 HERE = Path(__file__).parent
@@ -50,8 +50,7 @@ def test_a_typescript_client_takes_a_job_all_the_way(
 def test_curl_does_what_the_page_says(running: Running, tmp_path: Path) -> None:
     page = (HERE.parents[1] / "docs" / "api.md").read_text()
     section = page.partition("## By hand, with curl\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    blocks = code_blocks(section, "sh")
     (tmp_path / "demo-out").mkdir()
     shutil.copy(running.archive, tmp_path / "demo-out" / "digits.zip")
     (tmp_path / ".curlrc").write_text(f'header = "Authorization: Bearer {KEY}"\n')

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from app.domain.webhooks import ALL
 from app.services import webhooks
 from app.settings import Settings
 from tests.databases import migrate
+from tests.documents import code_blocks
 
 CALLER = Caller("default", "local")
 LOOPBACK = Destinations.parse("127.0.0.1")
@@ -29,9 +29,7 @@ LOOPBACK = Destinations.parse("127.0.0.1")
 
 def documented_receiver(root: Path, port: int) -> str:
     """The page's Python, on another port."""
-    (code,) = re.findall(
-        r"^```python\n(.*?)^```$", (root / "docs" / "webhooks.md").read_text(), re.MULTILINE | re.DOTALL
-    )
+    (code,) = code_blocks((root / "docs" / "webhooks.md").read_text(), "python")
     assert code.count("9000") == 1
     return code.replace("9000", str(port))
 

@@ -1,11 +1,12 @@
 """The project passes the strictest checks, a user's own script too, and a mistake in that does not."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.documents import code_blocks
 
 pytestmark = pytest.mark.slow  # where `make lint` has not run before, mypy reads torch, pydantic and many others first
 
@@ -85,10 +86,8 @@ def test_a_users_script(tmp_path: Path) -> None:
     done = check(script, SCRIPT)
     assert done.returncode == 0, done.stdout
 
-    text = (ROOT / "docs" / "client.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    done = check(script, "\n".join(blocks))
-    assert len(blocks) == 9 and done.returncode == 0, done.stdout
+    done = check(script, "\n".join(code_blocks((ROOT / "docs" / "client.md").read_text(), "python")))
+    assert done.returncode == 0, done.stdout
 
     done = check(script, SCRIPT.replace("steps: list[int]", "steps: list[str]").replace("dataset=data", "data=7"))
     assert "expected List[str]" in done.stdout and 'Missing named argument "dataset"' in done.stdout

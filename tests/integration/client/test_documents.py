@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.documents import code_blocks
 from tests.integration.client.conftest import Front, ImportWorker
 from tests.unit.client.folders import write_images
 
@@ -28,8 +29,7 @@ def place(tmp_path: Path, front: Front, surroundings: None, monkeypatch: pytest.
 
 
 def test_client(place: Path, worker: ImportWorker, trainer: None) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 9
+    blocks = code_blocks((DOCS / "client.md").read_text(), "python")
 
     done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, check=False)
 
@@ -41,8 +41,7 @@ def test_client(place: Path, worker: ImportWorker, trainer: None) -> None:
 
 
 def test_command(place: Path, worker: ImportWorker, trainer: None) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / "command.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    blocks = code_blocks((DOCS / "command.md").read_text(), "sh")
     (place / "bin").mkdir()
     script = place / "bin" / "tdmr"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tdmr.cli "$@"\n')

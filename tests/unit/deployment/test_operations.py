@@ -12,6 +12,7 @@ import pytest
 
 from app.domain.errors import CATALOGUE
 from app.settings import Settings
+from tests.documents import code_blocks
 
 Services = dict[str, dict[str, Any]]
 
@@ -19,10 +20,6 @@ Services = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def guide(root: Path) -> str:
     return (root / "docs" / "operations.md").read_text()
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 class TestGuide:
@@ -58,7 +55,7 @@ class TestGuide:
         assert named <= set(CATALOGUE)
 
     def test_its_compose_commands_name_services_that_there_are(self, guide: str, services: Services) -> None:
-        lines = [line for block in blocks(guide, "") for line in block.splitlines() if "docker compose " in line]
+        lines = [line for block in code_blocks(guide, "") for line in block.splitlines() if "docker compose " in line]
         addressed = [re.search(r"docker compose (exec|run|stop|up|build)(.*)", line) for line in lines]
         assert len(addressed) >= 9
         for line in addressed:
@@ -75,7 +72,7 @@ class TestGuide:
         assert named <= set(compose["volumes"])
 
     def test_its_compose_file_is_one(self, guide: str, services: Services, tmp_path: Path) -> None:
-        (content,) = blocks(guide, "yaml")
+        (content,) = code_blocks(guide, "yaml")
         file = tmp_path / "docker-compose.override.yml"
         file.write_text(content)
         command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", file]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageOps
 
 from app.domain.spec import TrainingSpec
 from app.imaging import open_rgb
+from tests.documents import code_blocks
 from worker.training.export.format import READ
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def job(
 
 def block(part: str) -> str:
     """The block of Python in the document that has this part."""
-    return next(found for found in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if part in found)
+    return next(found for found in code_blocks(DOCUMENT.read_text(), "python") if part in found)
 
 
 @pytest.mark.parametrize("name", ["student.onnx", "student.pixels.onnx"])
