@@ -180,9 +180,14 @@ def _distinct(best: Reading, others: Sequence[Reading]) -> list[Reading]:
     """Those that give other classes than the best one and than each other."""
     kept = [best]
     for reading in others:
-        if not any(agree(reading, one) for one in kept):
+        if not any(agree(reading, one) and not _leaves_out_a_class(reading, one) for one in kept):
             kept.append(reading)
     return kept[1:]
+
+
+def _leaves_out_a_class(one: Reading, other: Reading) -> bool:
+    """Of two readings of folders, one takes for a class what for the other holds no images of a class."""
+    return one.id.startswith("folders") and other.id.startswith("folders") and len(one.classes) != len(other.classes)
 
 
 def _alternatives(best: Reading, differing: Sequence[Reading]) -> list[str]:

@@ -73,7 +73,23 @@ def _with_splits(tree: Tree) -> Iterator[Tree]:
         if len(found) < len(tops):
             yield replace(tree, sure=alike and len(set(found.values())) == 1, split_apart=False)
         return
+    if found and len(tops) > len(found) + 1 and all(split in (Split.VAL, Split.TEST) for split in found.values()):
+        yield _without(tree, found)
+        yield replace(tree, split_apart=False)
+        return
     yield _split_inside(tree) or tree
+
+
+def _without(tree: Tree, held_out: Collection[str]) -> Tree:
+    """`cats`, `dogs`, and pictures in `test` that nobody has sorted; though it may be a class that is called so."""
+    out = [row for row in tree.rows if row.parts and row.parts[0] in held_out]
+    told = f"{len(out):,} images of {named(sorted(held_out))} are left out: they lie in no class folder."
+    return replace(
+        tree,
+        rows=[row for row in tree.rows if not row.parts or row.parts[0] not in held_out],
+        skipped=tree.skipped | {row.path: NO_CLASS for row in out},
+        warnings=(*tree.warnings, told),
+    )
 
 
 def _called_without_split(tree: Tree, found: Collection[str]) -> dict[str, Split]:

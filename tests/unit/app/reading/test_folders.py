@@ -174,6 +174,31 @@ class TestSplits:
         choice = chosen([*images, *(f"stones/{i}.png" for i in range(4))])
         assert counts(choice) == {"fruit": 15, "stones": 4} and choice.warnings
 
+    @pytest.mark.parametrize("held", [["test"], ["test_images"], ["val", "test"]])
+    @pytest.mark.parametrize("above", ["", "pets/"])
+    def test_flat_among_class_folders_are_asked_about(self, above: str, held: list[str]) -> None:
+        """They may hold what nobody has sorted, or be a class that is called so."""
+        images = below(f"{above}cat", f"{above}dog")
+        flat = below(*(above + name for name in held))
+        choice = chosen([*images, *flat])
+        assert choice.asks and dict(choice.reading.counts) == {"cat": 4, "dog": 4}
+        assert set(choice.reading.skipped) == set(flat)
+        assert any(f"{len(flat)} images of `{min(held)}`" in told for told in choice.warnings)
+        assert [set(one.classes) for one in choice.others] == [{"cat", "dog", *held}]
+        assert counts(chosen([*images, *flat], layout="folders:1")) == {"cat": 4, "dog": 4}
+        every = counts(chosen([*images, *flat], layout="folders-without-splits"))
+        assert every == {"cat": 4, "dog": 4} | dict.fromkeys(held, 4)
+
+    def test_flat_among_class_folders_are_classes_where_one_may_be_train(self) -> None:
+        for names in (("bus", "car", "train"), ("dev", "prod", "test")):
+            assert set(counts(chosen(below(*names)))) == set(names)
+
+    def test_flat_among_class_folders_are_named_by_files(self) -> None:
+        flat = [f"test/{name}_{i}.jpg" for name in ("cat", "dog") for i in range(3)]
+        choice = chosen([*below("cat", "dog"), *flat])
+        assert counts(choice) == {"cat": 7, "dog": 7}
+        assert {path for path, split in splits(choice).items() if split == "test"} == set(flat)
+
     def test_of_which_one_holds_other_classes_are_none(self) -> None:
         """`board` and `test board` are two things."""
         images = [f"board/{side}/{i}.png" for side in ("front", "back") for i in range(4)]
