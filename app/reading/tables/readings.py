@@ -1,6 +1,7 @@
 """Readings from tables: any file of rows that names images and tells a class for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from app.domain.dataset import Reason, Split
@@ -35,7 +36,7 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
     index = context.index
     split_of_file = table_splits([table.file for table in tables], context.listing.root)
     with_columns: list[tuple[Table, Columns]] = []
-    without: list[DatasetRejected] = []
+    without: list[tuple[Table, DatasetRejected]] = []
     for table in map(without_comments, tables):
         if is_submission(table.file):
             context.ignore(table.file, "a sample of what to hand in, not labels")
@@ -46,7 +47,7 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
             )
         except DatasetRejected as error:
             if not is_about_data(table.file):
-                without.append(error)
+                without.append((table, error))
             continue
         if columns is None:
             if is_own(table.file):
@@ -56,9 +57,19 @@ def table_readings(context: Context, tables: Sequence[Table]) -> Iterator[Readin
         else:
             with_columns.append((spelled(table, columns), columns))
     if without and not with_columns:
-        raise without[0]
+        raise without[0][1]
+    with_columns += _of_splits(context, [table for table, _ in without])
     for group in groups(with_columns, split_of_file):
         yield from _of_group(context, group, split_of_file)
+
+
+def _of_splits(context: Context, tables: Sequence[Table]) -> Iterator[tuple[Table, Columns]]:
+    """Tables without the column that the caller has named for the classes may still tell the splits."""
+    for table in tables:
+        with suppress(DatasetRejected):
+            columns = find_columns(table, folder_of(table.file), context.index.of_any_split, None, trusted=False)
+            if columns is not None:
+                yield spelled(table, columns), replace(columns, labels=(), one_hot=())
 
 
 def _of_group(
@@ -75,7 +86,8 @@ def _of_group(
             elif list_splits(context, listed, found):
                 context.ignore(listed.file, "it lists the images of splits and tells no classes")
             else:
-                context.ignore(listed.file, f"it has {has}: it names images, but no column tells a class")
+                none = "no column tells a class" if context.labels_column is None else "none is the `labels_column`"
+                context.ignore(listed.file, f"it has {has}: it names images, but {none}")
         return
     several = several_in_a_row(group)
     if several is not None:

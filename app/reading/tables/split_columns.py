@@ -16,6 +16,8 @@ _SHORT: Sequence[Mapping[str, str]] = (
     {"t": "train", "v": "val", "e": "test"},
 )
 """Too short to be words anywhere else: `tr` and `te` are languages too."""
+_NUMBERED = {"partition": {"0": "train", "1": "val", "2": "test"}}
+"""By heading: CelebA's. Elsewhere numbers may be folds, and not all authors count alike."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ def find_split_column(heading: Sequence[str] | None, body: Sequence[Row], width:
             if name in FLAG_NAMES and set(map(str.lower, values[column])) <= YES | NO:
                 return SplitColumn(column, FLAG_NAMES[name])
             if name not in FLAG_NAMES:
-                spelled = _spelling(values[column], short=True)
+                numbered = _NUMBERED.get(name, {})
+                known = values[column] == numbered.keys()
+                spelled = numbered if known else _spelling(values[column], short=True)
                 if spelled is not None or any(split_of(value) is not None for value in values[column]):
                     return _found(column, values[column], spelled or _UNASSIGNED)
     for column, cells in values.items():

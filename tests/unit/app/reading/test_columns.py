@@ -1,5 +1,6 @@
 """Which columns of a table are the class, the classes and the split, and what is said where that is doubtful."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -219,6 +220,17 @@ class TestSplitColumns:
         assert choice.reading.splits == "the column `set`"
         assert any("these were understood" in line for line in choice.reading.evidence)
 
+    @pytest.mark.parametrize("labels_column", [None, "label"])
+    def test_numbers_of_celeba(self, labels_column: str | None) -> None:
+        content = {
+            "attributes.csv": table("path,label,blurred", [CLASS, [1, 0]]),
+            "list_eval_partition.csv": table("path,partition", [("0", "0", "1", "2")]),
+        }
+        choice = chosen(IMAGES, content, labels_column=labels_column)
+        assert counts(choice) == ALL
+        assert Counter(splits(choice).values()) == {"train": 12, "val": 6, "test": 6}
+        assert not told(choice, "partition")
+
     def test_automl_may_leave_them_to_the_trainer(self) -> None:
         words = ("TRAIN", "VALIDATION", "TEST", "UNASSIGNED")
         lines = [f"{words[n % 4]},gs://b/{path},{name}" for n, (path, name) in enumerate(IMAGES.items())]
@@ -232,6 +244,23 @@ class TestSplitColumns:
         choice = chosen(IMAGES, {"t.csv": table(f"path,label,{heading}", [CLASS, values])})
         assert counts(choice) == ALL
         assert told(choice, f"The column `{heading}` of t.csv is called like a split")
+
+    @pytest.mark.parametrize("labels_column", [None, "label"])
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"part.csv": table("path,split", [WORDS])},
+            {f"{split}.txt": "\n".join([*IMAGES][start::3]) for start, split in enumerate(("train", "val", "test"))},
+        ],
+    )
+    def test_of_other_files_count_where_the_class_is_named(
+        self, files: dict[str, str], labels_column: str | None
+    ) -> None:
+        content = {"labels.csv": table("path,label", [CLASS]), **files}
+        choice = chosen(IMAGES, content, labels_column=labels_column)
+        assert counts(choice) == ALL
+        assert set(splits(choice).values()) == {"train", "val", "test"}
+        assert not told(choice, "Not used")
 
     @pytest.mark.parametrize("values", [("tr", "te", "va"), ("T", "V", "E")])
     def test_short_ones_elsewhere_are_classes(self, values: Sequence[str]) -> None:
