@@ -1,5 +1,5 @@
 """Databases as the migrations leave them, made in a tenth of the time: the migrations themselves run once a process, on
-either kind, and what they have done is repeated (tests/integration/test_migrations.py runs them each time)."""
+either kind, and what they have done is repeated (tests/integration/storage/test_migrations.py runs them each time)."""
 
 import atexit
 import functools

@@ -1,5 +1,5 @@
-"""Rows 1 to 7, 16 and 18 of the bad inputs: HTTP. Rows 2 and 3 are also in tests/integration/test_tenants.py, for every
-route there is; row 19 is in tests/integration/test_rates.py."""
+"""Rows 1 to 7, 16 and 18 of the bad inputs: HTTP. Rows 2 and 3 are also in tests/integration/access/test_tenants.py,
+for every route there is; row 19 is in tests/integration/access/test_rates.py."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

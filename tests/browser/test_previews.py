@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from app.domain.previews import PREVIEW_ONNX, PREVIEW_WEIGHTS, PreviewMark, wanted_name
 from tests.browser.running import Service, axe
 from tests.browser.test_pages import PHONE, WAIT, Person, first_student, state
+from tests.integration.jobs.test_previews import network
 from tests.integration.supervising import wait_for
-from tests.integration.test_previews import network
 
 SLOW_CAMERA = """() => void (navigator.mediaDevices.getUserMedia = async () => {
   const canvas = document.createElement("canvas");

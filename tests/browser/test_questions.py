@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.running import Service, axe
 from tests.browser.test_pages import WAIT, Person
-from tests.integration.test_layouts import nested
+from tests.integration.datasets.test_layouts import nested
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

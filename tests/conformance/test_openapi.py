@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from app.db.engine import Store
 from app.settings import Settings
 from app.storage.blobs import Blobs
+from tests.integration.access.test_tenants import objects_of
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, OPERATOR_KEY
-from tests.integration.test_tenants import objects_of
 from tests.support import served
 
 HERE = Path(__file__).parent

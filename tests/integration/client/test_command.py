@@ -19,8 +19,8 @@ from tests.integration.client.conftest import Front, ImportWorker, publish
 from tests.integration.client.student import small_student
 from tests.integration.client.test_jobs import FILES
 from tests.integration.conftest import Service
-from tests.integration.test_layouts import QUESTION
-from tests.integration.test_live import claimed, finish, tell
+from tests.integration.datasets.test_layouts import QUESTION
+from tests.integration.jobs.test_live import claimed, finish, tell
 from tests.support import WAIT_SECONDS
 from tests.unit.client.folders import write_images
 

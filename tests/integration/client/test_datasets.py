@@ -20,7 +20,7 @@ from tdmr.errors import APIError, ConnectionFailed, UploadFailed
 from tdmr.progress import Lines
 from tests.integration.client.conftest import Front, ImportWorker
 from tests.integration.conftest import Service
-from tests.integration.test_layouts import QUESTION
+from tests.integration.datasets.test_layouts import QUESTION
 from tests.unit.client.folders import write_images
 
 

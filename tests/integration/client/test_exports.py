@@ -21,7 +21,7 @@ from tdmr.exports import Hub, MLflow, Target, TensorBoard, WandB
 from tests.integration.client.conftest import Front, publish
 from tests.integration.client.student import small_student
 from tests.integration.conftest import Service
-from tests.integration.test_live import claimed, finish, tell
+from tests.integration.jobs.test_live import claimed, finish, tell
 
 IMAGES_NAMED = {"evaluation.json": b"{}", "answers.csv": b"path\n", "data_review.json": b"{}"}
 LOSSES = pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 3})

@@ -16,7 +16,7 @@ from tdmr.progress import Lines, Silent
 from tdmr.updates import EndUpdate, EventUpdate, MetricsUpdate, ProgressUpdate, Update
 from tests.integration.client.conftest import Front, publish
 from tests.integration.conftest import Service
-from tests.integration.test_live import claimed, finish, tell
+from tests.integration.jobs.test_live import claimed, finish, tell
 
 FILES = {
     "manifest.json": json.dumps({"classes": ["0", "1"], "metrics": {}, "spec": {"student": "resnet50"}}).encode(),

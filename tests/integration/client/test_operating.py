@@ -14,8 +14,8 @@ from tdmr.cli.root import tdmr
 from tests.integration.client.conftest import Front
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR_KEY
-from tests.integration.test_compare import answers, ended
-from tests.integration.test_time import measured as _measured
+from tests.integration.jobs.test_compare import answers, ended
+from tests.integration.jobs.test_time import measured as _measured
 from tests.receiving import Receiver, receiving
 from tests.receiving import answers as replies
 from worker.webhooks import WebhookSender

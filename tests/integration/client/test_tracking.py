@@ -13,8 +13,8 @@ from tdmr.exports import MLflow
 from tdmr.problems import TrackingNotConfigured
 from tests.integration.client.conftest import Front
 from tests.integration.conftest import Service
-from tests.integration.mlflow_server import PASSWORD, USER, MLflowServer, running
-from tests.integration.tracking_post import Post
+from tests.integration.tracking.mlflow_server import PASSWORD, USER, MLflowServer, running
+from tests.integration.tracking.tracking_post import Post
 
 TEACHER, STUDENT = "resnet18.a1_in1k", "mobilenetv3_small_050"
 

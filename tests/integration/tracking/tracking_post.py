@@ -16,7 +16,7 @@ from app.services.leases import JobClaim, fail_job, finish_job, release_job
 from app.settings import Settings
 from tests.integration.client.conftest import EVALUATION
 from tests.integration.conftest import Service
-from tests.integration.test_live import claimed, tell
+from tests.integration.jobs.test_live import claimed, tell
 from tests.support import client_of
 from worker.tracking.tracker import Tracker
 

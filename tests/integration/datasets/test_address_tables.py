@@ -16,8 +16,8 @@ from app.storage.blobs import Blobs
 from app.storage.keys import fetched_key
 from tests.image_servers import ImageServer, table_of
 from tests.integration.conftest import Service
-from tests.integration.test_importing import archive_of, wait_for
-from tests.integration.test_sources import Fetching
+from tests.integration.datasets.test_importing import archive_of, wait_for
+from tests.integration.datasets.test_sources import Fetching
 from tests.receiving import Receiver, receiving
 from tests.support import client_of, files_below
 from worker.reconciler import Reconciler

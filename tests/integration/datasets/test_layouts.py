@@ -10,7 +10,7 @@ from app.domain.dataset import OfferedReading, Understanding
 from app.services.dataset_leases import ask_about_dataset, claim_dataset
 from tests.bad_inputs.importing import Door, open_door, picture, zipped, zipped_as
 from tests.integration.conftest import Service
-from tests.integration.test_cases import answer
+from tests.integration.datasets.test_cases import answer
 
 QUESTION = Understanding(
     sentence="2 readings are possible.",

@@ -100,7 +100,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def cases() -> Path:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     folder = Path(os.environ.get("TDMR_SHARED") or root.parent / "shared") / "cases"
     if not folder.is_dir():
         pytest.skip("no shared cases beside the repository, and TDMR_SHARED names none")

@@ -13,8 +13,8 @@ from app.services import tracking_claims
 from app.services.leases import fail_job
 from app.services.tracking_claims import CLAIM
 from tests.integration.conftest import Service
-from tests.integration.test_live import claimed
-from tests.integration.tracking_post import Post, served_with, succeed
+from tests.integration.jobs.test_live import claimed
+from tests.integration.tracking.tracking_post import Post, served_with, succeed
 
 NO_ERROR = TrackingOutcome(url="http://mlflow/run", error=None)
 FAILED = TrackingOutcome(url=None, error="It does not answer.")

@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.storage.blobs import Blobs
 from tests.archives import Archive, hangs_after
 from tests.integration.conftest import Service
-from tests.integration.test_importing import archive_of, wait_for
+from tests.integration.datasets.test_importing import archive_of, wait_for
 from tests.receiving import Receiver, answers, receiving
 from tests.support import client_of
 from worker.importing import Importer

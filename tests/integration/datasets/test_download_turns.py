@@ -16,9 +16,9 @@ from app.services.sources import Source
 from app.storage.blobs import Blobs
 from tests.archives import Archive, hangs_after
 from tests.integration.conftest import Service
-from tests.integration.test_importing import archive_of, wait_for
-from tests.integration.test_leases import add_dataset
-from tests.integration.test_sources import Fetching
+from tests.integration.datasets.test_importing import archive_of, wait_for
+from tests.integration.datasets.test_sources import Fetching
+from tests.integration.workers.test_leases import add_dataset
 from tests.receiving import receiving
 from tests.support import client_of
 

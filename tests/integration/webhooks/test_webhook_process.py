@@ -60,7 +60,7 @@ def started(command: list[str], environment: dict[str, str], output: Path) -> It
 
 @pytest.mark.slow
 def test_the_documented_receiver_verifies_what_a_worker_sends(settings: Settings, tmp_path: Path) -> None:
-    root, port = Path(__file__).resolve().parents[2], free_port()
+    root, port = Path(__file__).resolve().parents[3], free_port()
     migrate(settings.database)
     store = Store(settings.database)
     url = f"http://127.0.0.1:{port}/"

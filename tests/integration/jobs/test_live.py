@@ -27,7 +27,7 @@ from app.services.dataset_leases import claim_dataset, reject_dataset
 from app.services.leases import JobClaim, claim_job, finish_job, record
 from tests.integration.conftest import Service
 from tests.integration.guarding import OPERATOR, guard, key_of
-from tests.integration.test_api_results import point
+from tests.integration.jobs.test_api_results import point
 from tests.support import WAIT_SECONDS, client_of, served
 
 LIVE = {"Accept": "text/event-stream"}

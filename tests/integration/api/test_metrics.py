@@ -10,8 +10,8 @@ from app.domain.states import Stage
 from app.main import create_app
 from app.services.leases import JOBS, JobClaim, claim_job, fail_job, finish_job, record
 from app.settings import Settings
+from tests.integration.api.test_api_surface import DEAD_POSTGRES
 from tests.integration.conftest import Service
-from tests.integration.test_api_surface import DEAD_POSTGRES
 from tests.support import client_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -22,9 +22,9 @@ from app.services.leases import finish_job
 from app.services.tracking_claims import CLAIM
 from tests.integration.client.conftest import EVALUATION
 from tests.integration.conftest import Service
-from tests.integration.mlflow_server import PASSWORD, TOO_LARGE, USER, MLflowServer, running
-from tests.integration.test_live import claimed
-from tests.integration.tracking_post import FILES, Post, served_with, succeed
+from tests.integration.jobs.test_live import claimed
+from tests.integration.tracking.mlflow_server import PASSWORD, TOO_LARGE, USER, MLflowServer, running
+from tests.integration.tracking.tracking_post import FILES, Post, served_with, succeed
 from tests.support import WAIT_SECONDS
 from worker.lease import STORE_AWAY
 from worker.tracking import tracker as worker
