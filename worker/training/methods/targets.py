@@ -36,7 +36,8 @@ class TargetSource:
     def at(self, rows_B: np.ndarray, views_B: np.ndarray) -> TeacherTargets:
         """What is to be learned of these views of images of `Pools.training`."""
         if self._taps is None or self._targets is None:
-            taps = self.task_teacher.taps.live(rows_B, views_B)
+            silent = () if self._wants_taps else self.task_teacher.silent
+            taps = self.task_teacher.taps.live(rows_B, views_B, silent)
             return self.task_teacher.answer(taps)._replace(
                 taps_BW=self._standardised(taps) if self._wants_taps else None
             )

@@ -4,7 +4,7 @@ N images, V views, W summed tap widths, B batch, S side of the stored square.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -234,13 +234,15 @@ class TeacherTaps:
     def device(self) -> torch.device:
         return self.sources[0].device
 
-    def live(self, rows_B: np.ndarray, views_B: np.ndarray) -> Tensor:
-        """Taps [B, W] of these views of images of `pool`, asked for now."""
+    def live(self, rows_B: np.ndarray, views_B: np.ndarray, silent: Container[int] = ()) -> Tensor:
+        """Taps [B, W] of these views of images of `pool`, asked for now; zeros of the `silent` teachers, by number."""
         keys_B = self.pool.keys[rows_B]
         return torch.cat(
             [
-                source.taps(squares[rows_B], keys_B, views_B, shifted=False)
-                for source, squares in zip(self.sources, self.squares, strict=True)
+                torch.zeros(len(rows_B), source.width, device=self.device)
+                if number in silent
+                else source.taps(squares[rows_B], keys_B, views_B, shifted=False)
+                for number, (source, squares) in enumerate(zip(self.sources, self.squares, strict=True))
             ],
             1,
         )

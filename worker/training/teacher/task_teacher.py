@@ -166,6 +166,14 @@ class TaskTeacher:
         names = [source.teacher.name for source in self.taps.sources]
         return {name: round(share, 4) for name, share in zip(names, self.blend.shares.tolist(), strict=False)}
 
+    @property
+    def silent(self) -> set[int]:
+        """Numbers of those of several teachers that have no say, neither alone nor with the others: why ask them."""
+        if not isinstance(self.blend, Ensemble):
+            return set()
+        *each, together = self.blend.shares.tolist()
+        return set() if together else {number for number, share in enumerate(each) if not share}
+
     @torch.no_grad()
     def answer(self, taps_BW: Tensor) -> TeacherTargets:
         """What the student should learn of views with these taps, which lie on the run's device."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.worker.training.conftest import Outcome, image_folder
 from tests.unit.worker.training.stage1 import Stage1
 from worker.training.methods.targets import TargetSource
 from worker.training.models.loading import load
+from worker.training.teacher.task_teacher import Blend, Ensemble
 
 Specs = Callable[..., TrainingSpec]
 Runs = Callable[..., Outcome]
@@ -111,6 +113,28 @@ class TestTargets:
         assert live.z_BD is not None and cached.z_BD is not None
         torch.testing.assert_close(live.z_BD, cached.z_BD, atol=1e-2, rtol=1e-2)
         torch.testing.assert_close(live.logits_BK, cached.logits_BK, atol=5e-2, rtol=1e-2)
+
+    def test_a_teacher_without_a_say_is_not_asked_live(self, spec: Specs, judged: Path, tmp_path: Path) -> None:
+        chosen = of_several(spec, views={"count": 2, "mode": "live"}, reprogram={"steps": 5})
+        made = Stage1(chosen, judged, tmp_path)
+        teacher = made.task_teacher
+        assert isinstance(teacher.blend, Ensemble)
+        blends = [blend for blend in teacher.blend.blends if isinstance(blend, Blend)]
+        seen: list[str] = []
+        for source in teacher.taps.sources:
+            source.teacher.register_forward_hook(lambda network, _given, _said: seen.append(network.name))
+
+        def asked(shares: list[float]) -> list[str]:
+            seen.clear()
+            weighed = replace(teacher, blend=Ensemble(blends, teacher.blend.columns, shares).eval())
+            batch = TargetSource(made.run, weighed).at(np.arange(4), np.zeros(4, dtype=np.int64))
+            assert batch.logits_BK.isfinite().all()
+            return list(seen)
+
+        resnet, vit = TEACHERS
+        assert asked([1.0, 0.0, 0.0]) == [resnet]
+        assert asked([0.0, 1.0, 0.0]) == [vit]
+        assert asked([1.0, 0.0, 0.5]) == [resnet, vit]
 
     def test_what_jobs_with_one_of_them_have_left_is_used(self, spec: Specs, judged: Path, tmp_path: Path) -> None:
         for number, name in enumerate(TEACHERS):
