@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from app.domain.access import Caller, Scope
 from app.domain.errors import TdmrError
+from app.pages.hints import hint
 from app.reports import text
 
 CONTENT_SECURITY_POLICY = (
@@ -182,6 +183,7 @@ def _environment() -> Environment:
         shortened=text.shortened,
         path=text.path,
         sentence=text.sentence,
+        hint=hint,
         size=text.size,
         number=text.number,
         ago=ago,

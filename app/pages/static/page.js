@@ -7,10 +7,15 @@ export async function call(path, options = {}) {
   const answer = await fetch(path, { ...options, headers });
   const body = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (!answer.ok) {
-    const error = new Error([body?.detail, body?.hint].filter(Boolean).join(" ") || answer.statusText);
+    const error = new Error([body?.detail, advice(body?.hint)].filter(Boolean).join(" ") || answer.statusText);
     throw Object.assign(error, { code: body?.code, detail: body?.detail });
   }
   return body;
+}
+
+// without what says where in the API something is found: the page has it
+function advice(hint) {
+  return hint?.split(/(?<=[.;]) /).filter((part) => !/(GET|POST|PUT|PATCH|DELETE) \/v1\//.test(part)).join(" ").replace(/;$/, ".");
 }
 
 document.addEventListener("submit", (event) => {

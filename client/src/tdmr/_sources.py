@@ -95,12 +95,19 @@ def source_of(data: str | os.PathLike[str]) -> Source:
     """
     if isinstance(data, str) and data.startswith(("http://", "https://")):
         return _remote(data)
+    path = local(data)
+    return FolderZip(path) if path.is_dir() else ArchiveFile(path)
+
+
+def local(data: str | os.PathLike[str]) -> Path:
+    """
+    Raises:
+        UploadFailed: there is no such folder or file.
+    """
     path = Path(data).expanduser()
-    if path.is_dir():
-        return FolderZip(path)
-    if path.is_file():
-        return ArchiveFile(path)
-    raise UploadFailed(f"There is no {path}. Name a folder, an archive or an address.")
+    if not path.is_dir() and not path.is_file():
+        raise UploadFailed(f"There is no {path}. Name a folder, an archive or an address.")
+    return path
 
 
 def _remote(url: str) -> Source:

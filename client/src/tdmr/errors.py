@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tdmr._words import in_calls
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -15,8 +17,13 @@ class TdmrError(Exception):
 
     hint: str | None = None
     """What to do about it."""
+    hint_as_sent: str | None = None
+    """The same where it is the service's, which speaks of its routes."""
     retry_after: float | None = None
     """Seconds after which the service asks to try again."""
+
+    def _take_hint(self, sent: str | None) -> None:
+        self.hint_as_sent, self.hint = sent, in_calls(sent) if sent else None
 
 
 class ConnectionFailed(TdmrError):
@@ -54,7 +61,7 @@ class JobEnded(TdmrError):
         self.job_id, self.state = job_id, state
         self.code: str | None = error.code if error is not None else None
         """Of the problem that made it fail."""
-        self.hint = error.hint if error is not None else None
+        self._take_hint(error.hint if error is not None else None)
         said = error.detail if error is not None else f"It is {state}."
         super().__init__(_joined(f"The job {job_id} has not succeeded. {said}", self.hint))
 
@@ -65,7 +72,7 @@ class DatasetRejected(TdmrError):
     def __init__(self, dataset_id: str, error: Any = None) -> None:
         self.dataset_id = dataset_id
         self.code: str | None = error.code if error is not None else None
-        self.hint = error.hint if error is not None else None
+        self._take_hint(error.hint if error is not None else None)
         said = error.detail if error is not None else "The service gives no reason."
         super().__init__(_joined(f"The data set {dataset_id} was rejected. {said}", self.hint))
 
@@ -95,7 +102,7 @@ class APIError(TdmrError):
         self.code = str(problem.get("code") or self.code)
         self.title: str = str(problem.get("title") or f"HTTP {status}")
         self.detail: str = str(problem.get("detail") or "")
-        self.hint = problem.get("hint")
+        self._take_hint(problem.get("hint"))
         self.param: str | None = problem.get("param")
         """The field, parameter or header that is wrong."""
         self.errors: list[dict[str, Any]] = list(problem.get("errors") or ())

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from app.db.models import Dataset
 from tdmr import Tdmr
 from tdmr.cli.root import tdmr
+from tdmr.problems import NotFound
 from tests.integration.client.conftest import Front, ImportWorker, publish
 from tests.integration.client.student import small_student
 from tests.integration.client.test_jobs import FILES
@@ -101,6 +103,23 @@ class TestTrain:
             said = run(*command, *MODELS[:2], *(() if "--student" in wrong else MODELS[2:]), *wrong, code=3).stderr
             assert says in said and "Uploading" not in said
         assert service.http.get("/v1/datasets").json()["data"] == []
+
+    def test_says_that_a_folder_is_not_there_before_the_service_is_asked(self, address: str, tmp_path: Path) -> None:
+        for command in (["train", str(tmp_path / "fotos")], ["jobs", "create", "--dataset", str(tmp_path / "fotos")]):
+            said = run(*command, "--teacher", "nobody", "--student", "nothing", code=1).stderr
+            assert said.startswith(f"There is no {tmp_path / 'fotos'}.") and "student" not in said
+
+    def test_names_commands_where_the_service_names_routes(
+        self, service: Service, address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missing = "job_01JCZ7R2M4K6H8G0F1E3D5C7B9"
+        assert "There is no such job.\n`tdmr jobs list` lists your jobs." in run("jobs", "show", missing, code=3).stderr
+        monkeypatch.setattr(sys, "argv", ["tdmr", "--json"])
+        assert json.loads(run("jobs", "show", missing, "--json", code=3).stderr)["hint"].startswith("`tdmr jobs list`")
+        told = re.escape("`client.jobs.list()` lists your jobs.")
+        with Tdmr() as client, pytest.raises(NotFound, match=told) as failed:
+            client.jobs.get(missing)
+        assert failed.value.hint_as_sent == "GET /v1/jobs lists your jobs."
 
     def test_ends_with_5_where_the_data_set_is_rejected(
         self, address: str, worker: ImportWorker, tmp_path: Path

@@ -44,6 +44,8 @@ class TestNegotiation:
         for path in ("/jobs/job_1", "/datasets/ds_1", "/nowhere"):
             answer = get(service.http, path)
             assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+            assert "/v1/" not in answer.text
+        assert '<a href="/datasets">Data sets</a> lists your data sets.' in get(service.http, "/datasets/ds_1").text
 
     def test_static_files_are_kept_by_browsers(self, service: Service) -> None:
         address = re.search(r"/static/[0-9a-f]+/app\.css", get(service.http, "/").text)

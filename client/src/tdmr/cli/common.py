@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tdmr import APIError, ConnectionFailed, DatasetRejected, DatasetUnclear, JobEnded, Tdmr, TdmrError
+from tdmr._words import in_commands
 from tdmr.errors import Unexpected
 from tdmr.problems import Forbidden, RateLimited, StoreUnavailable, Unauthorized
 
@@ -32,12 +33,15 @@ class Failures(click.Group):
             if isinstance(error, DatasetUnclear) and error.readings:
                 choice = f"tdmr datasets choose {error.dataset_id} {error.readings[0].id}"
                 error.hint = f"Say which one is meant, such as: {choice}"
-            failure = {"error": str(error), "code": getattr(error, "code", None), "hint": error.hint}
+            said, hint = str(error), error.hint
+            if error.hint and error.hint_as_sent:
+                hint = in_commands(error.hint_as_sent)
+                said = said.replace(error.hint, hint)
             if _asked_for_json(sys.argv):
-                click.echo(json.dumps(failure), err=True)
+                click.echo(json.dumps({"error": said, "code": getattr(error, "code", None), "hint": hint}), err=True)
             else:
-                hint = f"\n{error.hint}" if error.hint and error.hint not in str(error) else ""
-                click.secho(f"{error}{hint}", fg="red" if sys.stderr.isatty() else None, err=True)
+                more = f"\n{hint}" if hint and hint not in said else ""
+                click.secho(f"{said}{more}", fg="red" if sys.stderr.isatty() else None, err=True)
             ctx.exit(status_of(error))
         except KeyboardInterrupt:
             click.echo("\nInterrupted. The same command goes on with what was uploaded or downloaded so far.", err=True)
@@ -114,6 +118,11 @@ def print_facts(facts: Sequence[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         click.echo(f"{name:<{width}}  {value}")
+
+
+def why(error: Any) -> str | None:
+    """What went wrong with a job or a data set, and what to do about it."""
+    return " ".join(filter(None, (error.detail, in_commands(error.hint or "")))) if error else None
 
 
 def confirmed(question: str, *, yes: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tdmr import Tdmr, models
-from tdmr.cli.common import confirmed, print_facts, print_json, print_table, with_client, yes_option
+from tdmr.cli.common import confirmed, print_facts, print_json, print_table, why, with_client, yes_option
 from tdmr.cli.reading import cleared, reading_options
 from tdmr.progress import size
 
@@ -93,7 +93,7 @@ def show(client: Tdmr, dataset: str, as_json: bool) -> None:
         ("id", found.id),
         ("name", found.name),
         ("state", found.state),
-        ("rejected", " ".join(filter(None, (found.error.detail, found.error.hint))) if found.error else None),
+        ("rejected", why(found.error)),
         ("read as", found.layout.sentence if found.layout else None),
         ("images", ", ".join(f"{count:,} {split}" for split, count in (found.counts or {}).items())),
         ("classes", found.class_count),

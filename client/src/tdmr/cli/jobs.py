@@ -11,7 +11,7 @@ import click
 
 from tdmr import Job, Tdmr, models
 from tdmr._display import teacher_to_student
-from tdmr.cli.common import confirmed, print_facts, print_json, print_table, with_client, yes_option
+from tdmr.cli.common import confirmed, print_facts, print_json, print_table, why, with_client, yes_option
 from tdmr.cli.estimating import estimate
 from tdmr.cli.exporting import export
 from tdmr.cli.jobfile import SCHEMA, schema, template
@@ -119,7 +119,7 @@ def show(client: Tdmr, job: str, as_json: bool) -> None:
     print_facts([
         ("id", found.id),
         ("state", found.state),
-        ("failed", " ".join(filter(None, (found.error.detail, found.error.hint))) if found.error else None),
+        ("failed", why(found.error)),
         ("stage", found.stage),
         ("progress", f"{found.progress:.0%}"),
         ("left", None if found.eta_seconds is None else duration(found.eta_seconds)),

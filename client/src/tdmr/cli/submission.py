@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from tdmr import APIError, Dataset, Job, Tdmr
+from tdmr._sources import is_address, local
 from tdmr.cli.jobfile import merged, parse_settings, parse_track, read_job
 from tdmr.cli.reading import cleared
 from tdmr.progress import duration
@@ -56,6 +57,8 @@ def job_of(
     if data.startswith("ds_") and not Path(data).exists():
         dataset = cleared(client, lambda: client.datasets.get(data).wait(progress=True))
     else:
+        if not is_address(data):
+            local(data)
         _require_right(client, body)
         dataset = cleared(client, lambda: client.datasets.create(data, **(reading or {})))
     return dataset, body | {"dataset_id": dataset.id}
