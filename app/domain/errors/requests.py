@@ -139,7 +139,7 @@ class UnsupportedMediaType(
 class InvalidRequest(
     TdmrError,
     code="invalid_request",
-    title="The request is well-formed but invalid",
+    title="Invalid request",
     status=422,
     example="distill.learning_rate: Input should be greater than 0",
 ):

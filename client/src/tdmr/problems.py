@@ -112,7 +112,7 @@ class InternalError(APIError):
 
 
 class InvalidRequest(APIError):
-    """The request is well-formed but invalid (422)."""
+    """Invalid request (422)."""
 
     code = "invalid_request"
     status = 422

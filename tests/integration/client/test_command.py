@@ -121,12 +121,28 @@ class TestTrain:
             client.jobs.get(missing)
         assert failed.value.hint_as_sent == "GET /v1/jobs lists your jobs."
 
+    def test_asks_which_data_set(self, address: str) -> None:
+        for command in ("create", "estimate"):
+            assert "Say which data set: --dataset" in run("jobs", command, *MODELS, code=2).stderr
+
     def test_ends_with_5_where_the_data_set_is_rejected(
         self, address: str, worker: ImportWorker, tmp_path: Path
     ) -> None:
         worker.reject = "The archive holds no image."
         (tmp_path / "notes.zip").write_bytes(b"no zip")
         assert "holds no image" in run("train", str(tmp_path / "notes.zip"), *MODELS, code=5).stderr
+
+
+class TestLists:
+    def test_say_that_there_is_nothing_or_more(self, service: Service, address: str) -> None:
+        found = run("jobs", "list")
+        assert (found.stdout, found.stderr) == ("", "There are none.\n")
+        first, second = service.submit(), service.submit()
+        found = run("jobs", "list", "--limit", "1")
+        assert second in found.stdout and first not in found.stdout
+        assert found.stderr == "These are the first 1; --limit shows more.\n"
+        assert run("jobs", "list").stderr == ""
+        assert run("students", "search", "no such name").stderr == "There are none.\n"
 
 
 class TestWatch:

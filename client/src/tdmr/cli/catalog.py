@@ -64,7 +64,7 @@ def search_teachers(client: Tdmr, text: str, max_params: int | None, limit: int,
         print_json(found)
         return
     rows = ((c.name, shown_count(c.parameters), f"{c.input_size} px", c.trained_on, c.licence) for c in found)
-    print_table(("name", "parameters", "pretrained at", "on", "licence"), rows)
+    print_table(("name", "parameters", "pretrained at", "on", "licence"), rows, limit)
 
 
 @students.command("search")
@@ -87,4 +87,4 @@ def search_students(client: Tdmr, text: str, max_params: int | None, limit: int,
     if as_json:
         print_json(found)
         return
-    print_table(("name", "parameters", "family"), ((c.name, shown_count(c.parameters), c.family) for c in found))
+    print_table(("name", "parameters", "family"), ((c.name, shown_count(c.parameters), c.family) for c in found), limit)

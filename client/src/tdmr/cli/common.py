@@ -86,13 +86,25 @@ def _plain(shown: Any) -> Any:
     return [_plain(one) for one in shown] if isinstance(shown, list | tuple) else shown
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """For people a table; elsewhere tab-separated lines without a header, for cut and awk."""
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], limit: int | None = None) -> None:
+    """For people a table; elsewhere tab-separated lines without a header, for cut and awk.
+
+    `limit`: as many rows were asked for. That there is none, or may be more, is told on standard error.
+    """
     shown = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not shown:
+        click.echo("There are none.", err=True)
+        return
+    if sys.stdout.isatty():
+        _draw(headers, shown)
+    else:
         for row in shown:
             click.echo("\t".join(row))
-        return
+    if len(shown) == limit:
+        click.echo(f"These are the first {limit}; --limit shows more.", err=True)
+
+
+def _draw(headers: Sequence[str], shown: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(header, overflow="fold", justify="left")

@@ -75,7 +75,7 @@ def list_(client: Tdmr, limit: int, as_json: bool) -> None:
         print_json(found)
         return
     rows = ((d.id, d.name, d.state, d.images, d.class_count, size(d.bytes), f"{d.created_at:%F %H:%M}") for d in found)
-    print_table(("id", "name", "state", "images", "classes", "size", "uploaded"), rows)
+    print_table(("id", "name", "state", "images", "classes", "size", "uploaded"), rows, limit)
 
 
 @datasets.command()

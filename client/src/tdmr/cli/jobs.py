@@ -104,7 +104,7 @@ def list_(client: Tdmr, states: tuple[str, ...], metadata: tuple[str, ...], limi
         (job.id, job.state, f"{job.progress:.0%}", _models(job), _accuracy(job), f"{job.created_at:%F %H:%M}")
         for job in found
     )
-    print_table(("id", "state", "done", "teacher → student", "accuracy", "created"), rows)
+    print_table(("id", "state", "done", "teacher → student", "accuracy", "created"), rows, limit)
 
 
 @jobs.command()

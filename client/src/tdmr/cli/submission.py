@@ -53,6 +53,8 @@ def job_of(
     """
     body = body_of(**options)
     if data is None:
+        if not body.get("dataset_id"):
+            raise click.UsageError("Say which data set: --dataset, or dataset_id in the file.")
         return None, body
     if data.startswith("ds_") and not Path(data).exists():
         dataset = cleared(client, lambda: client.datasets.get(data).wait(progress=True))

@@ -75,7 +75,7 @@ def deliveries(client: Tdmr, webhook: str, state: str | None, limit: int, as_jso
         (one.id, one.state, one.event_type, one.object_id, one.attempts, one.error or one.status, one.created_at)
         for one in found
     )
-    print_table(("id", "state", "event", "about", "attempts", "answer", "created"), rows)
+    print_table(("id", "state", "event", "about", "attempts", "answer", "created"), rows, limit)
 
 
 @webhooks.command()
